@@ -1,0 +1,12 @@
+//! The pure core of Clockjack: nouns, triggers, policies, manifest, decisions.
+//!
+//! Nothing here reads a clock, does I/O, draws a random number or waits: time and input are arguments, decisions
+//! are return values, so a year can be simulated in seconds and every decision can be repeated.
+
+pub mod diagnostic;
+pub mod id;
+pub mod job;
+pub mod manifest;
+pub mod outcome;
+pub mod trigger;
+pub mod zone;

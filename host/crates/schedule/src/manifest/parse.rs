@@ -1,0 +1,410 @@
+//! From text to the spanned tree: the only place that knows which YAML library is used.
+//!
+//! Budgets come first. A manifest is small; whatever is deep or large beyond these numbers is a mistake or an
+//! attack, and is refused before the parser can be made to work for it.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{
+    Spanned,
+    options::{DuplicateKeyPolicy, NonFiniteFloatPolicy},
+};
+
+use super::node::{Entry, Node, Value};
+use crate::diagnostic::{Diagnostic, Diagnostics, Span};
+
+/// Largest source text in bytes: room for about 2,000 jobs, and parsed in a fraction of a second.
+pub const SOURCE_BYTES_MAX: usize = 256 * 1024;
+
+/// Deepest nesting of lists and maps: hand-written manifests stay below 12.
+pub const DEPTH_MAX: usize = 32;
+
+/// Most keys, values and containers in one source, aliases counted as often as they are used.
+pub const NODES_MAX: usize = 50_000;
+
+/// Reads one source. The tree is missing only when the text is not YAML at all or breaks a budget.
+#[must_use]
+pub fn parse(source: usize, text: &str) -> (Option<Node>, Diagnostics) {
+    let mut diagnostics = Diagnostics::default();
+    if SOURCE_BYTES_MAX < text.len() {
+        diagnostics.push(too_large(source, text.len()));
+        return (None, diagnostics);
+    }
+    let raw = match read(text, DuplicateKeyPolicy::Error) {
+        Ok(raw) => raw,
+        Err(error) => {
+            let duplicate = matches!(error.without_snippet(), serde_saphyr::Error::DuplicateMappingKey { .. });
+            diagnostics.push(explain(source, text, &error));
+            // A key written twice hides nothing else: read on with its first value, so that all faults are told.
+            match duplicate.then(|| read(text, DuplicateKeyPolicy::FirstWins)) {
+                Some(Ok(raw)) => raw,
+                Some(Err(_)) | None => return (None, diagnostics),
+            }
+        }
+    };
+    (Some(raw.into_node(source, text)), diagnostics)
+}
+
+fn too_large(source: usize, n_bytes: usize) -> Diagnostic {
+    let message = format!("the manifest has {n_bytes} bytes; at most {SOURCE_BYTES_MAX} are read from one file");
+    Diagnostic::error("manifest.too_large", Span { source, ..Span::default() }, message)
+        .fix("split it into several files and list them under `include:`, or pass each with `-f`")
+}
+
+fn too_complex(span: Span) -> Diagnostic {
+    let message =
+        format!("the manifest is nested deeper than {DEPTH_MAX} levels or holds more than {NODES_MAX} values");
+    Diagnostic::error("manifest.too_complex", span, message).fix("flatten it, or split it into several files")
+}
+
+fn read(text: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<Raw, serde_saphyr::Error> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: DEPTH_MAX,
+            flow_nesting_limit: DEPTH_MAX,
+            max_nodes: NODES_MAX,
+            max_events: 2 * NODES_MAX,
+            max_anchors: 256,
+            max_aliases: 1_024,
+            // One more than is allowed, so that the second one is refused with words of its own.
+            max_documents: 2,
+        },
+        duplicate_keys: duplicate_keys,
+        strict_booleans: true,
+        with_snippet: false,
+        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+    };
+    let spanned: Option<Spanned<Raw>> = serde_saphyr::from_str_with_options(text, options)?;
+    Ok(spanned.map_or(Raw { value: RawValue::Null, place: Place::default() }, Raw::placed))
+}
+
+/// Puts an error of the YAML library into our words where we know better ones.
+fn explain(source: usize, text: &str, error: &serde_saphyr::Error) -> Diagnostic {
+    use serde_saphyr::Error;
+    let error = error.without_snippet();
+    let span = error
+        .location()
+        .map_or(Span { source, ..Span::default() }, |location| Place::found(location, text).span(source, text));
+    match error {
+        Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().unwrap_or("(a compound key)");
+            Diagnostic::error("manifest.duplicate_key", span, format!("`{key}` is written twice in the same map"))
+                .fix("rename or remove one of them; ids are unique")
+        }
+        Error::UnknownAnchor { .. } => {
+            Diagnostic::error("manifest.syntax", span, "`*` begins an alias in YAML, and no anchor of that name exists")
+                .fix("put the value in quotes, for example \"*/5 * * * *\"")
+        }
+        Error::MultipleDocuments { .. } => {
+            Diagnostic::error("manifest.syntax", span, "a manifest is one YAML document")
+                .fix("remove the `---` line, or move what follows it into a file of its own")
+        }
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => too_complex(span),
+        other => {
+            let message = without_position(&other.to_string());
+            // The scanner's nesting guard, and a budget that breaks while an alias is replayed, speak only through
+            // their text.
+            if message.contains("recursion limit") || message.contains("budget breached") {
+                return too_complex(span);
+            }
+            Diagnostic::error("manifest.syntax", span, message)
+        }
+    }
+}
+
+/// The library ends its messages with the position, which the diagnostic already carries.
+fn without_position(message: &str) -> String {
+    let end = message.rfind(" at line ").or_else(|| message.rfind("\n")).unwrap_or(message.len());
+    message[..end].trim_end_matches([' ', ':', ',']).to_owned()
+}
+
+/// Where the library saw a value.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    start: usize,
+    length: usize,
+}
+
+impl From<serde_saphyr::Location> for Place {
+    fn from(location: serde_saphyr::Location) -> Self {
+        let span = location.span();
+        let usize_of = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok()).unwrap_or_default();
+        Self { start: usize_of(span.byte_offset()), length: usize_of(span.byte_len()) }
+    }
+}
+
+impl Place {
+    /// Errors carry line and column but not always the byte offset.
+    fn found(location: serde_saphyr::Location, text: &str) -> Self {
+        if location.span().byte_offset().is_some() {
+            return Self::from(location);
+        }
+        let usize_of = |n: u64| usize::try_from(n).unwrap_or_default();
+        let line = text.split_inclusive('\n').take(usize_of(location.line()).saturating_sub(1));
+        let line_start: usize = line.map(str::len).sum();
+        let before = text[line_start..].chars().take(usize_of(location.column()).saturating_sub(1));
+        Self { start: line_start + before.map(char::len_utf8).sum::<usize>(), length: 0 }
+    }
+
+    fn span(self, source: usize, text: &str) -> Span {
+        let mut start = self.start.min(text.len());
+        while !text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let mut end = (start + self.length).min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let written = text[start..end].trim_end();
+        Span { source, start, end: start + written.len() }
+    }
+}
+
+/// The tree as the library gives it, before places are turned into spans.
+struct Raw {
+    value: RawValue,
+    place: Place,
+}
+
+enum RawValue {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Text(String),
+    List(Vec<Raw>),
+    Map(Vec<(Spanned<String>, Raw)>),
+}
+
+impl Raw {
+    fn placed(spanned: Spanned<Self>) -> Self {
+        Self { place: Place::from(spanned.referenced), ..spanned.value }
+    }
+
+    fn into_node(self, source: usize, text: &str) -> Node {
+        let mut span = self.place.span(source, text);
+        let mut text_start = None;
+        let value = match self.value {
+            RawValue::Null => Value::Null,
+            RawValue::Bool(b) => Value::Bool(b),
+            RawValue::Int(n) => Value::Int(n),
+            RawValue::Float(x) => Value::Float(x),
+            RawValue::Text(value) => {
+                text_start = verbatim_start(&text[span.start..span.end], &value).map(|at| span.start + at);
+                Value::Text(value)
+            }
+            RawValue::List(items) => {
+                let items: Vec<_> = items.into_iter().map(|item| item.into_node(source, text)).collect();
+                span.end = items.last().map_or(span.end, |last| last.span.end.max(span.end));
+                Value::List(items)
+            }
+            RawValue::Map(entries) => {
+                let entries: Vec<_> = entries.into_iter().map(|(key, value)| entry(key, value, source, text)).collect();
+                span.end = entries.last().map_or(span.end, |last| last.value.span.end.max(span.end));
+                Value::Map(entries)
+            }
+        };
+        Node { value, span, text_start }
+    }
+}
+
+fn entry(key: Spanned<String>, value: Raw, source: usize, text: &str) -> Entry {
+    let key_span = Place::from(key.referenced).span(source, text);
+    Entry { key: key.value, key_span, value: value.into_node(source, text) }
+}
+
+/// Where a text begins in what was written for it, if it stands there letter by letter.
+fn verbatim_start(written: &str, value: &str) -> Option<usize> {
+    if written == value {
+        return Some(0);
+    }
+    let inner = written.strip_prefix(['"', '\''])?.strip_suffix(['"', '\''])?;
+    (inner == value).then_some(1)
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl RawVisitor {
+    fn bare<E>(value: RawValue) -> Result<Raw, E> {
+        Ok(Raw { value, place: Place::default() })
+    }
+}
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value, a list or a map")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Self::bare(RawValue::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Self::bare(RawValue::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+        Raw::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Self::bare(RawValue::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Self::bare(RawValue::Int(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Self::bare(RawValue::Int(value.into()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Raw, E> {
+        Self::bare(RawValue::Int(value))
+    }
+
+    fn visit_u128<E: serde::de::Error>(self, value: u128) -> Result<Raw, E> {
+        i128::try_from(value).map(RawValue::Int).map_err(E::custom).and_then(Self::bare)
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
+        Self::bare(RawValue::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+        Self::bare(RawValue::Text(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Raw, E> {
+        Self::bare(RawValue::Text(value))
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, value: &[u8]) -> Result<Raw, E> {
+        std::str::from_utf8(value).map_err(E::custom).and_then(|text| self.visit_str(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element::<Spanned<Raw>>()? {
+            list.push(Raw::placed(item));
+        }
+        Self::bare(RawValue::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
+        let mut map = Vec::new();
+        while let Some(key) = entries.next_key::<Spanned<String>>()? {
+            if key.value.chars().any(char::is_control) {
+                return Err(A::Error::custom("a key holds a control character"));
+            }
+            let value = entries.next_value::<Spanned<Raw>>()?;
+            map.push((key, Raw::placed(value)));
+        }
+        Self::bare(RawValue::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Source;
+
+    fn tell(text: &str) -> String {
+        let (node, diagnostics) = parse(0, text);
+        let sources = [Source::new("m.yaml", text)];
+        let mut told: Vec<String> = diagnostics
+            .into_iter()
+            .map(|d| {
+                let (line, column) = d.span.position(&sources);
+                format!("{line}:{column} {d}")
+            })
+            .collect();
+        told.push(if node.is_some() { "read".to_owned() } else { "not read".to_owned() });
+        told.join("\n")
+    }
+
+    #[test]
+    fn each_value_knows_its_place() {
+        let text = "jobs:\n  hello: { plugin: ./a.wasm, every: 30 }\n  list: [a, \"b c\"]\n";
+        let (node, diagnostics) = parse(0, text);
+        assert_eq!(diagnostics.all(), []);
+        let node = node.unwrap();
+        let place = |path: &str| {
+            let span = node.at_path(path).span;
+            &text[span.start..span.end]
+        };
+        assert_eq!(place("jobs.hello.plugin"), "./a.wasm");
+        assert_eq!(place("jobs.hello.every"), "30");
+        assert_eq!(place("jobs.list[1]"), "\"b c\"");
+        let inside = node.at_path("jobs.list[1]").span_within(2, 3);
+        assert_eq!(&text[inside.start..inside.end], "c");
+    }
+
+    #[test]
+    fn what_is_not_yaml_is_told_with_its_place() {
+        expect_test::expect![[r#"
+            3:3 error[manifest.duplicate_key]: `a` is written twice in the same map; rename or remove one of them; ids are unique
+            read"#]]
+        .assert_eq(&tell("jobs:\n  a: 1\n  a: 2\n"));
+        expect_test::expect![[r#"
+            1:7 error[manifest.syntax]: `*` begins an alias in YAML, and no anchor of that name exists; put the value in quotes, for example "*/5 * * * *"
+            not read"#]].assert_eq(&tell("cron: */5 * * * *\n"));
+        expect_test::expect![[r#"
+            2:2 error[manifest.syntax]: illegal placement of ':' indicator
+            not read"#]]
+        .assert_eq(&tell("a: [1, 2\nb: 3\n"));
+        expect_test::expect![[r#"
+            3:1 error[manifest.syntax]: a manifest is one YAML document; remove the `---` line, or move what follows it into a file of its own
+            not read"#]].assert_eq(&tell("a: 1\n---\nb: 2\n"));
+        expect_test::expect![[r#"
+            2:2 error[manifest.syntax]: tabs disallowed within this context (block indentation)
+            not read"#]]
+        .assert_eq(&tell("a:\n\t- b\n"));
+        expect_test::expect!["read"].assert_eq(&tell(""));
+    }
+
+    #[test]
+    fn hostile_text_is_refused_quickly() {
+        let nested = "[".repeat(100_000);
+        expect_test::expect![[r#"
+            1:33 error[manifest.too_complex]: the manifest is nested deeper than 32 levels or holds more than 50000 values; flatten it, or split it into several files
+            not read"#]]
+        .assert_eq(&tell(&nested));
+        let flow = format!("a: {}{}", "[".repeat(40), "]".repeat(40));
+        expect_test::expect![[r#"
+            1:36 error[manifest.too_complex]: the manifest is nested deeper than 32 levels or holds more than 50000 values; flatten it, or split it into several files
+            not read"#]]
+        .assert_eq(&tell(&flow));
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let items = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+        }
+        expect_test::expect![[r#"
+            5:25 error[manifest.too_complex]: the manifest is nested deeper than 32 levels or holds more than 50000 values; flatten it, or split it into several files
+            not read"#]].assert_eq(&tell(&bomb));
+        expect_test::expect![[r#"
+            1:1 error[manifest.too_large]: the manifest has 262145 bytes; at most 262144 are read from one file; split it into several files and list them under `include:`, or pass each with `-f`
+            not read"#]].assert_eq(&tell(&"x".repeat(SOURCE_BYTES_MAX + 1)));
+    }
+
+    #[test]
+    fn scalars_keep_their_kind() {
+        let (node, _) = parse(0, "[yes, true, 18:00, 1e3, 0x1f, ~, 18446744073709551615, .nan, 007, '5']");
+        let kinds: Vec<_> = node.unwrap().as_list().unwrap().iter().map(|n| n.to_json().to_string()).collect();
+        expect_test::expect![[r#""yes" true "18:00" 1000.0 31 null 18446744073709551615 ".nan" 7.0 "5""#]]
+            .assert_eq(&kinds.join(" "));
+    }
+}
