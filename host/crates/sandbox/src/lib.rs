@@ -1,1 +1,35 @@
-//! skeleton
+//! The sandbox of Clockjack: compile, check, link, limit, run and classify WebAssembly components.
+//!
+//! It knows nothing of triggers, manifests or the ledger: it takes bytes and gives a `Plugin`, takes a call with
+//! bounds and gives a `Report`. Whatever a guest does is a report; an `Err` means that nothing was run.
+
+mod attempt;
+mod call;
+mod classify;
+mod cpu;
+mod engine;
+mod error;
+mod executor;
+mod exports;
+mod grants;
+mod guest_api;
+mod imports;
+mod limiter;
+mod output;
+mod plugin;
+mod ticker;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    attempt::Facts,
+    call::{Call, CallProblem},
+    engine::{Allocation, EngineSettings, Sandbox},
+    error::{LoadCode, LoadError},
+    executor::SandboxExecutor,
+    exports::{Function, FunctionKind, Parameter},
+    plugin::{COMPONENT_BYTES_MAX, Plugin},
+    values::typename::type_name,
+};

@@ -11,5 +11,6 @@ pub mod manifest;
 pub mod outcome;
 pub mod ports;
 pub mod run;
+pub mod stop;
 pub mod trigger;
 pub mod zone;

@@ -10,6 +10,7 @@ use crate::{
     id::{JobId, RunId},
     outcome::{Outcome, OutcomeCode},
     run::{Decision, Run, Skip},
+    stop::Stop,
 };
 
 /// A future that a port hands out.
@@ -29,8 +30,8 @@ pub trait Clock: Send + Sync {
 
 /// What runs an attempt.
 ///
-/// `execute` always ends with a report: whatever a guest does is an outcome. Dropping the future stops the guest
-/// and frees what it held; nothing of it goes on afterwards.
+/// `execute` always ends with a report: whatever a guest does is an outcome. A request to stop ends the attempt
+/// within a tick. Dropping the future stops the guest too, and frees what it held; nothing of it goes on afterwards.
 pub trait Executor: Send + Sync {
     /// Runs one attempt to its end.
     fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report>;
@@ -49,6 +50,8 @@ pub struct Attempt {
     pub started_at: DateTime<Utc>,
     /// The slot of the last run of the job that succeeded.
     pub last_success: Option<DateTime<Utc>>,
+    /// Asks the attempt to end; it then reports `cancelled` with what it had written so far.
+    pub stop: Stop,
 }
 
 /// What came of an attempt.

@@ -1,0 +1,246 @@
+//! A call that is ready to run: which function, its arguments as component values, its bounds. Everything that can be
+//! wrong with it is found here, when the manifest is loaded, and not at three in the morning.
+
+use std::sync::Arc;
+
+use clockjack_schedule::{
+    job::{Arguments, Grants, Limits},
+    manifest::scalar::show_size,
+};
+use serde_json::Value as Json;
+use wasmtime::component::Val;
+
+use crate::{
+    engine::Metering,
+    error::{LoadCode, LoadError},
+    exports::{self, Function, FunctionKind},
+    plugin::{Linked, Plugin},
+    values::{
+        from_json::{absent, from_json, unknown_name},
+        typename::{type_name, unsupported_part},
+    },
+};
+
+/// A call that is ready to run.
+pub struct Call {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) function: usize,
+    pub(crate) metering: Metering,
+    pub(crate) values: Vec<Val>,
+    /// The command line of a command.
+    pub(crate) command_line: Vec<String>,
+    pub(crate) limits: Limits,
+    pub(crate) grants: Grants,
+}
+
+/// What is wrong with a call, and at which key of the job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallProblem {
+    /// Path below the job: `call`, `args.days`, `grants.dirs[0].host`, `limits.memory`.
+    pub path: String,
+    /// What is wrong and what to do.
+    pub error: LoadError,
+}
+
+impl CallProblem {
+    fn new(path: impl Into<String>, code: LoadCode, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { path: path.into(), error: LoadError::new(code, message, fix) }
+    }
+}
+
+impl Call {
+    /// Checks a call against its plugin and converts its arguments.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn prepare(
+        plugin: &Arc<Plugin>,
+        call: Option<&str>,
+        args: &Arguments,
+        limits: &Limits,
+        grants: &Grants,
+    ) -> Result<Self, Vec<CallProblem>> {
+        let mut problems = check_grants(grants);
+        problems.extend(check_memory(plugin, limits));
+        let function = match exports::find(&plugin.functions, call) {
+            Ok(function) => function,
+            Err((message, fix)) => {
+                problems.push(CallProblem::new("call", LoadCode::Type, message, fix));
+                return Err(problems);
+            }
+        };
+        let (values, command_line) = arguments(&plugin.functions[function], args, &mut problems);
+        let metering = if limits.fuel.is_some() { Metering::Fuel } else { Metering::Plain };
+        if problems.is_empty() {
+            Ok(Self {
+                plugin: Arc::clone(plugin),
+                function,
+                metering,
+                values,
+                command_line,
+                limits: limits.clone(),
+                grants: grants.clone(),
+            })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// The function that is called.
+    #[must_use]
+    pub fn function(&self) -> &Function {
+        &self.plugin.functions[self.function]
+    }
+
+    pub(crate) fn linked(&self) -> &Linked {
+        self.plugin.linked(self.metering).expect("a plugin is loaded for every metering that its jobs ask for")
+    }
+}
+
+fn check_grants(grants: &Grants) -> Vec<CallProblem> {
+    let missing = grants.dirs.iter().enumerate().filter(|(_, dir)| !dir.host.is_dir());
+    let problem = |(index, dir): (usize, &clockjack_schedule::job::DirGrant)| {
+        let message = format!("the directory `{}` does not exist", dir.host.display());
+        let fix = "create it, or correct the path; relative paths start at the manifest's folder";
+        CallProblem::new(format!("grants.dirs[{index}].host"), LoadCode::NotFound, message, fix)
+    };
+    missing.map(problem).collect()
+}
+
+fn check_memory(plugin: &Plugin, limits: &Limits) -> Option<CallProblem> {
+    let declared = plugin.memory_bytes_min.filter(|declared| limits.memory_bytes_max < *declared)?;
+    let message = format!(
+        "the component begins with {} of memory, and the limit is {}",
+        show_size(declared),
+        show_size(limits.memory_bytes_max)
+    );
+    let fix = format!("set `limits: {{ memory: {} }}` or more", show_size(declared.next_multiple_of(1 << 20)));
+    Some(CallProblem::new("limits.memory", LoadCode::MemoryLimit, message, fix))
+}
+
+fn arguments(function: &Function, args: &Arguments, problems: &mut Vec<CallProblem>) -> (Vec<Val>, Vec<String>) {
+    match function.kind {
+        FunctionKind::Command => (Vec::new(), command_line(args, problems)),
+        FunctionKind::Function => (typed(function, args, problems), Vec::new()),
+    }
+}
+
+fn command_line(args: &Arguments, problems: &mut Vec<CallProblem>) -> Vec<String> {
+    let word = |(index, json): (usize, &Json)| match json {
+        Json::String(text) => Ok(text.clone()),
+        Json::Number(number) => Ok(number.to_string()),
+        Json::Bool(flag) => Ok(flag.to_string()),
+        Json::Null | Json::Array(_) | Json::Object(_) => {
+            let message = "a word of a command line is text, a number or a boolean";
+            Err(CallProblem::new(format!("args[{index}]"), LoadCode::Type, message, "write it as text"))
+        }
+    };
+    let mut words = vec!["job".to_owned()];
+    match args {
+        Arguments::None => {}
+        Arguments::Listed(items) => {
+            for item in items.iter().enumerate().map(word) {
+                match item {
+                    Ok(word) => words.push(word),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+        }
+        Arguments::Named(_) => {
+            let message = "a command takes its arguments as a list of words";
+            problems.push(CallProblem::new("args", LoadCode::Type, message, "write `args: [--days, 30]`"));
+        }
+    }
+    words
+}
+
+fn typed(function: &Function, args: &Arguments, problems: &mut Vec<CallProblem>) -> Vec<Val> {
+    let unsupported = function.parameters.iter().find_map(|parameter| unsupported_part(&parameter.ty, &parameter.name));
+    if let Some(path) = unsupported {
+        let message = format!("the parameter `{path}` of `{}` is a resource, a stream or a future", function.name);
+        problems.push(CallProblem::new(
+            "call",
+            LoadCode::Type,
+            message,
+            "such values cannot be written in a manifest: call a function that takes plain data",
+        ));
+        return Vec::new();
+    }
+    let empty = serde_json::Map::new();
+    match args {
+        Arguments::None => named(function, &empty, problems),
+        Arguments::Named(map) => named(function, map, problems),
+        Arguments::Listed(items) => listed(function, items, problems),
+    }
+}
+
+fn named(function: &Function, map: &serde_json::Map<String, Json>, problems: &mut Vec<CallProblem>) -> Vec<Val> {
+    let names: Vec<_> = function.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    for unknown in map.keys().filter(|key| !names.contains(&key.as_str())) {
+        let message = format!("`{}` has no parameter `{unknown}`", function.name);
+        let fix = unknown_name("parameter", unknown, &names);
+        let fix = fix.split_once("; ").map_or(fix.as_str(), |(_, fix)| fix).to_owned();
+        problems.push(CallProblem::new(format!("args.{unknown}"), LoadCode::Type, message, fix));
+    }
+    let mut values = Vec::new();
+    for parameter in &function.parameters {
+        let path = format!("args.{}", parameter.name);
+        match map.get(&parameter.name) {
+            Some(json) => values.extend(converted(json, &parameter.ty, &path, problems)),
+            None => match absent(&parameter.ty) {
+                Some(value) => values.push(value),
+                None => {
+                    let message = format!(
+                        "the argument `{}` of `{}` is missing; it is a {}",
+                        parameter.name,
+                        function.name,
+                        type_name(&parameter.ty)
+                    );
+                    let fix = format!("add `{}: …` under `args:`", parameter.name);
+                    problems.push(CallProblem::new("args", LoadCode::Type, message, fix));
+                }
+            },
+        }
+    }
+    values
+}
+
+fn listed(function: &Function, items: &[Json], problems: &mut Vec<CallProblem>) -> Vec<Val> {
+    let n_parameters = function.parameters.len();
+    if n_parameters < items.len() {
+        let message = format!("`{}` takes {n_parameters} arguments, and {} are given", function.name, items.len());
+        problems.push(CallProblem::new("args", LoadCode::Type, message, "remove the last ones, or write them by name"));
+    }
+    let mut values = Vec::new();
+    for (index, parameter) in function.parameters.iter().enumerate() {
+        match items.get(index) {
+            Some(json) => values.extend(converted(json, &parameter.ty, &format!("args[{index}]"), problems)),
+            None => match absent(&parameter.ty) {
+                Some(value) => values.push(value),
+                None => {
+                    let message = format!(
+                        "the argument `{}` of `{}` is missing; it is a {}",
+                        parameter.name,
+                        function.name,
+                        type_name(&parameter.ty)
+                    );
+                    problems.push(CallProblem::new("args", LoadCode::Type, message, "add it to the list"));
+                }
+            },
+        }
+    }
+    values
+}
+
+fn converted(json: &Json, ty: &wasmtime::component::Type, path: &str, problems: &mut Vec<CallProblem>) -> Option<Val> {
+    match from_json(ty, json) {
+        Ok(value) => Some(value),
+        Err(misfit) => {
+            let joint = if misfit.path.is_empty() || misfit.path.starts_with('[') { "" } else { "." };
+            let path = format!("{path}{joint}{}", misfit.path);
+            let fix = format!("the parameter is a {}", type_name(ty));
+            problems.push(CallProblem::new(path.clone(), LoadCode::Type, format!("{path}: {}", misfit.message), fix));
+            None
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! How an attempt ended, in our vocabulary: the only place that turns traps and errors into outcomes.
+
+use clockjack_schedule::{
+    manifest::scalar::show_duration,
+    outcome::{Outcome, OutcomeCode, TrapKind},
+    ports::Captured,
+};
+use serde_json::Value as Json;
+use wasmtime::{Trap, component::Val};
+use wasmtime_wasi::I32Exit;
+
+use crate::{call::Call, cpu::CpuSpent, limiter::LimitHit, values::to_json::to_json};
+
+/// Longest message that is kept: guests put text into it.
+const MESSAGE_CHARS_MAX: usize = 2_000;
+
+/// Where an attempt was when it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Instantiate,
+    Call,
+}
+
+/// The function returned.
+pub(crate) fn returned(result: Option<Val>) -> Outcome {
+    match result {
+        None => Outcome::succeeded(None),
+        Some(Val::Result(Ok(value))) => Outcome::succeeded(value.as_deref().map(to_json)),
+        Some(Val::Result(Err(value))) => failed(value.as_deref()),
+        Some(value) => Outcome::succeeded(Some(to_json(&value))),
+    }
+}
+
+/// The function returned an error; the case names that wit/types.wit lists say what it means.
+fn failed(value: Option<&Val>) -> Outcome {
+    let output = value.map(to_json);
+    let (code, message) = match value {
+        Some(Val::Variant(case, payload)) if case == "skipped" => (OutcomeCode::Skipped, payload.as_deref().map(shown)),
+        Some(Val::Variant(case, Some(payload))) => (OutcomeCode::Failed, Some(format!("{case}: {}", shown(payload)))),
+        Some(value) => (OutcomeCode::Failed, Some(shown(value))),
+        None => (OutcomeCode::Failed, None),
+    };
+    let message = message.unwrap_or_else(|| "the function returned an error without a value".to_owned());
+    Outcome { code, message: cut(&message), output }
+}
+
+/// Text as it is, anything else as JSON.
+fn shown(value: &Val) -> String {
+    match to_json(value) {
+        Json::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// The wall-clock limit passed.
+pub(crate) fn timed_out(call: &Call) -> Outcome {
+    let limit = show_duration(call.limits.timeout);
+    Outcome::ended(OutcomeCode::TimeoutWall, format!("the attempt took longer than its timeout of {limit} (`timeout`)"))
+}
+
+/// The guest was stopped: by itself, by a bound, or by the rules of the component model.
+pub(crate) fn trapped(error: &wasmtime::Error, phase: Phase, call: &Call, stderr: &Captured) -> Outcome {
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return exited(exit.0);
+    }
+    let (code, message) = reason(error, call, stderr);
+    let message = match phase {
+        Phase::Instantiate => format!("while it was being instantiated: {message}"),
+        Phase::Call => message,
+    };
+    Outcome::ended(code, cut(&message))
+}
+
+fn exited(code: i32) -> Outcome {
+    let output = Some(serde_json::json!({ "exit_code": code }));
+    match code {
+        0 => Outcome { output, ..Outcome::succeeded(None) },
+        code => Outcome {
+            output,
+            ..Outcome::ended(OutcomeCode::Failed, format!("the command ended with exit code {code}"))
+        },
+    }
+}
+
+fn reason(error: &wasmtime::Error, call: &Call, stderr: &Captured) -> (OutcomeCode, String) {
+    if let Some(hit) = error.downcast_ref::<LimitHit>() {
+        let code = match hit {
+            LimitHit::Memory { .. } => OutcomeCode::MemoryLimit,
+            LimitHit::Tables { .. } => OutcomeCode::TableLimit,
+        };
+        return (code, hit.to_string());
+    }
+    if let Some(spent) = error.downcast_ref::<CpuSpent>() {
+        return (OutcomeCode::TimeoutCpu, spent.to_string());
+    }
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return trap_reason(*trap, error, call, stderr);
+    }
+    text_reason(&format!("{error:#}"), call)
+}
+
+fn trap_reason(trap: Trap, error: &wasmtime::Error, call: &Call, stderr: &Captured) -> (OutcomeCode, String) {
+    let kind = match trap {
+        Trap::StackOverflow => {
+            return (
+                OutcomeCode::StackOverflow,
+                "the guest's call stack was exhausted; it has 512KiB, and no key changes that".to_owned(),
+            );
+        }
+        Trap::OutOfFuel => {
+            let fuel = call.limits.fuel.unwrap_or_default();
+            return (OutcomeCode::Fuel, format!("the guest used up its fuel of {fuel} instructions (`limits.fuel`)"));
+        }
+        Trap::UnreachableCodeReached => TrapKind::Unreachable,
+        Trap::MemoryOutOfBounds => TrapKind::MemoryOutOfBounds,
+        Trap::TableOutOfBounds => TrapKind::TableOutOfBounds,
+        Trap::IndirectCallToNull => TrapKind::IndirectCallToNull,
+        Trap::BadSignature => TrapKind::BadSignature,
+        Trap::IntegerOverflow => TrapKind::IntegerOverflow,
+        Trap::IntegerDivisionByZero => TrapKind::DivisionByZero,
+        Trap::BadConversionToInteger => TrapKind::BadConversion,
+        Trap::InvalidChar | Trap::CannotLeaveComponent | Trap::CannotEnterComponent => TrapKind::Abi,
+        _ => TrapKind::Other,
+    };
+    let place = first_frame(error).map_or_else(String::new, |frame| format!(" in {frame}"));
+    // A panic says more on stderr than the trap that follows it.
+    let said = last_words(stderr).map_or_else(String::new, |words| format!(": {words}"));
+    (OutcomeCode::Trap(kind), format!("{trap}{place}{said}"))
+}
+
+/// wasmtime tells some ends only as text.
+fn text_reason(text: &str, call: &Call) -> (OutcomeCode, String) {
+    let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if any(&["fuel allocated for hostcalls has been exhausted", "too much data"]) {
+        return (
+            OutcomeCode::HostcallLimit,
+            "a value between guest and host was larger than 16MiB, and no key changes that".to_owned(),
+        );
+    }
+    if any(&["requested too many random bytes", "random"]) && any(&["too many", "exceed", "larger", "maximum"]) {
+        return (
+            OutcomeCode::HostcallLimit,
+            "the guest asked for more than 64KiB of random bytes in one call, and no key changes that".to_owned(),
+        );
+    }
+    if any(&["handle limit exceeded", "too many active lends", "resource table has no free keys", "table has no free"])
+    {
+        return (
+            OutcomeCode::HandlesLimit,
+            "the guest holds more open resources than the 1024 of the host or 4096 handles, and no key changes that"
+                .to_owned(),
+        );
+    }
+    if text.contains("resource limit exceeded") || text.contains("count too high") {
+        let limit = call.limits.instances_max;
+        return (
+            OutcomeCode::InstanceLimit,
+            format!(
+                "the component has more parts than a job may have: {limit} core instances (`limits.instances`), 16 memories, 32 tables"
+            ),
+        );
+    }
+    (OutcomeCode::Trap(TrapKind::Abi), text.to_owned())
+}
+
+fn first_frame(error: &wasmtime::Error) -> Option<String> {
+    let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>()?;
+    let name = backtrace.frames().iter().find_map(|frame| frame.func_name())?;
+    Some(format!("`{}`", clean(name, 120)))
+}
+
+fn last_words(stderr: &Captured) -> Option<String> {
+    const SHOWN_CHARS_MAX: usize = 300;
+    let panicked = stderr.text.lines().rev().position(|line| line.contains("panicked at"));
+    let lines: Vec<_> = match panicked {
+        Some(back) => stderr.text.lines().rev().take(back + 1).collect::<Vec<_>>().into_iter().rev().take(2).collect(),
+        None => stderr.text.lines().rev().find(|line| !line.trim().is_empty()).into_iter().collect(),
+    };
+    let words = clean(&lines.join(" "), SHOWN_CHARS_MAX);
+    (!words.is_empty()).then_some(words)
+}
+
+/// Names and words of a guest end up in terminals and pages: no control characters, and not too many.
+fn clean(text: &str, n_chars_max: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(n_chars_max).collect::<String>().trim().to_owned()
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(MESSAGE_CHARS_MAX).collect()
+}

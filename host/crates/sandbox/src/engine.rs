@@ -1,0 +1,176 @@
+//! The engines: one for guests as they are, a second for guests whose instructions are counted.
+//!
+//! Counting changes the compiled code, so it needs an engine of its own, made when first asked for.
+
+use std::sync::{Arc, OnceLock};
+
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
+    component::Linker,
+};
+
+use crate::{
+    attempt::GuestState,
+    error::{LoadCode, LoadError},
+    guest_api,
+    limiter::{MEMORIES_MAX, TABLES_MAX},
+    ticker::Ticker,
+};
+
+/// Most core instances of one component. Python, the runtime with the most, has 14.
+const CORE_INSTANCES_MAX: u32 = 64;
+
+/// Largest size of one core instance's own data: the largest measured (Python) is 242 KB.
+const CORE_INSTANCE_BYTES_MAX: usize = 1 << 20;
+
+/// Largest size of one component instance's own data: the largest measured (Python) is 399 KB.
+const COMPONENT_INSTANCE_BYTES_MAX: usize = 2 << 20;
+
+/// How much of a slot's memory stays with the process between two attempts. Clearing it costs less than asking the
+/// kernel for it again, and the kernel's page map tells which of it was touched.
+const KEEP_RESIDENT_BYTES: usize = 2 << 20;
+
+/// The same for the stack of an attempt; most guests touch a few pages of it.
+const STACK_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+
+/// How a sandbox is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineSettings {
+    /// How many attempts may go on at once.
+    pub n_slots: u32,
+    /// The highest memory limit of any job.
+    pub memory_bytes_max: u64,
+    /// The highest number of table elements of any job.
+    pub table_elements_max: u64,
+}
+
+/// Where instances come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// From a pool that was reserved at start.
+    Pooling,
+    /// From the operating system, each time: slower, where the pool's address space cannot be had.
+    OnDemand,
+}
+
+/// Guests with or without counted instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metering {
+    Plain,
+    Fuel,
+}
+
+/// One engine with everything that guests may import.
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<GuestState>,
+    _ticker: Ticker,
+}
+
+/// The sandbox: compiles plugins and runs attempts.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: EngineSettings,
+    allocation: Allocation,
+    plain: Bench,
+    fuel: OnceLock<Result<Bench, LoadError>>,
+}
+
+impl Sandbox {
+    /// Sets a sandbox up. Reserves the pool, or falls back where the machine refuses it.
+    ///
+    /// # Errors
+    /// When no engine can be made at all.
+    pub fn new(settings: EngineSettings) -> Result<Self, LoadError> {
+        let (plain, allocation) = match bench(settings, Metering::Plain, Allocation::Pooling) {
+            Ok(plain) => (plain, Allocation::Pooling),
+            Err(refused) => {
+                tracing::warn!(reason = %refused, "no pool of instances; each one is asked of the system");
+                (bench(settings, Metering::Plain, Allocation::OnDemand)?, Allocation::OnDemand)
+            }
+        };
+        Ok(Self { inner: Arc::new(Inner { settings, allocation, plain, fuel: OnceLock::new() }) })
+    }
+
+    /// Where instances come from.
+    #[must_use]
+    pub fn allocation(&self) -> Allocation {
+        self.inner.allocation
+    }
+
+    pub(crate) fn bench(&self, metering: Metering) -> Result<&Bench, LoadError> {
+        match metering {
+            Metering::Plain => Ok(&self.inner.plain),
+            Metering::Fuel => {
+                let made =
+                    self.inner.fuel.get_or_init(|| bench(self.inner.settings, Metering::Fuel, self.inner.allocation));
+                made.as_ref().map_err(LoadError::clone)
+            }
+        }
+    }
+}
+
+/// The engine's settings, which the benchmark's floor shares.
+pub(crate) fn config(settings: EngineSettings, metering: Metering, allocation: Allocation) -> Config {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .consume_fuel(metering == Metering::Fuel)
+        // No surprise from an environment variable.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        // Each of these is one more way in, and no language that was measured needs it.
+        .wasm_tail_call(false)
+        .wasm_multi_memory(false)
+        .wasm_memory64(false)
+        .wasm_relaxed_simd(false);
+    match allocation {
+        Allocation::OnDemand => config.allocation_strategy(InstanceAllocationStrategy::OnDemand),
+        Allocation::Pooling => config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings))),
+    };
+    config
+}
+
+fn pool(settings: EngineSettings) -> PoolingAllocationConfig {
+    let n_slots = settings.n_slots.max(1);
+    let memories = u32::try_from(MEMORIES_MAX).unwrap_or(u32::MAX);
+    let tables = u32::try_from(TABLES_MAX).unwrap_or(u32::MAX);
+    // Few guests have more than two memories or tables: reserve that for every slot, and the most for one.
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(n_slots)
+        .total_core_instances(n_slots.saturating_mul(CORE_INSTANCES_MAX))
+        .total_memories(n_slots.saturating_mul(3).saturating_add(memories))
+        .total_tables(n_slots.saturating_mul(4).saturating_add(tables))
+        .total_stacks(n_slots)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_memories_per_component(memories)
+        .max_tables_per_component(tables)
+        .max_memory_size(usize::try_from(settings.memory_bytes_max).unwrap_or(usize::MAX))
+        .table_elements(usize::try_from(settings.table_elements_max).unwrap_or(usize::MAX))
+        .max_core_instance_size(CORE_INSTANCE_BYTES_MAX)
+        .max_component_instance_size(COMPONENT_INSTANCE_BYTES_MAX)
+        .max_unused_warm_slots(n_slots)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .async_stack_keep_resident(STACK_KEEP_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+fn bench(settings: EngineSettings, metering: Metering, allocation: Allocation) -> Result<Bench, LoadError> {
+    let unusable = |error: wasmtime::Error| {
+        let fix = "give the process more address space (`ulimit -v`), or lower `host.ceilings.memory`";
+        LoadError::new(LoadCode::Budget, format!("the WebAssembly engine cannot be set up: {error:#}"), fix)
+    };
+    let engine = Engine::new(&config(settings, metering, allocation)).map_err(unusable)?;
+    let mut linker = Linker::new(&engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(unusable)?;
+    guest_api::add_to_linker(&mut linker).map_err(unusable)?;
+    let ticker = Ticker::start(vec![engine.clone()]).map_err(|error| unusable(error.into()))?;
+    Ok(Bench { engine, linker, _ticker: ticker })
+}

@@ -1,0 +1,60 @@
+//! The executor port on the sandbox: finds the call of a run's job, and runs it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use clockjack_schedule::{
+    id::JobId,
+    outcome::{Outcome, OutcomeCode},
+    ports::{Attempt, Executor, PortFuture, Report},
+};
+
+use crate::{attempt::Facts, call::Call, engine::Sandbox};
+
+/// What runs when a job runs.
+struct Prepared {
+    call: Call,
+    zone: Arc<str>,
+    labels: Arc<BTreeMap<String, String>>,
+}
+
+/// Runs attempts in a sandbox. Clones share their jobs.
+#[derive(Clone)]
+pub struct SandboxExecutor {
+    sandbox: Sandbox,
+    jobs: Arc<RwLock<HashMap<JobId, Arc<Prepared>>>>,
+}
+
+impl SandboxExecutor {
+    /// An executor without jobs.
+    #[must_use]
+    pub fn new(sandbox: Sandbox) -> Self {
+        Self { sandbox, jobs: Arc::default() }
+    }
+
+    /// Says what a job runs from now on. Attempts that go on finish with what they began.
+    pub fn put(&self, job: JobId, call: Call, zone: Arc<str>, labels: BTreeMap<String, String>) {
+        let prepared = Prepared { call, zone, labels: Arc::new(labels) };
+        self.jobs.write().unwrap_or_else(PoisonError::into_inner).insert(job, Arc::new(prepared));
+    }
+
+    fn prepared(&self, job: &JobId) -> Option<Arc<Prepared>> {
+        self.jobs.read().unwrap_or_else(PoisonError::into_inner).get(job).cloned()
+    }
+}
+
+impl Executor for SandboxExecutor {
+    fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report> {
+        let Some(prepared) = self.prepared(&attempt.run.job) else {
+            let message = format!("no plugin is loaded for the job `{}`", attempt.run.job);
+            return Box::pin(std::future::ready(Report::without_guest(Outcome::ended(OutcomeCode::Failed, message))));
+        };
+        let sandbox = self.sandbox.clone();
+        Box::pin(async move {
+            let facts = Facts { attempt, zone: Arc::clone(&prepared.zone), labels: Arc::clone(&prepared.labels) };
+            sandbox.run(&prepared.call, facts).await
+        })
+    }
+}

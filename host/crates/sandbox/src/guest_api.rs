@@ -1,0 +1,133 @@
+//! `clockjack:job`: what guests that know us may import, on the state of their attempt.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clockjack_schedule::{
+    ports::{LogLevel, LogLine},
+    run,
+};
+use wasmtime::component::{HasSelf, Linker};
+
+use self::bindings::clockjack::job::{log, run as run_api, types};
+use crate::attempt::{Facts, GuestState};
+
+#[expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::str_to_string,
+    reason = "generated code"
+)]
+mod bindings {
+    wasmtime::component::bindgen!({ path: "../../../wit", world: "clockjack:job/job" });
+}
+
+/// Most log lines that are kept of one attempt; more are counted.
+const LOG_LINES_MAX: usize = 1_000;
+
+/// Most bytes of messages and fields that are kept of one attempt.
+const LOG_BYTES_MAX: usize = 256 * 1024;
+
+/// The log lines of one attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Logs {
+    pub(crate) lines: Vec<LogLine>,
+    pub(crate) n_dropped: u64,
+    n_bytes: usize,
+}
+
+impl Logs {
+    fn push(&mut self, line: LogLine) {
+        let fields: usize = line.fields.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let n_bytes = self.n_bytes.saturating_add(line.message.len()).saturating_add(fields);
+        if LOG_LINES_MAX <= self.lines.len() || LOG_BYTES_MAX < n_bytes {
+            self.n_dropped += 1;
+            return;
+        }
+        self.n_bytes = n_bytes;
+        self.lines.push(line);
+    }
+}
+
+pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    run_api::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+}
+
+impl types::Host for GuestState {}
+
+impl run_api::Host for GuestState {
+    fn context(&mut self) -> types::Context {
+        context(&self.facts, self.deadline())
+    }
+
+    fn cancel_requested(&mut self) -> bool {
+        self.facts.attempt.stop.is_requested()
+    }
+
+    fn time_left(&mut self) -> u64 {
+        u64::try_from(self.time_left().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn progress(&mut self, done: u64, total: Option<u64>, message: Option<String>) {
+        let of = total.map_or_else(String::new, |total| format!(" of {total}"));
+        self.progress =
+            Some(format!("{done}{of}{}", message.map_or_else(String::new, |message| format!(": {message}"))));
+    }
+
+    fn heartbeat(&mut self) {}
+
+    fn random_seed(&mut self) -> u64 {
+        use std::hash::BuildHasher as _;
+        // Keyed by the operating system's randomness, and cut to what a JavaScript number holds.
+        std::hash::RandomState::new().hash_one(self.facts.attempt.run.id.as_u128()) >> 11
+    }
+}
+
+impl log::Host for GuestState {
+    fn log(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) {
+        let level = match level {
+            log::Level::Trace => LogLevel::Trace,
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        let at = self.now();
+        self.logs.push(LogLine { at, level, message, fields });
+    }
+}
+
+fn millis(instant: DateTime<Utc>) -> u64 {
+    instant.timestamp_millis().try_into().unwrap_or_default()
+}
+
+fn context(facts: &Facts, time_limit: TimeDelta) -> types::Context {
+    let attempt = &facts.attempt;
+    types::Context {
+        run_id: attempt.run.id.to_string(),
+        job: attempt.run.job.to_string(),
+        attempt: attempt.number,
+        max_attempts: attempt.number_max,
+        cause: cause(attempt.number, &attempt.run.cause),
+        scheduled_for: millis(attempt.run.scheduled_for),
+        started_at: millis(attempt.started_at),
+        deadline: millis(attempt.started_at.checked_add_signed(time_limit).unwrap_or(attempt.started_at)),
+        last_success: attempt.last_success.map(millis),
+        time_zone: facts.zone.to_string(),
+        labels: facts.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        traceparent: None,
+    }
+}
+
+fn cause(attempt: u32, cause: &run::Cause) -> types::Cause {
+    if 1 < attempt {
+        return types::Cause::Retry;
+    }
+    match cause {
+        run::Cause::Schedule | run::Cause::Start => types::Cause::Schedule,
+        run::Cause::CatchUp(n_slots) => types::Cause::CatchUp(u32::try_from(*n_slots).unwrap_or(u32::MAX)),
+        run::Cause::Manual => types::Cause::Manual,
+        run::Cause::Upstream(job) => types::Cause::Upstream(job.to_string()),
+        run::Cause::Api => types::Cause::Api,
+    }
+}

@@ -1,0 +1,5 @@
+//! Values across the boundary: JSON to component values by type, and back.
+
+pub(crate) mod from_json;
+pub(crate) mod to_json;
+pub(crate) mod typename;
