@@ -1,0 +1,55 @@
+//! Write [Clockjack](https://docs.rs/clockjack) jobs in Rust: plain functions become typed exports of a component.
+//!
+//! ```
+//! #[clockjack_sdk::jobs]
+//! mod jobs {
+//!     use clockjack_sdk::{Value, info};
+//!
+//!     #[derive(Debug, PartialEq, Value)]
+//!     pub struct Count {
+//!         pub lines: u64,
+//!         pub longest: Option<u32>,
+//!     }
+//!
+//!     /// Counts the lines of a file.
+//!     pub fn count_lines(path: String, max: Option<u32>) -> Result<Count, String> {
+//!         let text = std::fs::read_to_string(&path).map_err(|e| format!("cannot read `{path}`: {e}"))?;
+//!         let lines = text.lines().take(max.unwrap_or(u32::MAX) as usize);
+//!         let longest = lines.clone().map(|line| line.len() as u32).max();
+//!         let count = Count { lines: lines.count() as u64, longest };
+//!         info!(lines = count.lines, "counted {path}");
+//!         Ok(count)
+//!     }
+//! }
+//! # assert!(jobs::count_lines("/nowhere".into(), None).is_err());
+//! ```
+//!
+//! In a crate with `crate-type = ["cdylib"]`, built with `cargo build --release --target wasm32-wasip2`, this exports
+//! `count-lines: func(path: string, max: option<u32>) -> result<count, string>`, which a manifest calls by its name:
+//! `call: count-lines` with `args: {path: /logs/a.log}`. There is no WIT file and no generator, the crate has no
+//! dependency but its own macros, and the functions stay ordinary Rust: `cargo test` calls them, with the stand-ins of
+//! [`testing`] in place of the host.
+//!
+//! It deliberately does not hide the standard library: files that the manifest grants are opened with `std::fs`.
+
+// The derive names this crate as a plugin does.
+extern crate self as clockjack_sdk;
+
+mod context;
+mod failure;
+pub mod log;
+mod run;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+mod value;
+
+#[doc(hidden)]
+pub mod rt;
+
+pub use clockjack_sdk_macros::{Value, jobs};
+
+pub use context::{Cause, Context, context};
+pub use failure::Failure;
+pub use log::Level;
+pub use run::{cancel_requested, heartbeat, progress, progress_with, random_seed, time_left};
+pub use value::{Payload, Value};

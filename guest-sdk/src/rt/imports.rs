@@ -1,0 +1,105 @@
+//! The functions of `clockjack:job@0.1.0` as a component imports them, and what stands in for them natively.
+#![cfg_attr(target_arch = "wasm32", expect(unsafe_code, reason = "imports of the host are foreign functions"))]
+
+#[cfg(target_arch = "wasm32")]
+pub(crate) use component::{cancel_requested, context, heartbeat, log, progress, random_seed, time_left};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use crate::testing::{cancel_requested, context, heartbeat, log, progress, random_seed, time_left};
+
+#[cfg(target_arch = "wasm32")]
+mod component {
+    use crate::{
+        Context, Level,
+        context::RawContext,
+        rt::{Value, memory},
+    };
+
+    /// The encoded world `clockjack:job/job`, made from `wit/` by `tests/wit.rs`. The linker reads it; imports that
+    /// a plugin does not use are left out of its component.
+    #[used]
+    #[unsafe(link_section = "component-type:clockjack-sdk:job@0.1.0")]
+    static WORLD: [u8; include_bytes!("job.world").len()] = *include_bytes!("job.world");
+
+    /// Every import calls this, so that the object file with `WORLD` is linked.
+    #[inline(never)]
+    fn link_world() {}
+
+    mod raw {
+        #[link(wasm_import_module = "clockjack:job/run@0.1.0")]
+        unsafe extern "C" {
+            #[link_name = "context"]
+            pub(super) fn context(result: *mut u8);
+            #[link_name = "cancel-requested"]
+            pub(super) safe fn cancel_requested() -> i32;
+            #[link_name = "time-left"]
+            pub(super) safe fn time_left() -> i64;
+            #[link_name = "progress"]
+            pub(super) fn progress(done: i64, has_total: i32, total: i64, has_message: i32, message: *const u8, len: usize);
+            #[link_name = "heartbeat"]
+            pub(super) safe fn heartbeat();
+            #[link_name = "random-seed"]
+            pub(super) safe fn random_seed() -> i64;
+        }
+
+        #[link(wasm_import_module = "clockjack:job/log@0.1.0")]
+        unsafe extern "C" {
+            #[link_name = "log"]
+            pub(super) fn log(level: i32, message: *const u8, len: usize, fields: *const [usize; 4], n_fields: usize);
+        }
+    }
+
+    pub(crate) fn context() -> Context {
+        link_world();
+        let layout = <RawContext as Value>::LAYOUT;
+        let at = memory::allocate(layout.size, layout.align);
+        // SAFETY: the host writes one `context` record, for which there is room.
+        unsafe { raw::context(at.address()) };
+        RawContext::load(at).into()
+    }
+
+    pub(crate) fn cancel_requested() -> bool {
+        link_world();
+        raw::cancel_requested() != 0
+    }
+
+    pub(crate) fn time_left() -> u64 {
+        link_world();
+        raw::time_left() as u64
+    }
+
+    pub(crate) fn progress(done: u64, total: Option<u64>, message: Option<&str>) {
+        link_world();
+        let text = message.unwrap_or_default();
+        // SAFETY: the text outlives the call.
+        unsafe {
+            raw::progress(
+                done as i64,
+                i32::from(total.is_some()),
+                total.unwrap_or_default() as i64,
+                i32::from(message.is_some()),
+                text.as_ptr(),
+                text.len(),
+            );
+        }
+    }
+
+    pub(crate) fn heartbeat() {
+        link_world();
+        raw::heartbeat();
+    }
+
+    pub(crate) fn random_seed() -> u64 {
+        link_world();
+        raw::random_seed() as u64
+    }
+
+    pub(crate) fn log(level: Level, message: &str, fields: &[(&str, String)]) {
+        link_world();
+        let raw_fields: Vec<[usize; 4]> = fields
+            .iter()
+            .map(|(key, value)| [key.as_ptr() as usize, key.len(), value.as_ptr() as usize, value.len()])
+            .collect();
+        // SAFETY: message and fields outlive the call; a field is two strings, each an address and a length.
+        unsafe { raw::log(level as i32, message.as_ptr(), message.len(), raw_fields.as_ptr(), raw_fields.len()) };
+    }
+}
