@@ -71,7 +71,7 @@ impl GuestState {
     }
 
     /// How long until the attempt is stopped.
-    pub(crate) fn time_left(&self) -> Duration {
+    pub(crate) fn remaining(&self) -> Duration {
         self.timeout.saturating_sub(self.began.elapsed())
     }
 }

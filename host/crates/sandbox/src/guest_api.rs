@@ -10,12 +10,6 @@ use wasmtime::component::{HasSelf, Linker};
 use self::bindings::clockjack::job::{log, run as run_api, types};
 use crate::attempt::{Facts, GuestState};
 
-#[expect(
-    clippy::allow_attributes,
-    clippy::allow_attributes_without_reason,
-    clippy::str_to_string,
-    reason = "generated code"
-)]
 mod bindings {
     wasmtime::component::bindgen!({ path: "../../../wit", world: "clockjack:job/job" });
 }
@@ -65,7 +59,7 @@ impl run_api::Host for GuestState {
     }
 
     fn time_left(&mut self) -> u64 {
-        u64::try_from(self.time_left().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.remaining().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn progress(&mut self, done: u64, total: Option<u64>, message: Option<String>) {

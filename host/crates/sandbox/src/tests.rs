@@ -1,1 +1,467 @@
-//! tests follow
+//! The sandbox against guests written as text: what each does, and the outcome that it must have.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use chrono::DateTime;
+use clockjack_schedule::{
+    id::{JobId, RunId},
+    job::{Arguments, Grants, Limits},
+    outcome::OutcomeCode,
+    ports::{Attempt, Report},
+    run::{Cause, Run},
+    stop::Stop,
+};
+use expect_test::{Expect, expect};
+
+use crate::{Allocation, Call, EngineSettings, Facts, LoadError, Plugin, Sandbox};
+
+static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
+    Sandbox::new(EngineSettings { n_slots: 16, memory_bytes_max: 1 << 30, table_elements_max: 1_000_000 }).unwrap()
+});
+
+fn facts() -> Facts {
+    let job: JobId = "test".parse().unwrap();
+    let slot = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+    let run = Run { id: RunId::of_slot(&job, slot), job, scheduled_for: slot, due_at: slot, cause: Cause::Schedule };
+    let attempt = Attempt {
+        run: Arc::new(run),
+        number: 1,
+        number_max: 1,
+        started_at: slot,
+        last_success: None,
+        stop: Stop::default(),
+    };
+    Facts { attempt, zone: "UTC".into(), labels: Arc::new(BTreeMap::new()) }
+}
+
+fn load(wat: &str, metered: bool) -> Result<Arc<Plugin>, LoadError> {
+    let bytes = wat::parse_str(wat).expect("the test's text assembles");
+    Plugin::from_bytes(&SANDBOX, &bytes, None, metered).map(Arc::new)
+}
+
+/// A component with one exported function, lifted from the core function `run` of a module.
+fn component(module: &str) -> String {
+    format!(
+        "(component (core module $m {module}) (core instance $i (instantiate $m))
+           (func (export \"run\") (canon lift (core func $i \"run\"))))"
+    )
+}
+
+async fn run_with(wat: &str, limits: Limits) -> Report {
+    let plugin = load(wat, limits.fuel.is_some()).unwrap();
+    let call = Call::prepare(&plugin, None, &Arguments::None, &limits, &Grants::default())
+        .map_err(|problems| format!("{problems:?}"))
+        .unwrap();
+    SANDBOX.run(&call, facts()).await
+}
+
+async fn check(wat: &str, limits: Limits, expected: Expect) {
+    let report = run_with(wat, limits).await;
+    expected.assert_eq(&format!("{}: {}", report.outcome.code, report.outcome.message));
+}
+
+fn quick() -> Limits {
+    Limits { timeout: Duration::from_secs(5), cpu_time: Duration::from_millis(50), ..Limits::default() }
+}
+
+#[test]
+fn instances_come_from_the_pool() {
+    assert_eq!(SANDBOX.allocation(), Allocation::Pooling);
+}
+
+#[tokio::test]
+async fn a_function_that_returns_succeeded() {
+    let report = run_with(&component("(func (export \"run\"))"), Limits::default()).await;
+    assert_eq!(report.outcome.code, OutcomeCode::Succeeded);
+    assert_eq!(report.outcome.output, None);
+    assert_eq!(report.digest.len(), 64);
+}
+
+#[tokio::test]
+async fn a_busy_guest_is_stopped_wherever_it_loops() {
+    let looping = "(func (export \"run\") (loop (br 0)))";
+    check(
+        &component(looping),
+        quick(),
+        expect!["timeout.cpu: the guest used up its processor time of 50ms (`limits.cpu_time`)"],
+    )
+    .await;
+    let in_start = "(func $s (loop (br 0))) (start $s) (func (export \"run\"))";
+    check(&component(in_start), quick(), expect!["timeout.cpu: while it was being instantiated: the guest used up its processor time of 50ms (`limits.cpu_time`)"]).await;
+    let wall = Limits { timeout: Duration::from_millis(50), ..Limits::default() };
+    check(
+        &component(looping),
+        wall.clone(),
+        expect!["timeout.wall: the attempt took longer than its timeout of 50ms (`timeout`)"],
+    )
+    .await;
+    check(
+        &component(in_start),
+        wall,
+        expect!["timeout.wall: the attempt took longer than its timeout of 50ms (`timeout`)"],
+    )
+    .await;
+    let filling = "(memory 256) (func (export \"run\") (loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 16777216)) (br 0)))";
+    check(
+        &component(filling),
+        quick(),
+        expect!["timeout.cpu: the guest used up its processor time of 50ms (`limits.cpu_time`)"],
+    )
+    .await;
+    let post_return = "(component (core module $m (func (export \"run\")) (func (export \"post\") (loop (br 0)))) (core instance $i (instantiate $m))
+        (func (export \"run\") (canon lift (core func $i \"run\") (post-return (core func $i \"post\")))))";
+    check(
+        post_return,
+        quick(),
+        expect!["timeout.cpu: the guest used up its processor time of 50ms (`limits.cpu_time`)"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_overshoot_of_a_limit_is_small() {
+    let looping = component("(func (export \"run\") (loop (br 0)))");
+    let report = run_with(&looping, Limits { cpu_time: Duration::from_millis(100), ..Limits::default() }).await;
+    assert_eq!(report.outcome.code, OutcomeCode::TimeoutCpu);
+    assert!(Duration::from_millis(100) <= report.cpu_time, "{:?}", report.cpu_time);
+    assert!(report.cpu_time < Duration::from_millis(130), "{:?}", report.cpu_time);
+}
+
+#[tokio::test]
+async fn fuel_ends_a_guest_at_the_same_instruction_each_time() {
+    let looping = component("(func (export \"run\") (loop (br 0)))");
+    let limits = Limits { fuel: Some(10_000), ..quick() };
+    check(&looping, limits.clone(), expect!["fuel: the guest used up its fuel of 10000 instructions (`limits.fuel`)"])
+        .await;
+    assert_eq!(run_with(&looping, limits).await.fuel_used, Some(10_000));
+    let enough = Limits { fuel: Some(10_000), ..quick() };
+    let report = run_with(&component("(func (export \"run\"))"), enough).await;
+    assert!(report.fuel_used.unwrap() < 100, "{:?}", report.fuel_used);
+}
+
+#[tokio::test]
+async fn memory_is_one_sum() {
+    let limits = || Limits { memory_bytes_max: 4 << 20, ..quick() };
+    let growing = "(memory 1) (func (export \"run\") (loop (drop (memory.grow (i32.const 16))) (br 0)))";
+    check(
+        &component(growing),
+        limits(),
+        expect!["memory.limit: the guest asked for 4.1MiB of memory in all; its limit is 4MiB (`limits.memory`)"],
+    )
+    .await;
+    let report = run_with(&component(growing), limits()).await;
+    assert_eq!(report.memory_peak_bytes, (4 << 20) - (15 << 16));
+    let n_instances = 12;
+    let instances: String = (0..n_instances).map(|n| format!("(core instance $i{n} (instantiate $m))")).collect();
+    let many = format!(
+        "(component (core module $m (memory 8) (func (export \"run\"))) {instances}
+           (func (export \"run\") (canon lift (core func $i0 \"run\"))))"
+    );
+    check(&many, limits(), expect!["memory.limit: while it was being instantiated: the guest asked for 4.5MiB of memory in all; its limit is 4MiB (`limits.memory`)"]).await;
+}
+
+#[tokio::test]
+async fn tables_and_instances_are_bounded() {
+    let growing =
+        "(table 1 funcref) (func (export \"run\") (loop (drop (table.grow (ref.null func) (i32.const 5000))) (br 0)))";
+    check(&component(growing), quick(), expect!["table.limit: the guest asked for 100001 table elements in all; its limit is 100000 (`limits.table_elements`)"]).await;
+    let instances: String = (0..40).map(|n| format!("(core instance $i{n} (instantiate $m))")).collect();
+    let many = format!(
+        "(component (core module $m (func (export \"run\"))) {instances}
+           (func (export \"run\") (canon lift (core func $i0 \"run\"))))"
+    );
+    check(&many, Limits { instances_max: 10, ..quick() }, expect!["instance.limit: while it was being instantiated: the component has more parts than a job may have: 10 core instances (`limits.instances`), 16 memories, 32 tables"]).await;
+}
+
+#[tokio::test]
+async fn traps_have_their_names() {
+    check(
+        &component("(func (export \"run\") unreachable)"),
+        quick(),
+        expect!["trap.unreachable: wasm trap: wasm `unreachable` instruction executed"],
+    )
+    .await;
+    check(
+        &component("(func $deep (export \"run\") (call $deep))"),
+        quick(),
+        expect!["stack.overflow: the guest's call stack was exhausted; it has 512KiB, and no key changes that"],
+    )
+    .await;
+    check(
+        &component("(func (export \"run\") (drop (i32.div_s (i32.const 1) (i32.const 0))))"),
+        quick(),
+        expect!["trap.division_by_zero: wasm trap: integer divide by zero"],
+    )
+    .await;
+    check(
+        &component("(memory 1) (func (export \"run\") (drop (i32.load (i32.const -1))))"),
+        quick(),
+        expect!["trap.memory_out_of_bounds: wasm trap: out of bounds memory access"],
+    )
+    .await;
+    check(
+        &component(
+            "(table 1 funcref) (type $t (func)) (func (export \"run\") (call_indirect (type $t) (i32.const 0)))",
+        ),
+        quick(),
+        expect!["trap.indirect_call_to_null: wasm trap: uninitialized element"],
+    )
+    .await;
+    check(
+        &component(
+            "(table 1 funcref) (type $t (func)) (func (export \"run\") (call_indirect (type $t) (i32.const 7)))",
+        ),
+        quick(),
+        expect!["trap.table_out_of_bounds: wasm trap: undefined element: out of bounds table access"],
+    )
+    .await;
+    check(
+        &component("(func (export \"run\") (drop (i32.trunc_f64_s (f64.const nan))))"),
+        quick(),
+        expect!["trap.bad_conversion: wasm trap: invalid conversion to integer"],
+    )
+    .await;
+}
+
+/// A component whose function gives back what a core function writes to memory.
+fn returning(ty: &str, data: &str) -> String {
+    format!(
+        "(component (core module $m (memory (export \"mem\") 1) {data} (func (export \"run\") (result i32) (i32.const 0)))
+           (core instance $i (instantiate $m))
+           (type $r {ty})
+           (func (export \"run\") (result $r) (canon lift (core func $i \"run\") (memory (core memory $i \"mem\")))))"
+    )
+}
+
+#[tokio::test]
+async fn values_that_break_the_rules_are_traps_without_cost() {
+    let huge = returning("(list u8)", "(data (i32.const 0) \"\\00\\00\\00\\00\\ff\\ff\\ff\\ff\")");
+    check(&huge, quick(), expect!["trap.abi: list pointer/length out of bounds of memory"]).await;
+    let not_utf8 = returning("string", "(data (i32.const 0) \"\\08\\00\\00\\00\\02\\00\\00\\00\\ff\\fe\")");
+    check(&not_utf8, quick(), expect!["trap.abi: invalid utf-8 sequence of 1 bytes from index 0"]).await;
+    let discriminant = returning("(option u32)", "(data (i32.const 0) \"\\07\")");
+    check(&discriminant, quick(), expect!["trap.abi: discriminant 7 out of range [0..2)"]).await;
+}
+
+#[tokio::test]
+async fn a_request_to_stop_ends_a_busy_guest() {
+    let plugin = load(&component("(func (export \"run\") (loop (br 0)))"), false).unwrap();
+    let call = Call::prepare(&plugin, None, &Arguments::None, &Limits::default(), &Grants::default())
+        .map_err(|p| format!("{p:?}"))
+        .unwrap();
+    let facts = facts();
+    let stop = facts.attempt.stop.clone();
+    let stopper = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        stop.request();
+    };
+    let (report, ()) = tokio::join!(SANDBOX.run(&call, facts), stopper);
+    assert_eq!(report.outcome.code, OutcomeCode::Cancelled);
+    assert!(report.cpu_time < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_future_that_is_dropped_at_any_moment_leaves_its_slot_free() {
+    let plugin = load(&component("(memory 16) (func (export \"run\") (loop (br 0)))"), false).unwrap();
+    let call = Call::prepare(&plugin, None, &Arguments::None, &Limits::default(), &Grants::default())
+        .map_err(|p| format!("{p:?}"))
+        .unwrap();
+    // Four times as many as there are slots: a slot that is not given back is missed.
+    for step in 0..64 {
+        let limit = Duration::from_micros(step * 137);
+        assert!(tokio::time::timeout(limit, SANDBOX.run(&call, facts())).await.is_err());
+    }
+    let report = run_with(&component("(func (export \"run\"))"), quick()).await;
+    assert_eq!(report.outcome.code, OutcomeCode::Succeeded);
+}
+
+#[test]
+fn what_is_no_component_is_told_apart() {
+    let told = |bytes: &[u8]| match Plugin::from_bytes(&SANDBOX, bytes, None, false) {
+        Ok(_) => "loaded".to_owned(),
+        Err(error) => format!("{}: {}; {}", error.code, error.message, error.fix),
+    };
+    let whole = wat::parse_str(component("(func (export \"run\"))")).unwrap();
+    let cases: [&[u8]; 8] = [
+        b"",
+        b"\0asm\x01\0\0\0",
+        b"\x7fELF\x02\x01\x01\0",
+        b"(module)",
+        b"#!/bin/sh\n",
+        b"\0asm\x63\0\0\0",
+        &whole[..whole.len() - 7],
+        &whole[..8],
+    ];
+    expect![[r#"
+        load.invalid: the file is empty; build the plugin again
+        load.invalid: the file is a core module, not a component; build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`
+        load.invalid: the file is native code; precompiled code is never loaded; name the `.wasm` file that it was made from
+        load.invalid: the file is WebAssembly text; assemble it first, for example with `wasm-tools parse`
+        load.invalid: the file is no WebAssembly component; name a `.wasm` file that was built for `wasm32-wasip2`
+        load.invalid: the file is WebAssembly of an unknown version, or it is truncated; build the plugin again with a current toolchain
+        load.invalid: the file is no valid component: failed to parse WebAssembly module: unexpected end-of-file (at offset 0x63); build the plugin again; the file may be truncated
+        loaded"#]].assert_eq(&cases.map(told).join("\n"));
+}
+
+#[test]
+fn truncation_anywhere_is_refused_and_never_a_panic() {
+    let whole = wat::parse_str(component("(memory 1) (func (export \"run\"))")).unwrap();
+    for end in 9..whole.len() {
+        // A prefix may happen to be a smaller component; what matters is that there is an answer.
+        drop(Plugin::from_bytes(&SANDBOX, &whole[..end], None, false));
+    }
+    for place in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[place] ^= 0x55;
+        drop(Plugin::from_bytes(&SANDBOX, &flipped, None, false));
+    }
+}
+
+#[test]
+fn features_digests_and_imports_are_refused_with_their_names() {
+    let told = |wat: &str| match load(wat, false) {
+        Ok(_) => "loaded".to_owned(),
+        Err(error) => format!("{}: {}; {}", error.code, error.message, error.fix),
+    };
+    let cases = [
+        component("(memory i64 1) (func (export \"run\"))"),
+        component("(memory 1) (memory 1) (func (export \"run\"))"),
+        component("(memory 1 1 shared) (func (export \"run\"))"),
+        component("(table 20000000 funcref) (func (export \"run\"))"),
+        component("(memory 65536) (func (export \"run\"))"),
+        "(component (import \"acme:db/query@1.0.0\" (instance (export \"ask\" (func)))))".to_owned(),
+        "(component (import \"wasi:http/outgoing-handler@0.2.3\" (instance (export \"handle\" (func)))))".to_owned(),
+        "(component (import \"clockjack:job/run@0.2.0\" (instance (export \"heartbeat\" (func)))))".to_owned(),
+        "(component (import \"clockjack:job/run@0.1.0\" (instance (export \"heartbeat\" (func (param \"x\" u32))))))"
+            .to_owned(),
+        "(component (import \"wasi:cli/stdin@0.3.0\" (instance (export \"get-stdin\" (func)))))".to_owned(),
+    ];
+    expect![[r#"
+        load.feature: the component uses a feature that is off here: failed to parse WebAssembly module: memory64 must be enabled for 64-bit memories (at offset 0x1f); build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs
+        load.feature: the component uses a feature that is off here: failed to parse WebAssembly module: multiple memories (at offset 0x1e); build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs
+        load.feature: the component uses a feature that is off here: failed to parse WebAssembly module: threads must be enabled for shared memories (at offset 0x1f); build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs
+        table.limit: the component declares more than a job may have: module table does not fit in pooling allocator requirements: table index 0 has a minimum element size of 20000000 which exceeds the limit of 1000000; build it with less; no job may raise `limits.table_elements` that far
+        memory.limit: the component declares more than a job may have: module memory does not fit in pooling allocator requirements: memory index 0 is unsupported in this pooling allocator configuration: memory has a minimum byte size of 4294967296 which exceeds the limit of 0x40000000 bytes; build it with less; no job may raise `limits.memory` that far
+        load.import: the component imports `acme:db/query@1.0.0`, which this host does not have; compose the component with one that exports `acme:db/query@1.0.0`, or build it without that import
+        load.import: the component imports `wasi:http/outgoing-handler@0.2.3`, which needs the grant `grants.http`; this version of Clockjack cannot give `grants.http`; build the component without that import
+        load.import: the component imports `clockjack:job/run@0.2.0`, and this host speaks `clockjack:job@0.1.0`; rebuild it with the matching version of the SDK or of `wit/`
+        load.type: an import has another type than this host's: component imports instance `clockjack:job/run@0.1.0`, but a matching implementation was not found in the linker: instance export `heartbeat` has the wrong type: type mismatch with parameters: expected 0-tuple, found 1-tuple; build the component against WASI 0.2 and the `wit/` folder of this host
+        load.import: the component imports `wasi:cli/stdin@0.3.0`, which this host does not have; build it for WASI 0.2 (`wasm32-wasip2`); WASI 0.3 is still experimental in the engine"#]].assert_eq(&cases.map(|wat| told(&wat)).join("\n"));
+    let bytes = wat::parse_str(component("(func (export \"run\"))")).unwrap();
+    let error = Plugin::from_bytes(&SANDBOX, &bytes, Some(&"0".repeat(64)), false).map(|_| ()).unwrap_err();
+    assert_eq!(error.code.to_string(), "load.digest");
+}
+
+mod calls {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A component that exports a function of the given parameters, which is never run.
+    fn taking(types: &str, parameters: &str, core: &str) -> String {
+        format!(
+            "(component (core module $m (memory (export \"mem\") 1)
+                 (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 0))
+                 (func (export \"run\") {core}))
+               (core instance $i (instantiate $m))
+               {types}
+               (func (export \"purge\") {parameters} (canon lift (core func $i \"run\") (memory (core memory $i \"mem\")) (realloc (core func $i \"realloc\")))))"
+        )
+    }
+
+    fn tell(wat: &str, call: Option<&str>, args: serde_json::Value) -> String {
+        let plugin = load(wat, false).unwrap();
+        let args = match args {
+            serde_json::Value::Object(map) => Arguments::Named(map),
+            serde_json::Value::Array(list) => Arguments::Listed(list),
+            _ => Arguments::None,
+        };
+        match Call::prepare(&plugin, call, &args, &Limits::default(), &Grants::default()) {
+            Ok(call) => format!("{:?}", call.values),
+            Err(problems) => {
+                let lines: Vec<_> = problems
+                    .iter()
+                    .map(|p| format!("at {}: {}: {}; {}", p.path, p.error.code, p.error.message, p.error.fix))
+                    .collect();
+                lines.join("\n")
+            }
+        }
+    }
+
+    #[test]
+    fn arguments_are_checked_by_name_and_type() {
+        let wat = taking(
+            "",
+            "(param \"days\" u32) (param \"dry-run\" bool) (param \"note\" (option string))",
+            "(param i32 i32 i32 i32 i32)",
+        );
+        let cases = [
+            json!({"days": 30, "dry-run": true}),
+            json!([30, true, "x"]),
+            json!({"days": "30", "dry-run": true}),
+            json!({"days": -1, "dry_run": true}),
+            json!({"days": 5_000_000_000_u64, "dry-run": true, "note": 7}),
+            json!([1, true, null, 4]),
+            json!(null),
+        ];
+        expect![[r#"
+            [U32(30), Bool(true), Option(None)]
+            [U32(30), Bool(true), Option(Some(String("x")))]
+            at args.days: load.type: args.days: expected u32, found `"30"`; the parameter is a u32
+            at args.dry_run: load.type: `purge` has no parameter `dry_run`; did you mean `dry-run`?
+            at args.days: load.type: args.days: -1 is out of range for u32, which holds 0 to 4294967295; the parameter is a u32
+            at args: load.type: the argument `dry-run` of `purge` is missing; it is a bool; add `dry-run: …` under `args:`
+            at args.days: load.type: args.days: 5000000000 is out of range for u32, which holds 0 to 4294967295; the parameter is a u32
+            at args.note: load.type: args.note: expected string, found `7`; the parameter is a option<string>
+            at args: load.type: `purge` takes 3 arguments, and 4 are given; remove the last ones, or write them by name
+            at args: load.type: the argument `days` of `purge` is missing; it is a u32; add `days: …` under `args:`
+            at args: load.type: the argument `dry-run` of `purge` is missing; it is a bool; add `dry-run: …` under `args:`"#]].assert_eq(&cases.map(|args| tell(&wat, None, args)).join("\n"));
+    }
+
+    #[test]
+    fn deep_types_tell_the_path() {
+        let types = "(type $op' (enum \"eq\" \"ne\" \"lt\"))";
+        let wat = format!(
+            "(component (core module $m (memory (export \"mem\") 1)
+                 (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 0)) (func (export \"run\") (param i32 i32)))
+               (core instance $i (instantiate $m))
+               {types} (export $op \"op\" (type $op'))
+               (type $filter' (record (field \"op\" $op) (field \"value\" s8))) (export $filter \"filter\" (type $filter'))
+               (func (export \"purge\") (param \"filters\" (list $filter)) (canon lift (core func $i \"run\") (memory (core memory $i \"mem\")) (realloc (core func $i \"realloc\")))))"
+        );
+        let cases = [
+            json!({"filters": [{"op": "eq", "value": 1}]}),
+            json!({"filters": [{"op": "eq", "value": 1}, {"op": "gt", "value": 1}]}),
+            json!({"filters": [{"op": "eq", "value": 300}]}),
+            json!({"filters": [{"op": "eq", "vlaue": 3}]}),
+            json!({"filters": [{"op": "eq"}]}),
+            json!({"filters": {"op": "eq"}}),
+        ];
+        expect![[r#"
+            [List([Record([("op", Enum("eq")), ("value", S8(1))])])]
+            at args.filters[1].op: load.type: args.filters[1].op: expected one of eq, ne, lt, found `gt`; the parameter is a list<record { op: enum { eq, ne, lt }, value: s8 }>
+            at args.filters[0].value: load.type: args.filters[0].value: 300 is out of range for s8, which holds -128 to 127; the parameter is a list<record { op: enum { eq, ne, lt }, value: s8 }>
+            at args.filters[0]: load.type: args.filters[0]: unknown field `vlaue`; did you mean `value`?; the parameter is a list<record { op: enum { eq, ne, lt }, value: s8 }>
+            at args.filters[0]: load.type: args.filters[0]: `value` is missing; it is a s8; the parameter is a list<record { op: enum { eq, ne, lt }, value: s8 }>
+            at args.filters: load.type: args.filters: expected list<record { op: enum { eq, ne, lt }, value: s8 }>, found `{"op":"eq"}`; the parameter is a list<record { op: enum { eq, ne, lt }, value: s8 }>"#]].assert_eq(&cases.map(|args| tell(&wat, Some("purge"), args)).join("\n"));
+    }
+
+    #[test]
+    fn functions_are_found_or_the_nearest_is_named() {
+        let wat = taking("", "", "");
+        let cases = [Some("purge"), Some("purg"), Some("Purge_"), Some("summarize"), None];
+        expect![[r#"
+            []
+            at call: load.type: the plugin exports no function `purg`; did you mean `purge`?
+            at call: load.type: the plugin exports no function `Purge_`; did you mean `purge`?
+            at call: load.type: the plugin exports no function `summarize`; it exports `purge`
+            []"#]]
+        .assert_eq(&cases.map(|call| tell(&wat, call, json!(null))).join("\n"));
+        let none = "(component)";
+        expect!["at call: load.type: the component exports no function; export a function from the component's world, or build it as a command (`wasi:cli/run`)"].assert_eq(&tell(none, None, json!(null)));
+    }
+}
