@@ -208,7 +208,7 @@ impl Raw {
                 Value::Map(entries)
             }
         };
-        Node { value, span, text_start }
+        Node { value, span, text_start, text_before: None }
     }
 }
 

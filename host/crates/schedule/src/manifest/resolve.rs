@@ -1,0 +1,312 @@
+//! From texts to a [`Manifest`]: all sources together, all faults at once.
+//!
+//! Reads nothing but its arguments: files, the environment and folders are the caller's business.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    document::Document,
+    interpolate::{Lookup, interpolate},
+    jobs::JobReader,
+    node::{Entry, Node, Value},
+    parse::parse,
+    plugins::{self, PluginTable},
+    resolved::{HostSettings, Include, Manifest},
+    wording,
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics, Source, Span},
+    id::JobId,
+    job::Ceilings,
+    zone::Zones,
+};
+
+/// Most jobs of one manifest.
+pub const JOBS_MAX: usize = 10_000;
+
+/// Most findings that are collected: whoever has more mends these first.
+pub const FINDINGS_MAX: usize = 500;
+
+/// Most values that defaults may add to all jobs together, so that a short text cannot become a huge manifest.
+const DEFAULTED_VALUES_MAX: usize = 400_000;
+
+/// What is known beside the texts.
+#[derive(Clone, Copy)]
+pub struct ResolveOptions<'a> {
+    /// The rules of all zones.
+    pub zones: &'a Zones,
+    /// Gives the value of an environment variable.
+    pub variables: Lookup<'a>,
+    /// The folder of each source, in the order of the sources: relative paths start there. A source without one
+    /// keeps its paths relative.
+    pub folders: &'a [PathBuf],
+    /// The ceilings that hold where the manifest writes none.
+    pub ceilings: &'a Ceilings,
+}
+
+/// Reads all sources as one manifest. There is a manifest only if there is no error.
+#[must_use]
+pub fn resolve(sources: &[Source], options: &ResolveOptions<'_>) -> (Option<Manifest>, Diagnostics) {
+    let (manifest, diagnostics) = resolve_partial(sources, options);
+    ((!diagnostics.has_errors()).then_some(manifest), diagnostics)
+}
+
+/// Like [`resolve`], but gives whatever could be read, so that further checks can tell their faults together with
+/// these. What has an error is not in it; nothing of it may run.
+#[must_use]
+pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Manifest, Diagnostics) {
+    let mut findings = Findings::default();
+    let roots: Vec<Option<Node>> =
+        sources.iter().enumerate().map(|(index, source)| read_root(index, source, options, &mut findings)).collect();
+    let is_whole = roots.iter().all(Option::is_some);
+    let mut diagnostics = Diagnostics::default();
+    let documents: Vec<_> =
+        roots.iter().flatten().filter_map(|root| Document::open(root, options.ceilings, &mut diagnostics)).collect();
+    let host = host_settings(&documents, options, sources, &mut diagnostics);
+    findings.take(diagnostics);
+
+    let mut manifest = Manifest { host, includes: includes_of(&documents), ..Manifest::default() };
+    let table = read_plugins(&documents, options, sources, &mut findings);
+    read_jobs(&documents, &table, options, sources, &mut manifest, &mut findings);
+    if is_whole && documents.len() == roots.len() && documents.iter().all(|document| document.jobs.is_empty()) {
+        findings.take(one(no_jobs()));
+    }
+    manifest.plugins = table.plugins;
+    manifest.plugin_places = table.places;
+    (manifest, findings.finish())
+}
+
+/// The patterns of further files that one source names. Faults are not told here: `resolve` tells them.
+#[must_use]
+pub fn includes(index: usize, source: &Source, variables: Lookup<'_>) -> Vec<Include> {
+    let mut unheard = Diagnostics::default();
+    let Some(mut root) = parse(index, &source.text).0 else { return Vec::new() };
+    interpolate(&mut root, variables, &mut unheard);
+    Document::open(&root, &Ceilings::default(), &mut unheard).map_or_else(Vec::new, |document| document.includes)
+}
+
+fn read_root(index: usize, source: &Source, options: &ResolveOptions<'_>, findings: &mut Findings) -> Option<Node> {
+    let (mut root, mut diagnostics) = parse(index, &source.text);
+    if let Some(root) = &mut root {
+        interpolate(root, options.variables, &mut diagnostics);
+    }
+    findings.take(diagnostics);
+    root
+}
+
+fn one(diagnostic: Diagnostic) -> Diagnostics {
+    let mut diagnostics = Diagnostics::default();
+    diagnostics.push(diagnostic);
+    diagnostics
+}
+
+fn no_jobs() -> Diagnostic {
+    Diagnostic::error("manifest.empty", Span::default(), "the manifest has no jobs")
+        .fix("the shortest one is:\njobs:\n  hello: { plugin: ./hello.wasm, every: 1m }")
+}
+
+fn folder_of<'a>(span: Span, options: &ResolveOptions<'a>) -> &'a Path {
+    options.folders.get(span.source).map_or(Path::new(""), PathBuf::as_path)
+}
+
+fn includes_of(documents: &[Document<'_>]) -> Vec<Include> {
+    documents.iter().flat_map(|document| document.includes.iter().cloned()).collect()
+}
+
+/// `host` stands in one of the sources: two sets of ceilings would be a riddle.
+fn host_settings(
+    documents: &[Document<'_>],
+    options: &ResolveOptions<'_>,
+    sources: &[Source],
+    diagnostics: &mut Diagnostics,
+) -> HostSettings {
+    let mut written = documents.iter().filter_map(|document| document.host.as_ref());
+    let Some((first, host)) = written.next() else { return HostSettings { ceilings: options.ceilings.clone() } };
+    for (span, _) in written {
+        let message = format!("`host` is set twice: here and at {}", wording::place(*first, sources));
+        let error = Diagnostic::error("manifest.duplicate_setting", *span, message);
+        diagnostics.push(error.fix("keep one of them"));
+    }
+    host.clone()
+}
+
+fn read_plugins(
+    documents: &[Document<'_>],
+    options: &ResolveOptions<'_>,
+    sources: &[Source],
+    findings: &mut Findings,
+) -> PluginTable {
+    let mut table = PluginTable::default();
+    for document in documents {
+        for entry in document.plugins.iter().filter(|entry| !entry.key.starts_with("x-")) {
+            if findings.is_full() {
+                return table;
+            }
+            let mut diagnostics = Diagnostics::default();
+            table.read(entry, folder_of(document.span, options), sources, &mut diagnostics);
+            findings.take(diagnostics);
+        }
+    }
+    let jobs = documents.iter().flat_map(|document| document.jobs.iter().map(move |job| (document, job)));
+    let direct = jobs.filter_map(|(document, job)| {
+        let entry = job.value.as_map()?.iter().find(|entry| entry.key == "plugin")?;
+        entry.value.as_text().filter(|text| plugins::is_path(text))?;
+        // Faults of the path are told when the job is read.
+        let path = plugins::source_path(&entry.value, folder_of(document.span, options), &mut Diagnostics::default())?;
+        Some((path, entry))
+    });
+    table.add_direct(direct);
+    table
+}
+
+fn read_jobs(
+    documents: &[Document<'_>],
+    plugins: &PluginTable,
+    options: &ResolveOptions<'_>,
+    sources: &[Source],
+    manifest: &mut Manifest,
+    findings: &mut Findings,
+) {
+    let ceilings = manifest.host.ceilings.clone();
+    // The defaults of the first source hold for all; those of a further one stand over them, for its own jobs.
+    let shared = documents.first().and_then(|document| document.defaults);
+    let mut first_seen: BTreeMap<&str, Span> = BTreeMap::new();
+    for (index, document) in documents.iter().enumerate() {
+        let reader = JobReader { options, plugins, ceilings: &ceilings, folder: folder_of(document.span, options) };
+        let defaults = defaults_of(document, shared.filter(|_| 0 < index), &reader, findings);
+        for entry in document.jobs.iter().filter(|entry| !entry.key.starts_with("x-")) {
+            if findings.is_full() {
+                return;
+            }
+            if first_seen.len() == JOBS_MAX {
+                findings.take(one(too_many_jobs(entry)));
+                return;
+            }
+            let mut diagnostics = Diagnostics::default();
+            match first_seen.get(entry.key.as_str()) {
+                Some(first) => diagnostics.push(duplicate_job(entry, *first, sources)),
+                None => {
+                    first_seen.insert(&entry.key, entry.key_span);
+                }
+            }
+            let job = reader.read(entry, defaults.as_ref(), &mut diagnostics);
+            if let Some(job) = job.filter(|_| !diagnostics.has_errors()) {
+                keep(job, entry, manifest);
+            }
+            findings.take(diagnostics);
+        }
+    }
+}
+
+fn keep(job: crate::job::Job, entry: &Entry, manifest: &mut Manifest) {
+    let id: JobId = job.id.clone();
+    manifest.jobs.insert(id.clone(), Arc::new(job));
+    manifest.job_places.insert(id, entry.clone());
+}
+
+fn too_many_jobs(entry: &Entry) -> Diagnostic {
+    let message = format!("the manifest has more than {JOBS_MAX} jobs");
+    Diagnostic::error("manifest.too_many_jobs", entry.key_span, message)
+        .fix("let one job do the work of several with `args`, or run a second host")
+}
+
+fn duplicate_job(entry: &Entry, first: Span, sources: &[Source]) -> Diagnostic {
+    let message = format!("job `{}` is defined twice: here and at {}", entry.key, wording::place(first, sources));
+    Diagnostic::error("manifest.duplicate_job", entry.key_span, message)
+        .fix("rename or remove one of them; files that are read together share their ids")
+}
+
+/// What the jobs of a source fall back on, checked, without its free keys.
+fn defaults_of(
+    document: &Document<'_>,
+    shared: Option<&Node>,
+    reader: &JobReader<'_>,
+    findings: &mut Findings,
+) -> Option<Node> {
+    let mut diagnostics = Diagnostics::default();
+    if let Some(own) = document.defaults {
+        reader.check_defaults(own, &mut diagnostics);
+    }
+    let merged = match (document.defaults, shared) {
+        (Some(own), Some(shared)) => Some(merge(own, shared)),
+        (Some(one), None) | (None, Some(one)) => Some(merge(one, one)),
+        (None, None) => None,
+    };
+    let merged = merged.filter(|merged| {
+        let n_values = merged.n_values().saturating_mul(document.jobs.len());
+        if DEFAULTED_VALUES_MAX < n_values {
+            diagnostics.push(too_many_defaults(document, merged));
+        }
+        n_values <= DEFAULTED_VALUES_MAX
+    });
+    findings.take(diagnostics);
+    merged
+}
+
+fn too_many_defaults(document: &Document<'_>, merged: &Node) -> Diagnostic {
+    let (n_values, n_jobs) = (merged.n_values(), document.jobs.len());
+    let message = format!("`defaults` adds {n_values} values to each of {n_jobs} jobs, which is too much");
+    Diagnostic::error("manifest.too_complex", document.defaults.map_or(document.span, |node| node.span), message)
+        .fix("shorten the defaults")
+}
+
+/// Maps merge key by key, anything else replaces; free keys and empty values drop out.
+fn merge(over: &Node, under: &Node) -> Node {
+    let (Some(over_entries), Some(under_entries)) = (over.as_map(), under.as_map()) else { return over.clone() };
+    let mut entries: Vec<Entry> = Vec::new();
+    let counts = |entry: &&Entry| !entry.key.starts_with("x-") && entry.value.value != Value::Null;
+    let below: HashMap<&str, &Entry> = under_entries.iter().map(|entry| (entry.key.as_str(), entry)).collect();
+    let mut seen = HashSet::new();
+    for entry in over_entries.iter().filter(counts) {
+        seen.insert(entry.key.as_str());
+        let value = match below.get(entry.key.as_str()) {
+            Some(below) => merge(&entry.value, &below.value),
+            None => entry.value.clone(),
+        };
+        entries.push(Entry { value, ..entry.clone() });
+    }
+    entries.extend(under_entries.iter().filter(counts).filter(|entry| !seen.contains(entry.key.as_str())).cloned());
+    Node { value: Value::Map(entries), ..over.clone() }
+}
+
+/// Findings as they come in, each told once: what several jobs have from one anchor or from the defaults is one
+/// fault.
+#[derive(Default)]
+struct Findings {
+    kept: Diagnostics,
+    told: HashSet<(&'static str, usize, usize, usize)>,
+}
+
+impl Findings {
+    /// Takes what one reader found. What an earlier reader found at the same place is dropped.
+    fn take(&mut self, diagnostics: Diagnostics) {
+        let key = |d: &Diagnostic| (d.code, d.span.source, d.span.start, d.span.end);
+        let mut new: Vec<Diagnostic> = Vec::new();
+        for diagnostic in diagnostics {
+            if !self.told.contains(&key(&diagnostic)) && !new.contains(&diagnostic) && !self.is_full() {
+                new.push(diagnostic);
+            }
+        }
+        self.told.extend(new.iter().map(key));
+        new.into_iter().for_each(|diagnostic| self.kept.push(wording::tidy(diagnostic)));
+    }
+
+    fn is_full(&self) -> bool {
+        FINDINGS_MAX <= self.kept.all().len()
+    }
+
+    fn finish(mut self) -> Diagnostics {
+        self.kept.sort();
+        let last = self.kept.all().last().map(|d| d.span);
+        if let Some(span) = last.filter(|_| self.is_full()) {
+            let message = format!("there are {FINDINGS_MAX} findings or more; the rest was not looked at");
+            let error = Diagnostic::error("manifest.too_many_findings", span, message);
+            self.kept.push(error.fix("mend these first"));
+        }
+        self.kept
+    }
+}
