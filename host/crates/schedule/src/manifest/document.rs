@@ -15,6 +15,9 @@ use crate::{
 /// The version of the manifest's language that this build reads.
 const VERSION: i128 = 1;
 
+/// What to write where there is nothing yet.
+pub(super) const SHORTEST: &str = "the shortest one is:\njobs:\n  hello: { plugin: ./hello.wasm, every: 1m }";
+
 /// One source, opened; its jobs and plugins are still to be read.
 pub(super) struct Document<'n> {
     pub(super) span: Span,
@@ -32,6 +35,11 @@ impl<'n> Document<'n> {
             Self { span: root.span, defaults: None, plugins: &[], jobs: &[], host: None, includes: Vec::new() };
         if root.value == Value::Null {
             return Some(document);
+        }
+        if root.as_map().is_none() {
+            let message = format!("a manifest is a map of keys and values, not {}", root.kind());
+            let error = Diagnostic::error("manifest.type", root.span, message);
+            return diagnostics.reject(error.fix(SHORTEST));
         }
         let mut fields = Fields::open(root, "the manifest", diagnostics)?;
         check_version(&mut fields, diagnostics);

@@ -162,15 +162,31 @@ where
     T: TryFrom<i128> + Into<i128> + Copy,
 {
     let (low, high): (i128, i128) = ((*range.start()).into(), (*range.end()).into());
+    // Numbers of twenty digits help nobody.
+    let bounds =
+        if high < i128::from(u64::MAX) { format!("from {low} to {high}") } else { format!("of at least {low}") };
     match node.value {
         Value::Int(n) if (low..=high).contains(&n) => T::try_from(n).ok(),
         Value::Int(n) => {
-            let message = format!("{n} is out of range: expected {low} to {high}");
+            let message = format!("{n} is out of range: expected a whole number {bounds}");
             diagnostics.reject(Diagnostic::error("manifest.range", node.span, message))
         }
         Value::Null | Value::Bool(_) | Value::Float(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
-            diagnostics.reject(wrong_type(node, &format!("a whole number from {low} to {high}")))
+            let error = wrong_type(node, &format!("a whole number {bounds}"));
+            diagnostics.reject(match whole(node) {
+                Some(n) => error.fix(format!("write `{n}`, digits only and without quotes")),
+                None => error,
+            })
         }
+    }
+}
+
+/// The whole number that a text in quotes or a number with an exponent stands for.
+fn whole(node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Text(text) => text.replace('_', "").parse::<i64>().ok().map(|n| n.to_string()),
+        Value::Float(x) if x.fract() == 0.0 && x.abs() < 1e15 => Some(format!("{x:.0}")),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => None,
     }
 }
 

@@ -11,7 +11,7 @@ const JOB: Answers = &[
     (&["interval", "period", "repeat", "seconds", "minutes", "hours", "days"], "write `every: 15m`, with its unit"),
     (&["rundate", "date", "runat", "once"], "write `at: 2027-01-01T09:00:00`"),
     (&["trigger", "when", "on"], "write `triggers:`"),
-    (&["maxinstance", "maxruns", "parallelism", "concurrency"], "write `max_instances`"),
+    (&["maxruns", "parallelism", "concurrency"], "write `max_instances`"),
     (&["concurrencypolicy", "overlappolicy"], "write `overlap: skip`, `queue`, `replace` or `allow`"),
     (&["suspend", "disabled"], "write `paused: true`"),
     (&["enabled", "active"], "write `paused: true` for `enabled: false`, and nothing for `enabled: true`"),

@@ -1,7 +1,7 @@
 //! `${VAR}` in values: replaced after the text was parsed, so that no value can change the shape of the manifest.
 //!
-//! One pass, no recursion: what a variable holds is never looked at again. Keys, `secrets:` and the free `x-…` keys
-//! are left alone, and so are names with a dot such as `${run.id}`, which are filled in when a job fires.
+//! One pass, no recursion: what a variable holds is never looked at again. Keys are left alone, and so are `secrets:` and
+//! the free `x-…` keys of the top, and so are names with a dot such as `${run.id}`, which are filled in when a job fires.
 
 use super::{
     node::{Entry, Node, Value},
@@ -19,7 +19,10 @@ const EXPANDED_BYTES_MAX: usize = 4 * SOURCE_BYTES_MAX;
 pub fn interpolate(root: &mut Node, lookup: Lookup<'_>, diagnostics: &mut Diagnostics) {
     let mut pass = Pass { lookup, bytes_left: EXPANDED_BYTES_MAX, diagnostics };
     match &mut root.value {
-        Value::Map(entries) => entries.iter_mut().filter(|entry| entry.key != "secrets").for_each(|e| pass.entry(e)),
+        Value::Map(entries) => {
+            let counts = |entry: &&mut Entry| entry.key != "secrets" && !entry.key.starts_with("x-");
+            entries.iter_mut().filter(counts).for_each(|entry| pass.node(&mut entry.value));
+        }
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::List(_) => {
             pass.node(root);
         }
@@ -33,17 +36,11 @@ struct Pass<'a, 'd> {
 }
 
 impl Pass<'_, '_> {
-    fn entry(&mut self, entry: &mut Entry) {
-        if !entry.key.starts_with("x-") {
-            self.node(&mut entry.value);
-        }
-    }
-
     fn node(&mut self, node: &mut Node) {
         match &mut node.value {
             Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
             Value::List(items) => items.iter_mut().for_each(|item| self.node(item)),
-            Value::Map(entries) => entries.iter_mut().for_each(|entry| self.entry(entry)),
+            Value::Map(entries) => entries.iter_mut().for_each(|entry| self.node(&mut entry.value)),
             Value::Text(text) if text.contains("${") => self.text(node),
             Value::Text(_) => {}
         }
@@ -53,8 +50,11 @@ impl Pass<'_, '_> {
         let Some(text) = node.as_text() else { return };
         let mut found = Vec::new();
         let new = expand(text, self.lookup, &mut found);
-        for (start, end, problem) in found {
-            self.diagnostics.push(problem.diagnostic(node.span_within(start, end)));
+        if !found.is_empty() {
+            // The text stays as it was; whoever reads it on is not to wonder about half of it.
+            let told = found.into_iter().map(|(start, end, problem)| problem.diagnostic(node.span_within(start, end)));
+            told.for_each(|diagnostic| self.diagnostics.push(diagnostic));
+            return;
         }
         if new == text {
             return;
@@ -224,18 +224,29 @@ mod tests {
 
     #[test]
     fn values_are_replaced_and_typed() {
-        expect_test::expect![[]].assert_eq(&tell("a: https://${HOST}/${N}\nb: ${N}\nc: \"${N}\"\nd: ${ON}\ne: ${EMPTY}\nf: ${ZERO}\ng: ${NO:-2.5}\nh: ${EMPTY:-x}\ni: ${NO:-}\n"));
-        expect_test::expect![[]].assert_eq(&tell(
+        expect_test::expect![[r#"{"a":"https://example.org/5","b":5,"c":"5","d":true,"e":null,"f":"007","g":2.5,"h":"x","i":null}"#]].assert_eq(&tell("a: https://${HOST}/${N}\nb: ${N}\nc: \"${N}\"\nd: ${ON}\ne: ${EMPTY}\nf: ${ZERO}\ng: ${NO:-2.5}\nh: ${EMPTY:-x}\ni: ${NO:-}\n"));
+        expect_test::expect![[r#"{"a":"${HOST} $${HOST} $HOST $","b":"${run.id}-${payload.x}","c":"${HOST}","d":"a: {b: c}","${HOST}":"key"}"#]].assert_eq(&tell(
             "a: $${HOST} $$${HOST} $HOST $\nb: ${run.id}-${payload.x}\nc: ${TRICK}\nd: ${SHAPE}\n${HOST}: key\n",
         ));
-        expect_test::expect![[]]
+        expect_test::expect![[r#"{"secrets":{"a":"${NO}"},"x-free":"${NO}","l":["5",{"k":"example.org"}]}"#]]
             .assert_eq(&tell("secrets: { a: '${NO}' }\nx-free: ${NO}\nl: [ '${N}', {k: \"${HOST}\"} ]\n"));
     }
 
     #[test]
     fn problems_are_told_with_their_place() {
-        expect_test::expect![[]].assert_eq(&tell("a: x${NO}y\nb: ${NO:?set it to the address}\nc: '${NO:?}'\n"));
-        expect_test::expect![[]]
+        expect_test::expect![[r#"
+            4..9 error[manifest.variable]: the environment variable `NO` is not set; set it, or give it a default: `${NO:-value}`; for the plain characters write `$${`
+            14..42 error[manifest.variable]: the environment variable `NO` is not set: set it to the address; set `NO`
+            47..54 error[manifest.variable]: the environment variable `NO` is not set; set `NO`
+            {"a":"x${NO}y","b":"${NO:?set it to the address}","c":"${NO:?}"}"#]].assert_eq(&tell("a: x${NO}y\nb: ${NO:?set it to the address}\nc: '${NO:?}'\n"));
+        expect_test::expect![[r#"
+            3..5 error[manifest.variable]: `${` has no closing `}`; close it, as in `${NAME}`; for the plain characters write `$${`
+            11..14 error[manifest.variable]: `${}` is not a reference to a variable; write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`; for the plain characters write `$${`
+            18..23 error[manifest.variable]: `${1A}` is not a reference to a variable; write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`; for the plain characters write `$${`
+            27..33 error[manifest.variable]: `${A-b}` is not a reference to a variable; write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`; for the plain characters write `$${`
+            37..46 error[manifest.variable]: a default may not hold another `${…}`; write the default out, or set the variable
+            51..60 error[manifest.variable]: the environment variable `NO` is not set; set it, or give it a default: `${NO:-value}`; for the plain characters write `$${`
+            {"a":"${","b":"x ${}","c":"${1A}","d":"${A-b}","e":"${A:-${B}}","f":"\t${NO}"}"#]]
             .assert_eq(&tell("a: ${\nb: x ${}\nc: ${1A}\nd: ${A-b}\ne: ${A:-${B}}\nf: \"\\t${NO}\"\n"));
     }
 

@@ -8,7 +8,7 @@ use super::{
     foreign::{self, Place},
     grants,
     node::{Entry, Node, Value},
-    plugins::PluginTable,
+    plugins::{self, PluginTable},
     policy,
     resolve::ResolveOptions,
 };
@@ -66,6 +66,12 @@ impl JobReader<'_> {
             return diagnostics
                 .reject(error.fix(format!("write `{}: {{ plugin: ./file.wasm, every: 1h }}`", entry.key)));
         }
+        if let Some(text) = entry.value.as_text() {
+            let plugin = if plugins::is_path(text) { text } else { "./file.wasm" };
+            let message = format!("{subject} is a map of keys and values, not text");
+            let error = Diagnostic::error("manifest.type", entry.value.span, message);
+            return diagnostics.reject(error.fix(format!("write `{}: {{ plugin: {plugin}, every: 1h }}`", entry.key)));
+        }
         let mut fields = Fields::open_over(&entry.value, defaults, subject, diagnostics)?;
         let plugin_node = fields.entry("plugin").map(|entry| &entry.value).filter(|node| node.value != Value::Null);
         let plugin = plugin_node.and_then(|node| self.plugins.find(node, self.folder, diagnostics));
@@ -82,6 +88,11 @@ impl JobReader<'_> {
         fields.finish_translated(|key| foreign::answer(Place::Job, key), diagnostics);
         if before < diagnostics.n_errors() {
             return None;
+        }
+        if trigger.is_none() {
+            // A trigger that is refused without a word must not make its job vanish.
+            let error = Diagnostic::error("manifest.no_trigger", entry.key_span, "the trigger cannot be read");
+            return diagnostics.reject(error.fix(TRIGGER_EXAMPLES));
         }
         Some(Job {
             id: id?,
@@ -155,10 +166,12 @@ impl JobReader<'_> {
                 None
             }
         };
-        if trigger.is_none() {
+        for kind in TRIGGER_KINDS {
+            fields.entry(kind);
+        }
+        if trigger.is_none() && !kinds.is_empty() {
             // Their keys are known ones, whether or not a reader got as far as asking for them.
-            let side_keys = TRIGGER_SIDE_KEYS.into_iter().filter(|_| !kinds.is_empty());
-            for key in TRIGGER_KINDS.into_iter().chain(side_keys) {
+            for key in TRIGGER_SIDE_KEYS {
                 fields.entry(key);
             }
         }

@@ -39,6 +39,7 @@ const OVERLAP_ELSEWHERE: [(&str, &str); 7] = [
 
 pub(super) fn read(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Policy {
     let mut policy = Policy::default();
+    let before = diagnostics.n_errors();
     if let Some(node) = fields.get("misfire_grace") {
         policy.misfire_grace = grace(node, diagnostics);
     }
@@ -60,7 +61,9 @@ pub(super) fn read(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Po
     if let Some(run_on_start) = fields.get("run_on_start").and_then(|node| fields::boolean(node, diagnostics)) {
         policy.run_on_start = run_on_start;
     }
-    warn_of_idle_keys(fields, &policy, diagnostics);
+    if before == diagnostics.n_errors() {
+        warn_of_idle_keys(fields, &policy, diagnostics);
+    }
     policy
 }
 

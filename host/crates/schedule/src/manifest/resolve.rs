@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    document::Document,
+    document::{Document, SHORTEST},
     interpolate::{Lookup, interpolate},
     jobs::JobReader,
     node::{Entry, Node, Value},
@@ -62,7 +62,6 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     let mut findings = Findings::default();
     let roots: Vec<Option<Node>> =
         sources.iter().enumerate().map(|(index, source)| read_root(index, source, options, &mut findings)).collect();
-    let is_whole = roots.iter().all(Option::is_some);
     let mut diagnostics = Diagnostics::default();
     let documents: Vec<_> =
         roots.iter().flatten().filter_map(|root| Document::open(root, options.ceilings, &mut diagnostics)).collect();
@@ -72,7 +71,8 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     let mut manifest = Manifest { host, includes: includes_of(&documents), ..Manifest::default() };
     let table = read_plugins(&documents, options, sources, &mut findings);
     read_jobs(&documents, &table, options, sources, &mut manifest, &mut findings);
-    if is_whole && documents.len() == roots.len() && documents.iter().all(|document| document.jobs.is_empty()) {
+    let is_empty = documents.iter().all(|document| document.jobs.is_empty());
+    if is_empty && !findings.kept.has_errors() {
         findings.take(one(no_jobs()));
     }
     manifest.plugins = table.plugins;
@@ -105,8 +105,7 @@ fn one(diagnostic: Diagnostic) -> Diagnostics {
 }
 
 fn no_jobs() -> Diagnostic {
-    Diagnostic::error("manifest.empty", Span::default(), "the manifest has no jobs")
-        .fix("the shortest one is:\njobs:\n  hello: { plugin: ./hello.wasm, every: 1m }")
+    Diagnostic::error("manifest.empty", Span::default(), "the manifest has no jobs").fix(SHORTEST)
 }
 
 fn folder_of<'a>(span: Span, options: &ResolveOptions<'a>) -> &'a Path {
@@ -142,7 +141,7 @@ fn read_plugins(
 ) -> PluginTable {
     let mut table = PluginTable::default();
     for document in documents {
-        for entry in document.plugins.iter().filter(|entry| !entry.key.starts_with("x-")) {
+        for entry in document.plugins {
             if findings.is_full() {
                 return table;
             }
@@ -178,7 +177,7 @@ fn read_jobs(
     for (index, document) in documents.iter().enumerate() {
         let reader = JobReader { options, plugins, ceilings: &ceilings, folder: folder_of(document.span, options) };
         let defaults = defaults_of(document, shared.filter(|_| 0 < index), &reader, findings);
-        for entry in document.jobs.iter().filter(|entry| !entry.key.starts_with("x-")) {
+        for entry in document.jobs {
             if findings.is_full() {
                 return;
             }
@@ -194,12 +193,16 @@ fn read_jobs(
                 }
             }
             let job = reader.read(entry, defaults.as_ref(), &mut diagnostics);
-            if let Some(job) = job.filter(|_| !diagnostics.has_errors()) {
+            if let Some(job) = job.filter(|_| !diagnostics.has_errors() && !findings.has_broken_text(whole(entry))) {
                 keep(job, entry, manifest);
             }
             findings.take(diagnostics);
         }
     }
+}
+
+fn whole(entry: &Entry) -> Span {
+    Span { start: entry.key_span.start, ..entry.value.span }
 }
 
 fn keep(job: crate::job::Job, entry: &Entry, manifest: &mut Manifest) {
@@ -220,7 +223,7 @@ fn duplicate_job(entry: &Entry, first: Span, sources: &[Source]) -> Diagnostic {
         .fix("rename or remove one of them; files that are read together share their ids")
 }
 
-/// What the jobs of a source fall back on, checked, without its free keys.
+/// What the jobs of a source fall back on, checked.
 fn defaults_of(
     document: &Document<'_>,
     shared: Option<&Node>,
@@ -254,11 +257,11 @@ fn too_many_defaults(document: &Document<'_>, merged: &Node) -> Diagnostic {
         .fix("shorten the defaults")
 }
 
-/// Maps merge key by key, anything else replaces; free keys and empty values drop out.
+/// Maps merge key by key, anything else replaces; empty values drop out.
 fn merge(over: &Node, under: &Node) -> Node {
     let (Some(over_entries), Some(under_entries)) = (over.as_map(), under.as_map()) else { return over.clone() };
     let mut entries: Vec<Entry> = Vec::new();
-    let counts = |entry: &&Entry| !entry.key.starts_with("x-") && entry.value.value != Value::Null;
+    let counts = |entry: &&Entry| entry.value.value != Value::Null;
     let below: HashMap<&str, &Entry> = under_entries.iter().map(|entry| (entry.key.as_str(), entry)).collect();
     let mut seen = HashSet::new();
     for entry in over_entries.iter().filter(counts) {
@@ -279,6 +282,8 @@ fn merge(over: &Node, under: &Node) -> Node {
 struct Findings {
     kept: Diagnostics,
     told: HashSet<(&'static str, usize, usize, usize)>,
+    /// Where a variable could not be filled in: that the text is wrong there is no second fault.
+    broken: Vec<Span>,
 }
 
 impl Findings {
@@ -286,13 +291,25 @@ impl Findings {
     fn take(&mut self, diagnostics: Diagnostics) {
         let key = |d: &Diagnostic| (d.code, d.span.source, d.span.start, d.span.end);
         let mut new: Vec<Diagnostic> = Vec::new();
+        let room = FINDINGS_MAX.saturating_sub(self.kept.all().len());
         for diagnostic in diagnostics {
-            if !self.told.contains(&key(&diagnostic)) && !new.contains(&diagnostic) && !self.is_full() {
+            if new.len() == room {
+                break;
+            }
+            let known = self.told.contains(&key(&diagnostic)) || self.has_broken_text(diagnostic.span);
+            if !known && !new.contains(&diagnostic) {
                 new.push(diagnostic);
             }
         }
         self.told.extend(new.iter().map(key));
+        self.broken.extend(new.iter().filter(|d| d.code == "manifest.variable").map(|d| d.span));
         new.into_iter().for_each(|diagnostic| self.kept.push(wording::tidy(diagnostic)));
+    }
+
+    /// Whether a variable within this place could not be filled in.
+    fn has_broken_text(&self, span: Span) -> bool {
+        let within = |broken: &Span| span.start <= broken.start && broken.end <= span.end;
+        self.broken.iter().any(|broken| broken.source == span.source && within(broken))
     }
 
     fn is_full(&self) -> bool {

@@ -34,7 +34,7 @@ impl Case {
         let mut case = Self { sources: Vec::new(), variables: BTreeMap::new() };
         let mut parts = text.split("#% file: ");
         let first = parts.next().unwrap_or_default();
-        if !first.trim().is_empty() {
+        if !first.trim().is_empty() || !text.contains("#% file: ") {
             case.sources.push(Source::new("jobs.yaml", first));
         }
         for part in parts {

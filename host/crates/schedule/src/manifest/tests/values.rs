@@ -27,7 +27,16 @@ fn spans_lead_back_to_the_words() {
     let tidy = "tidy.up".parse().unwrap();
     let paths = ["args.days", "call", "plugin", "args.filters[0].op", "args.weeks", "args.days.x", "grants.dirs", ""];
     let told: Vec<_> = paths.map(|path| format!("{path} -> {}", at(manifest.job_span(&purge, path)))).into();
-    expect_test::expect![[]].assert_eq(&told.join("\n"));
+    expect_test::expect![[r#"
+        args.days -> 30
+        call -> purge
+        plugin -> ops
+        args.filters[0].op -> eq
+        args.weeks -> args
+        args.days.x -> 30
+        grants.dirs -> purge
+         -> purge"#]]
+    .assert_eq(&told.join("\n"));
     assert_eq!(at(manifest.job_key_span(&purge, "args.days")), "days");
     assert_eq!(at(manifest.job_span(&tidy, "call")), "tidy.up");
     assert_eq!(at(manifest.plugin_span(&"ops".parse().unwrap(), "source")), "./ops.wasm");
@@ -54,7 +63,46 @@ fn differences_are_told_by_value() {
         + "  new: { plugin: ops, every: 1s }\n";
     let changes = diff(&old, &read(&new));
     assert!(!changes.is_empty());
-    expect_test::expect![[]].assert_debug_eq(&changes);
+    expect_test::expect![[r#"
+        Diff {
+            jobs: Changes {
+                added: [
+                    JobId(
+                        "new",
+                    ),
+                ],
+                changed: [
+                    JobId(
+                        "purge",
+                    ),
+                    JobId(
+                        "tidy.up",
+                    ),
+                ],
+                removed: [],
+                untouched: [],
+            },
+            plugins: Changes {
+                added: [
+                    PluginName(
+                        "neat",
+                    ),
+                ],
+                changed: [],
+                removed: [
+                    PluginName(
+                        "tidy",
+                    ),
+                ],
+                untouched: [
+                    PluginName(
+                        "ops",
+                    ),
+                ],
+            },
+        }
+    "#]]
+    .assert_debug_eq(&changes);
     let gone = diff(&old, &Default::default());
     assert_eq!((gone.jobs.removed.len(), gone.plugins.removed.len()), (2, 2));
 }
@@ -76,5 +124,11 @@ fn the_name_of_a_file_does_not_depend_on_the_order() {
     let one = "jobs:\n  a: { plugin: x/run.wasm, every: 1s }\n  b: { plugin: ./y/run.wasm, every: 1s }\n";
     let other = "jobs:\n  b: { plugin: y/run.wasm, every: 1s }\n  a: { plugin: ./x/run.wasm, every: 1s }\n";
     assert_eq!(names(one), names(other));
-    expect_test::expect![[]].assert_debug_eq(&names(one));
+    expect_test::expect![[r#"
+        [
+            "run-9b41fc34 y/run.wasm",
+            "run-f554861e x/run.wasm",
+        ]
+    "#]]
+    .assert_debug_eq(&names(one));
 }
