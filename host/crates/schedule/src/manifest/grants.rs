@@ -29,7 +29,7 @@ pub(super) fn read(fields: &mut Fields<'_>, folder: &Path, diagnostics: &mut Dia
         fields.get("env");
         diagnostics.push(env_as_list(node));
     } else if let Some(env) = fields.open_inner("env", diagnostics) {
-        grants.env = texts_by_name(&env, variable_name, diagnostics);
+        grants.env = texts_by_name(&env, "variable", variable_name, diagnostics);
     }
     if let Some(node) = fields.get("dirs") {
         grants.dirs = dirs(node, folder, diagnostics);
@@ -42,18 +42,19 @@ pub(super) fn read(fields: &mut Fields<'_>, folder: &Path, diagnostics: &mut Dia
 pub(super) fn read_labels(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> BTreeMap<String, String> {
     let Some(labels) = fields.open_inner("labels", diagnostics) else { return BTreeMap::new() };
     let rule = |key: &str| key.parse::<JobId>().map(drop).map_err(|error| error.to_string());
-    texts_by_name(&labels, rule, diagnostics)
+    texts_by_name(&labels, "label", rule, diagnostics)
 }
 
 fn texts_by_name(
     fields: &Fields<'_>,
+    what: &str,
     rule: impl Fn(&str) -> Result<(), String>,
     diagnostics: &mut Diagnostics,
 ) -> BTreeMap<String, String> {
     let mut texts = BTreeMap::new();
     for Entry { key, key_span, value } in fields.all() {
         if let Err(problem) = rule(key) {
-            diagnostics.push(Diagnostic::error("manifest.name", *key_span, problem));
+            diagnostics.push(Diagnostic::error("manifest.name", *key_span, format!("{what} `{key}`: {problem}")));
         }
         if let Some(text) = fields::text(value, diagnostics) {
             texts.insert(key.clone(), text.to_owned());
@@ -64,7 +65,7 @@ fn texts_by_name(
 
 fn variable_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
-        return Err("an environment variable has a name of at least one character".to_owned());
+        return Err("a name has at least one character".to_owned());
     }
     if let Some(misfit) = name.chars().find(|c| c.is_control() || matches!(c, '=' | ' ')) {
         return Err(format!("`{misfit}` may not stand in the name of an environment variable"));

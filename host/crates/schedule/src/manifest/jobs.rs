@@ -67,7 +67,9 @@ impl JobReader<'_> {
                 .reject(error.fix(format!("write `{}: {{ plugin: ./file.wasm, every: 1h }}`", entry.key)));
         }
         if let Some(text) = entry.value.as_text() {
-            let plugin = if plugins::is_path(text) { text } else { "./file.wasm" };
+            let is_path =
+                plugins::is_path(text) && !text.contains(|c: char| c.is_whitespace() || matches!(c, '{' | '['));
+            let plugin = if is_path { text } else { "./file.wasm" };
             let message = format!("{subject} is a map of keys and values, not text");
             let error = Diagnostic::error("manifest.type", entry.value.span, message);
             return diagnostics.reject(error.fix(format!("write `{}: {{ plugin: {plugin}, every: 1h }}`", entry.key)));

@@ -44,10 +44,12 @@ pub mod fields;
 pub mod scalar;
 
 mod document;
+mod findings;
 mod foreign;
 mod wording;
 
 mod bounds;
+mod defaults;
 mod grants;
 mod jobs;
 mod plugins;

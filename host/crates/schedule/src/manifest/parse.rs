@@ -209,8 +209,9 @@ enum RawValue {
 }
 
 impl Raw {
+    /// What comes through an alias stands where its anchor stands: there it is mended, once for all.
     fn placed(spanned: Spanned<Self>) -> Self {
-        Self { place: Place::from(spanned.referenced), ..spanned.value }
+        Self { place: Place::from(spanned.defined), ..spanned.value }
     }
 
     fn into_node(self, source: usize, text: &str) -> Node {
@@ -241,7 +242,7 @@ impl Raw {
 }
 
 fn entry(key: Spanned<String>, value: Raw, source: usize, text: &str) -> Entry {
-    let key_span = Place::from(key.referenced).span(source, text);
+    let key_span = Place::from(key.defined).span(source, text);
     Entry { key: key.value, key_span, value: value.into_node(source, text) }
 }
 

@@ -3,16 +3,18 @@
 //! Reads nothing but its arguments: files, the environment and folders are the caller's business.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
+    defaults,
     document::{Document, SHORTEST},
+    findings::Findings,
     interpolate::{Lookup, interpolate},
     jobs::JobReader,
-    node::{Entry, Node, Value},
+    node::{Entry, Node},
     parse::parse,
     plugins::{self, PluginTable},
     resolved::{HostSettings, Include, Manifest},
@@ -27,12 +29,6 @@ use crate::{
 
 /// Most jobs of one manifest.
 pub const JOBS_MAX: usize = 10_000;
-
-/// Most findings that are collected: whoever has more mends these first.
-pub const FINDINGS_MAX: usize = 500;
-
-/// Most values that defaults may add to all jobs together, so that a short text cannot become a huge manifest.
-const DEFAULTED_VALUES_MAX: usize = 400_000;
 
 /// What is known beside the texts.
 #[derive(Clone, Copy)]
@@ -72,7 +68,7 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     let table = read_plugins(&documents, options, sources, &mut findings);
     read_jobs(&documents, &table, options, sources, &mut manifest, &mut findings);
     let is_empty = documents.iter().all(|document| document.jobs.is_empty());
-    if is_empty && !findings.kept.has_errors() {
+    if is_empty && !findings.has_errors() {
         findings.take(one(no_jobs()));
     }
     manifest.plugins = table.plugins;
@@ -176,7 +172,7 @@ fn read_jobs(
     let mut first_seen: BTreeMap<&str, Span> = BTreeMap::new();
     for (index, document) in documents.iter().enumerate() {
         let reader = JobReader { options, plugins, ceilings: &ceilings, folder: folder_of(document.span, options) };
-        let defaults = defaults_of(document, shared.filter(|_| 0 < index), &reader, findings);
+        let defaults = defaults::read(document, shared.filter(|_| 0 < index), &reader, findings);
         for entry in document.jobs {
             if findings.is_full() {
                 return;
@@ -193,16 +189,12 @@ fn read_jobs(
                 }
             }
             let job = reader.read(entry, defaults.as_ref(), &mut diagnostics);
-            if let Some(job) = job.filter(|_| !diagnostics.has_errors() && !findings.has_broken_text(whole(entry))) {
+            if let Some(job) = job.filter(|_| !diagnostics.has_errors() && !findings.has_broken_value(&entry.value)) {
                 keep(job, entry, manifest);
             }
             findings.take(diagnostics);
         }
     }
-}
-
-fn whole(entry: &Entry) -> Span {
-    Span { start: entry.key_span.start, ..entry.value.span }
 }
 
 fn keep(job: crate::job::Job, entry: &Entry, manifest: &mut Manifest) {
@@ -221,109 +213,4 @@ fn duplicate_job(entry: &Entry, first: Span, sources: &[Source]) -> Diagnostic {
     let message = format!("job `{}` is defined twice: here and at {}", entry.key, wording::place(first, sources));
     Diagnostic::error("manifest.duplicate_job", entry.key_span, message)
         .fix("rename or remove one of them; files that are read together share their ids")
-}
-
-/// What the jobs of a source fall back on, checked.
-fn defaults_of(
-    document: &Document<'_>,
-    shared: Option<&Node>,
-    reader: &JobReader<'_>,
-    findings: &mut Findings,
-) -> Option<Node> {
-    let mut diagnostics = Diagnostics::default();
-    if let Some(own) = document.defaults {
-        reader.check_defaults(own, &mut diagnostics);
-    }
-    let merged = match (document.defaults, shared) {
-        (Some(own), Some(shared)) => Some(merge(own, shared)),
-        (Some(one), None) | (None, Some(one)) => Some(merge(one, one)),
-        (None, None) => None,
-    };
-    let merged = merged.filter(|merged| {
-        let n_values = merged.n_values().saturating_mul(document.jobs.len());
-        if DEFAULTED_VALUES_MAX < n_values {
-            diagnostics.push(too_many_defaults(document, merged));
-        }
-        n_values <= DEFAULTED_VALUES_MAX
-    });
-    findings.take(diagnostics);
-    merged
-}
-
-fn too_many_defaults(document: &Document<'_>, merged: &Node) -> Diagnostic {
-    let (n_values, n_jobs) = (merged.n_values(), document.jobs.len());
-    let message = format!("`defaults` adds {n_values} values to each of {n_jobs} jobs, which is too much");
-    Diagnostic::error("manifest.too_complex", document.defaults.map_or(document.span, |node| node.span), message)
-        .fix("shorten the defaults")
-}
-
-/// Maps merge key by key, anything else replaces; empty values drop out.
-fn merge(over: &Node, under: &Node) -> Node {
-    let (Some(over_entries), Some(under_entries)) = (over.as_map(), under.as_map()) else { return over.clone() };
-    let mut entries: Vec<Entry> = Vec::new();
-    let counts = |entry: &&Entry| entry.value.value != Value::Null;
-    let below: HashMap<&str, &Entry> = under_entries.iter().map(|entry| (entry.key.as_str(), entry)).collect();
-    let mut seen = HashSet::new();
-    for entry in over_entries.iter().filter(counts) {
-        seen.insert(entry.key.as_str());
-        let value = match below.get(entry.key.as_str()) {
-            Some(below) => merge(&entry.value, &below.value),
-            None => entry.value.clone(),
-        };
-        entries.push(Entry { value, ..entry.clone() });
-    }
-    entries.extend(under_entries.iter().filter(counts).filter(|entry| !seen.contains(entry.key.as_str())).cloned());
-    Node { value: Value::Map(entries), ..over.clone() }
-}
-
-/// Findings as they come in, each told once: what several jobs have from one anchor or from the defaults is one
-/// fault.
-#[derive(Default)]
-struct Findings {
-    kept: Diagnostics,
-    told: HashSet<(&'static str, usize, usize, usize)>,
-    /// Where a variable could not be filled in: that the text is wrong there is no second fault.
-    broken: Vec<Span>,
-}
-
-impl Findings {
-    /// Takes what one reader found. What an earlier reader found at the same place is dropped.
-    fn take(&mut self, diagnostics: Diagnostics) {
-        let key = |d: &Diagnostic| (d.code, d.span.source, d.span.start, d.span.end);
-        let mut new: Vec<Diagnostic> = Vec::new();
-        let room = FINDINGS_MAX.saturating_sub(self.kept.all().len());
-        for diagnostic in diagnostics {
-            if new.len() == room {
-                break;
-            }
-            let known = self.told.contains(&key(&diagnostic)) || self.has_broken_text(diagnostic.span);
-            if !known && !new.contains(&diagnostic) {
-                new.push(diagnostic);
-            }
-        }
-        self.told.extend(new.iter().map(key));
-        self.broken.extend(new.iter().filter(|d| d.code == "manifest.variable").map(|d| d.span));
-        new.into_iter().for_each(|diagnostic| self.kept.push(wording::tidy(diagnostic)));
-    }
-
-    /// Whether a variable within this place could not be filled in.
-    fn has_broken_text(&self, span: Span) -> bool {
-        let within = |broken: &Span| span.start <= broken.start && broken.end <= span.end;
-        self.broken.iter().any(|broken| broken.source == span.source && within(broken))
-    }
-
-    fn is_full(&self) -> bool {
-        FINDINGS_MAX <= self.kept.all().len()
-    }
-
-    fn finish(mut self) -> Diagnostics {
-        self.kept.sort();
-        let last = self.kept.all().last().map(|d| d.span);
-        if let Some(span) = last.filter(|_| self.is_full()) {
-            let message = format!("there are {FINDINGS_MAX} findings or more; the rest was not looked at");
-            let error = Diagnostic::error("manifest.too_many_findings", span, message);
-            self.kept.push(error.fix("mend these first"));
-        }
-        self.kept
-    }
 }
