@@ -87,6 +87,9 @@ impl JobReader<'_> {
             let error = Diagnostic::error("manifest.missing_key", entry.key_span, message);
             diagnostics.push(error.fix("add `plugin:` with a name from `plugins:` or a path such as `./file.wasm`"));
         }
+        if before == diagnostics.n_errors() {
+            policy::warn_of_idle_keys(&fields, &common.policy, diagnostics);
+        }
         fields.finish_translated(|key| foreign::answer(Place::Job, key), diagnostics);
         if before < diagnostics.n_errors() {
             return None;

@@ -124,7 +124,10 @@ fn reword(message: String, before: &str) -> (String, &'static str) {
     }
     if before.ends_with('$') {
         let message = "`${...}` without quotes inside `{ }` or `[ ]`, where `{` begins a map".to_owned();
-        return (message, "put it in quotes, for example \"${NAME:-default}\"");
+        return (
+            message,
+            "put it in quotes, for example \"${NAME:-default}\"; where a number is wanted, write each key on a line of its own",
+        );
     }
     if message.contains("flow") || message.contains("bracket") {
         return (

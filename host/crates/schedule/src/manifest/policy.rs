@@ -39,7 +39,6 @@ const OVERLAP_ELSEWHERE: [(&str, &str); 7] = [
 
 pub(super) fn read(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Policy {
     let mut policy = Policy::default();
-    let before = diagnostics.n_errors();
     if let Some(node) = fields.get("misfire_grace") {
         policy.misfire_grace = grace(node, diagnostics);
     }
@@ -60,9 +59,6 @@ pub(super) fn read(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Po
     }
     if let Some(run_on_start) = fields.get("run_on_start").and_then(|node| fields::boolean(node, diagnostics)) {
         policy.run_on_start = run_on_start;
-    }
-    if before == diagnostics.n_errors() {
-        warn_of_idle_keys(fields, &policy, diagnostics);
     }
     policy
 }
@@ -105,7 +101,7 @@ fn overlap(node: &Node, diagnostics: &mut Diagnostics) -> Option<Overlap> {
 }
 
 /// A key that changes nothing is most likely a misunderstanding; those that come from the defaults are not meant.
-fn warn_of_idle_keys(fields: &Fields<'_>, policy: &Policy, diagnostics: &mut Diagnostics) {
+pub(super) fn warn_of_idle_keys(fields: &Fields<'_>, policy: &Policy, diagnostics: &mut Diagnostics) {
     let mut warn = |key: &str, why: &str| {
         if let Some(entry) = fields.own(key) {
             let message = format!("`{key}` changes nothing here");

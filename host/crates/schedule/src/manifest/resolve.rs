@@ -45,6 +45,27 @@ pub struct ResolveOptions<'a> {
 }
 
 /// Reads all sources as one manifest. There is a manifest only if there is no error.
+///
+/// ```
+/// use clockjack_schedule::{diagnostic::Source, job::Ceilings, manifest::resolve::{ResolveOptions, resolve}, zone::Zones};
+///
+/// let options = ResolveOptions {
+///     zones: &Zones::bundled(),
+///     variables: &|_name| None,
+///     folders: &["site".into()],
+///     ceilings: &Ceilings::default(),
+/// };
+/// let read = |text: &str| resolve(&[Source::new("jobs.yaml", text)], &options);
+///
+/// let (manifest, _) = read("jobs: { hello: { plugin: ./hello.wasm, every: 1m } }");
+/// let manifest = manifest.unwrap();
+/// assert_eq!(manifest.jobs.len(), 1);
+/// assert_eq!(manifest.plugins.values().next().unwrap().source.to_str(), Some("site/hello.wasm"));
+///
+/// let (manifest, diagnostics) = read("jobs: { hello: { plugin: ./hello.wasm, evry: 1m } }");
+/// assert!(manifest.is_none());
+/// assert_eq!(diagnostics.all()[0].fix.as_deref(), Some("did you mean `every`?"));
+/// ```
 #[must_use]
 pub fn resolve(sources: &[Source], options: &ResolveOptions<'_>) -> (Option<Manifest>, Diagnostics) {
     let (manifest, diagnostics) = resolve_partial(sources, options);
