@@ -79,9 +79,10 @@ impl<'n> Fields<'n> {
         self.defaults.iter().chain(self.entries)
     }
 
-    /// The keys that nobody has asked for so far.
+    /// The keys that nobody has asked for so far, up to a bound.
     pub fn unasked(&self) -> impl Iterator<Item = &'n Entry> + '_ {
-        self.entries.iter().filter(|entry| !entry.key.starts_with("x-") && !self.asked.contains(&entry.key.as_str()))
+        let is_unasked = |entry: &&Entry| !entry.key.starts_with("x-") && !self.asked.contains(&entry.key.as_str());
+        self.entries.iter().filter(is_unasked).take(UNKNOWN_KEYS_MAX)
     }
 
     /// Where the whole map stands.
@@ -103,7 +104,7 @@ impl<'n> Fields<'n> {
 
     /// Like [`Fields::finish`], with a better answer than the nearest key where there is one.
     pub fn finish_translated(self, translate: impl Fn(&str) -> Option<String>, diagnostics: &mut Diagnostics) {
-        for entry in self.unasked().take(UNKNOWN_KEYS_MAX) {
+        for entry in self.unasked() {
             let message = format!("unknown key `{}` in {}", entry.key, self.subject);
             let fix = translate(&entry.key).unwrap_or_else(|| self.nearest(&entry.key));
             diagnostics.push(Diagnostic::error("manifest.unknown_key", entry.key_span, message).fix(fix));
