@@ -6,9 +6,15 @@ type Answers = &'static [(&'static [&'static str], &'static str)];
 const LATER: &str = "not supported by this version yet: remove it";
 
 const JOB: Answers = &[
-    (&["misfiregracetime", "startingdeadlineseconds", "graceperiod"], "write `misfire_grace: 5m`, with its unit"),
+    (
+        &["misfiregracetime", "startingdeadlineseconds", "graceperiod"],
+        "write `misfire_grace:` with a unit, such as `5m`",
+    ),
     (&["schedule", "crontab", "cronexpression", "cronschedule"], "write `cron: \"30 2 * * *\"`"),
-    (&["interval", "period", "repeat", "seconds", "minutes", "hours", "days"], "write `every: 15m`, with its unit"),
+    (
+        &["interval", "period", "repeat", "seconds", "minutes", "hours", "days"],
+        "write `every:` with a unit, such as `15m`",
+    ),
     (&["rundate", "date", "runat", "once"], "write `at: 2027-01-01T09:00:00`"),
     (&["trigger", "when", "on"], "write `triggers:`"),
     (&["maxruns", "parallelism", "concurrency"], "write `max_instances`"),
@@ -25,7 +31,10 @@ const JOB: Answers = &[
         &["dirs", "volumes", "mounts", "fs", "files"],
         "write `grants: { dirs: [{ host: ./data, guest: /data, mode: read }] }`",
     ),
-    (&["activedeadlineseconds", "timelimit", "timeoutminutes", "timeoutseconds"], "write `timeout: 5m`, with its unit"),
+    (
+        &["activedeadlineseconds", "timelimit", "timeoutminutes", "timeoutseconds"],
+        "write `timeout:` with a unit, such as `5m`",
+    ),
     (&["memory", "cputime", "fuel", "output"], "move it under `limits:`"),
     (&["resources"], "write `limits: { memory: 64MiB, cpu_time: 10s }`"),
     (&["tags"], "write `labels: { team: finance }`"),
