@@ -1,6 +1,64 @@
 //! The manifest: text in, jobs or diagnostics out.
+//!
+//! A text is parsed into a tree in which each value knows its place (`parse`), variables are filled in
+//! (`interpolate`), and the tree is read into plugins and jobs (`resolve`), which collects every fault. `diff`
+//! compares two results.
+//!
+//! | Code | Meaning |
+//! |---|---|
+//! | `manifest.syntax` | the text is not YAML |
+//! | `manifest.too_large` | a source has too many bytes, as written or with its variables filled in |
+//! | `manifest.too_complex` | nested too deep, too many values, or too many values through defaults or aliases |
+//! | `manifest.too_many_jobs` | more jobs than a manifest may have |
+//! | `manifest.too_many_findings` | the list of findings was cut |
+//! | `manifest.version` | the version is missing or not one that this build reads |
+//! | `manifest.empty` | there are no jobs |
+//! | `manifest.duplicate_key` | a key stands twice in one map |
+//! | `manifest.duplicate_job`, `manifest.duplicate_plugin`, `manifest.duplicate_setting` | two sources define the same |
+//! | `manifest.unknown_key` | nobody knows this key here |
+//! | `manifest.missing_key` | a key that must be there is not |
+//! | `manifest.name` | a job, plugin, label or variable has a name that breaks the rule |
+//! | `manifest.type` | a list where text is expected, and the like |
+//! | `manifest.value` | not one of the words that stand here |
+//! | `manifest.range` | a number or size outside its bounds |
+//! | `manifest.duration`, `manifest.size` | not a duration or a size, or without its unit |
+//! | `manifest.variable` | a `${…}` cannot be filled in |
+//! | `manifest.timezone` | no such zone |
+//! | `manifest.no_trigger` | a job would never run |
+//! | `manifest.trigger_forms` | triggers written in two ways at once |
+//! | `manifest.unknown_plugin` | a job names a plugin that is not there |
+//! | `manifest.path` | not a path that can be used |
+//! | `manifest.sha256` | not a digest |
+//! | `manifest.guest_path` | a guest path that is not absolute, climbs, or is given twice |
+//! | `manifest.ceiling` | a limit above what the host allows |
+//! | `manifest.no_effect` | warning: a key that changes nothing |
+//!
+//! Codes that begin with `trigger.` come from the triggers.
 
-pub mod fields;
 pub mod node;
 pub mod parse;
+
+pub mod interpolate;
+
+pub mod fields;
 pub mod scalar;
+
+mod document;
+mod findings;
+mod foreign;
+mod wording;
+
+mod bounds;
+mod defaults;
+mod grants;
+mod jobs;
+mod plugins;
+mod policy;
+
+pub mod resolve;
+pub mod resolved;
+
+pub mod diff;
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ pub struct Node {
     /// Where the first character of a text stands in the source, if the text stands there letter by letter
     /// (no escapes, no folding), so that a column inside the text can be pointed at.
     pub(crate) text_start: Option<usize>,
+    /// The text that a `${VAR}` gave, where it now counts as a number or a boolean: readers of text take this.
+    pub(crate) text_before: Option<Box<str>>,
 }
 
 /// The kinds of value that YAML and JSON share.
@@ -108,6 +110,20 @@ impl Node {
         match self.text_start {
             Some(text_start) => Span { start: text_start + start, end: text_start + end.max(start), ..self.span },
             None => self.span,
+        }
+    }
+
+    /// Whether it is text without quotes on one line, standing in the source letter by letter.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.text_start == Some(self.span.start)
+    }
+
+    /// How many values the tree holds, itself included.
+    pub(crate) fn n_values(&self) -> usize {
+        match &self.value {
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => 1,
+            Value::List(items) => 1 + items.iter().map(Self::n_values).sum::<usize>(),
+            Value::Map(entries) => 1 + entries.iter().map(|entry| entry.value.n_values()).sum::<usize>(),
         }
     }
 

@@ -111,9 +111,40 @@ fn explain(source: usize, text: &str, error: &serde_saphyr::Error) -> Diagnostic
             if message.contains("recursion limit") || message.contains("budget breached") {
                 return too_complex(span);
             }
-            Diagnostic::error("manifest.syntax", span, message)
+            let (message, fix) = reword(message, &text[..span.start]);
+            Diagnostic::error("manifest.syntax", span, message).fix(fix)
         }
     }
+}
+
+/// The library's message in words for people who do not know how YAML is scanned, and what to look for.
+fn reword(message: String, before: &str) -> (String, &'static str) {
+    if message.contains("tab") {
+        return ("YAML is indented with spaces, not with tabs".to_owned(), "replace the tab by spaces");
+    }
+    if before.ends_with('$') {
+        let message = "`${...}` without quotes inside `{ }` or `[ ]`, where `{` begins a map".to_owned();
+        return (
+            message,
+            "put it in quotes, for example \"${NAME:-default}\"; where a number is wanted, write each key on a line of its own",
+        );
+    }
+    if message.contains("flow") || message.contains("bracket") {
+        return (
+            message,
+            "look for a `{` or `[` that is not closed, or a comma that is missing, here or in a line above",
+        );
+    }
+    if message.contains("control character") {
+        return (message, "remove it");
+    }
+    if message.contains("mapping values") || message.contains("':'") || message.contains("simple key") {
+        return (
+            message,
+            "look for a value that needs quotes because it holds `: `, or for a line with the wrong indent",
+        );
+    }
+    (message, "look at this line and the one above: the indent, the quotes and the brackets")
 }
 
 /// The library ends its messages with the position, which the diagnostic already carries.
@@ -181,8 +212,9 @@ enum RawValue {
 }
 
 impl Raw {
+    /// What comes through an alias stands where its anchor stands: there it is mended, once for all.
     fn placed(spanned: Spanned<Self>) -> Self {
-        Self { place: Place::from(spanned.referenced), ..spanned.value }
+        Self { place: Place::from(spanned.defined), ..spanned.value }
     }
 
     fn into_node(self, source: usize, text: &str) -> Node {
@@ -208,12 +240,12 @@ impl Raw {
                 Value::Map(entries)
             }
         };
-        Node { value, span, text_start }
+        Node { value, span, text_start, text_before: None }
     }
 }
 
 fn entry(key: Spanned<String>, value: Raw, source: usize, text: &str) -> Entry {
-    let key_span = Place::from(key.referenced).span(source, text);
+    let key_span = Place::from(key.defined).span(source, text);
     Entry { key: key.value, key_span, value: value.into_node(source, text) }
 }
 
@@ -362,14 +394,14 @@ mod tests {
             1:7 error[manifest.syntax]: `*` begins an alias in YAML, and no anchor of that name exists; put the value in quotes, for example "*/5 * * * *"
             not read"#]].assert_eq(&tell("cron: */5 * * * *\n"));
         expect_test::expect![[r#"
-            2:2 error[manifest.syntax]: illegal placement of ':' indicator
+            2:2 error[manifest.syntax]: illegal placement of ':' indicator; look for a value that needs quotes because it holds `: `, or for a line with the wrong indent
             not read"#]]
         .assert_eq(&tell("a: [1, 2\nb: 3\n"));
         expect_test::expect![[r#"
             3:1 error[manifest.syntax]: a manifest is one YAML document; remove the `---` line, or move what follows it into a file of its own
             not read"#]].assert_eq(&tell("a: 1\n---\nb: 2\n"));
         expect_test::expect![[r#"
-            2:2 error[manifest.syntax]: tabs disallowed within this context (block indentation)
+            2:2 error[manifest.syntax]: YAML is indented with spaces, not with tabs; replace the tab by spaces
             not read"#]]
         .assert_eq(&tell("a:\n\t- b\n"));
         expect_test::expect!["read"].assert_eq(&tell(""));

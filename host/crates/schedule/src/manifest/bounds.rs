@@ -1,0 +1,118 @@
+//! Reading what a job may consume, and the host's ceilings above which it may not ask.
+
+use std::time::Duration;
+
+use super::{
+    fields::{self, Fields},
+    foreign::{self, Place},
+    node::Node,
+    scalar,
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics},
+    job::{Ceilings, Limits},
+};
+
+/// Smallest memory limit: one page, below which no module with a memory can start.
+const MEMORY_BYTES_MIN: u64 = 64 << 10;
+
+/// Most table elements, each of which costs the host a few bytes.
+const TABLE_ELEMENTS_MAX: u64 = 10_000_000;
+
+/// Most core instances of one attempt.
+const INSTANCES_MAX: u32 = 1_000;
+
+/// Reads `host: {ceilings: …}`.
+pub(super) fn read_ceilings(host: &mut Fields<'_>, built_in: &Ceilings, diagnostics: &mut Diagnostics) -> Ceilings {
+    let mut ceilings = built_in.clone();
+    let Some(mut fields) = host.open_inner("ceilings", diagnostics) else { return ceilings };
+    if let Some(timeout) = fields.get("timeout").and_then(|node| scalar::positive_duration(node, diagnostics)) {
+        ceilings.timeout = timeout;
+    }
+    if let Some(cpu_time) = fields.get("cpu_time").and_then(|node| scalar::positive_duration(node, diagnostics)) {
+        ceilings.cpu_time = cpu_time;
+    }
+    if let Some(memory) = fields.get("memory").and_then(|node| memory(node, diagnostics)) {
+        ceilings.memory_bytes_max = memory;
+    }
+    if let Some(output) = fields.get("output").and_then(|node| scalar::size(node, diagnostics)) {
+        ceilings.output_bytes_max = output;
+    }
+    fields.finish(diagnostics);
+    ceilings
+}
+
+/// Reads `timeout` and `limits`. A built-in default above a ceiling comes down to it; a written one is an error.
+pub(super) fn read_limits(fields: &mut Fields<'_>, ceilings: &Ceilings, diagnostics: &mut Diagnostics) -> Limits {
+    let default = Limits::default();
+    let mut limits = Limits {
+        timeout: default.timeout.min(ceilings.timeout),
+        cpu_time: default.cpu_time.min(ceilings.cpu_time),
+        memory_bytes_max: default.memory_bytes_max.min(ceilings.memory_bytes_max),
+        output_bytes_max: default.output_bytes_max.min(ceilings.output_bytes_max),
+        ..default
+    };
+    if let Some(node) = fields.get("timeout") {
+        limits.timeout = time(node, "timeout", limits.timeout, ceilings.timeout, diagnostics);
+    }
+    let Some(mut fields) = fields.open_inner("limits", diagnostics) else { return limits };
+    if let Some(node) = fields.get("cpu_time") {
+        limits.cpu_time = time(node, "cpu_time", limits.cpu_time, ceilings.cpu_time, diagnostics);
+    }
+    if let Some((node, bytes)) = fields.get("memory").and_then(|node| Some((node, memory(node, diagnostics)?))) {
+        limits.memory_bytes_max = bytes;
+        check_size(node, "memory", bytes, ceilings.memory_bytes_max, diagnostics);
+    }
+    if let Some((node, bytes)) = fields.get("output").and_then(|n| Some((n, scalar::size(n, diagnostics)?))) {
+        limits.output_bytes_max = bytes;
+        check_size(node, "output", bytes, ceilings.output_bytes_max, diagnostics);
+    }
+    if let Some(node) = fields.get("fuel") {
+        limits.fuel = fuel(node, diagnostics);
+    }
+    let elements = fields.get("table_elements").and_then(|n| fields::integer(n, 0..=TABLE_ELEMENTS_MAX, diagnostics));
+    limits.table_elements_max = elements.unwrap_or(limits.table_elements_max);
+    let instances = fields.get("instances").and_then(|node| fields::integer(node, 1..=INSTANCES_MAX, diagnostics));
+    limits.instances_max = instances.unwrap_or(limits.instances_max);
+    fields.finish_translated(|key| foreign::answer(Place::Limits, key), diagnostics);
+    limits
+}
+
+/// `none` takes back a bound from the defaults.
+fn fuel(node: &Node, diagnostics: &mut Diagnostics) -> Option<u64> {
+    match node.as_text() {
+        Some("none") => None,
+        Some(_) | None => fields::integer(node, 1..=u64::MAX, diagnostics),
+    }
+}
+
+fn memory(node: &Node, diagnostics: &mut Diagnostics) -> Option<u64> {
+    let bytes = scalar::size(node, diagnostics)?;
+    if bytes < MEMORY_BYTES_MIN {
+        let message = format!("{} is less than one page of memory", scalar::show_size(bytes));
+        let error = Diagnostic::error("manifest.range", node.span, message);
+        return diagnostics.reject(error.fix("write `64KiB` or more; language runtimes need a few MiB"));
+    }
+    Some(bytes)
+}
+
+fn time(node: &Node, key: &str, or: Duration, ceiling: Duration, diagnostics: &mut Diagnostics) -> Duration {
+    let Some(asked) = scalar::positive_duration(node, diagnostics) else { return or };
+    if ceiling < asked {
+        let (asked, ceiling) = (scalar::show_duration(asked), scalar::show_duration(ceiling));
+        diagnostics.push(above_ceiling(node, key, &asked, &ceiling));
+    }
+    asked
+}
+
+fn check_size(node: &Node, key: &str, asked: u64, ceiling: u64, diagnostics: &mut Diagnostics) {
+    if ceiling < asked {
+        diagnostics.push(above_ceiling(node, key, &scalar::show_size(asked), &scalar::show_size(ceiling)));
+    }
+}
+
+fn above_ceiling(node: &Node, key: &str, asked: &str, ceiling: &str) -> Diagnostic {
+    let message = format!("`{key}` of {asked} is above the host's ceiling of {ceiling}");
+    Diagnostic::error("manifest.ceiling", node.span, message)
+        .fix(format!("lower it to `{ceiling}` or less, or raise `host.ceilings.{key}`"))
+}

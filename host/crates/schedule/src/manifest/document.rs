@@ -1,0 +1,118 @@
+//! Reading the top of one source: its version, and where its parts are.
+
+use super::{
+    bounds,
+    fields::{self, Fields},
+    foreign::{self, Place},
+    node::{Entry, Node, Value},
+    resolved::{HostSettings, Include},
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics, Span},
+    job::Ceilings,
+};
+
+/// The version of the manifest's language that this build reads.
+const VERSION: i128 = 1;
+
+/// What to write where there is nothing yet.
+pub(super) const SHORTEST: &str = "the shortest one is:\njobs:\n  hello: { plugin: ./hello.wasm, every: 1m }";
+
+/// One source, opened; its jobs and plugins are still to be read.
+pub(super) struct Document<'n> {
+    pub(super) span: Span,
+    pub(super) defaults: Option<&'n Node>,
+    pub(super) plugins: &'n [Entry],
+    pub(super) jobs: &'n [Entry],
+    pub(super) host: Option<(Span, HostSettings)>,
+    pub(super) includes: Vec<Include>,
+}
+
+impl<'n> Document<'n> {
+    /// Opens one source. An empty one is a manifest without anything in it.
+    pub(super) fn open(root: &'n Node, ceilings: &Ceilings, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let mut document =
+            Self { span: root.span, defaults: None, plugins: &[], jobs: &[], host: None, includes: Vec::new() };
+        if root.value == Value::Null {
+            return Some(document);
+        }
+        if root.as_map().is_none() {
+            let message = format!("a manifest is a map of keys and values, not {}", root.kind());
+            let error = Diagnostic::error("manifest.type", root.span, message);
+            return diagnostics.reject(error.fix(SHORTEST));
+        }
+        let mut fields = Fields::open(root, "the manifest", diagnostics)?;
+        check_version(&mut fields, diagnostics);
+        document.includes = fields.get("include").map_or_else(Vec::new, |node| read_includes(node, diagnostics));
+        document.defaults = fields.get("defaults");
+        document.plugins = fields.get("plugins").map_or(&[], |node| {
+            entries(
+                node,
+                "`plugins` is a map from a name to a file",
+                "write `plugins: { name: ./file.wasm }`",
+                diagnostics,
+            )
+        });
+        document.jobs = fields.get("jobs").map_or(&[], |node| {
+            let fix = "write `jobs: { hello: { plugin: ./hello.wasm, every: 1m } }`";
+            entries(node, "`jobs` is a map from an id to a job", fix, diagnostics)
+        });
+        if let Some(entry) = fields.entry("host").filter(|entry| entry.value.value != Value::Null) {
+            document.host = Fields::open(&entry.value, "`host`", diagnostics).map(|mut host| {
+                let ceilings = bounds::read_ceilings(&mut host, ceilings, diagnostics);
+                host.finish(diagnostics);
+                (entry.key_span, HostSettings { ceilings })
+            });
+        }
+        fields.finish_translated(|key| foreign::answer(Place::Top, key), diagnostics);
+        Some(document)
+    }
+}
+
+fn entries<'n>(node: &'n Node, what: &str, fix: &str, diagnostics: &mut Diagnostics) -> &'n [Entry] {
+    node.as_map().unwrap_or_else(|| {
+        let message = format!("{what}, not {}", node.kind());
+        diagnostics.push(Diagnostic::error("manifest.type", node.span, message).fix(fix));
+        &[]
+    })
+}
+
+/// `version` may be left out only in the two-line form, which has nothing but `jobs`.
+fn check_version(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) {
+    let Some(node) = fields.get("version") else {
+        let short = fields.all().all(|entry| entry.key == "jobs" || entry.key.starts_with("x-"));
+        if !short {
+            let start = Span { end: fields.span().start, ..fields.span() };
+            let error = Diagnostic::error("manifest.version", start, "the manifest does not say its version");
+            diagnostics.push(error.fix(format!("add `version: {VERSION}` as the first line")));
+        }
+        return;
+    };
+    if node.value == Value::Int(VERSION) {
+        return;
+    }
+    let error = |message: String| Diagnostic::error("manifest.version", node.span, message);
+    diagnostics.push(match node.value {
+        Value::Int(n) if VERSION < n => {
+            error(format!("the manifest is of version {n}, and this build reads version {VERSION}"))
+                .fix("use a newer build of clockjack")
+        }
+        Value::Int(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::List(_)
+        | Value::Map(_) => {
+            error(format!("`version` is the number {VERSION}")).fix(format!("write `version: {VERSION}`"))
+        }
+    });
+}
+
+fn read_includes(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Include> {
+    let read = |item: &Node| {
+        let pattern = fields::text(item, diagnostics)?.to_owned();
+        Some(Include { pattern, span: item.span })
+    };
+    node.as_one_or_many().iter().filter_map(read).collect()
+}

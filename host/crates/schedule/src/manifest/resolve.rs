@@ -1,0 +1,237 @@
+//! From texts to a [`Manifest`]: all sources together, all faults at once.
+//!
+//! Reads nothing but its arguments: files, the environment and folders are the caller's business.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    defaults,
+    document::{Document, SHORTEST},
+    findings::Findings,
+    interpolate::{Lookup, interpolate},
+    jobs::JobReader,
+    node::{Entry, Node},
+    parse::parse,
+    plugins::{self, PluginTable},
+    resolved::{HostSettings, Include, Manifest},
+    wording,
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics, Source, Span},
+    id::JobId,
+    job::Ceilings,
+    zone::Zones,
+};
+
+/// Most jobs of one manifest.
+pub const JOBS_MAX: usize = 10_000;
+
+/// What is known beside the texts.
+#[derive(Clone, Copy)]
+pub struct ResolveOptions<'a> {
+    /// The rules of all zones.
+    pub zones: &'a Zones,
+    /// Gives the value of an environment variable.
+    pub variables: Lookup<'a>,
+    /// The folder of each source, in the order of the sources: relative paths start there. A source without one
+    /// keeps its paths relative.
+    pub folders: &'a [PathBuf],
+    /// The ceilings that hold where the manifest writes none.
+    pub ceilings: &'a Ceilings,
+}
+
+/// Reads all sources as one manifest. There is a manifest only if there is no error.
+///
+/// ```
+/// use clockjack_schedule::{diagnostic::Source, job::Ceilings, manifest::resolve::{ResolveOptions, resolve}, zone::Zones};
+///
+/// let options = ResolveOptions {
+///     zones: &Zones::bundled(),
+///     variables: &|_name| None,
+///     folders: &["site".into()],
+///     ceilings: &Ceilings::default(),
+/// };
+/// let read = |text: &str| resolve(&[Source::new("jobs.yaml", text)], &options);
+///
+/// let (manifest, _) = read("jobs: { hello: { plugin: ./hello.wasm, every: 1m } }");
+/// let manifest = manifest.unwrap();
+/// assert_eq!(manifest.jobs.len(), 1);
+/// assert_eq!(manifest.plugins.values().next().unwrap().source.to_str(), Some("site/hello.wasm"));
+///
+/// let (manifest, diagnostics) = read("jobs: { hello: { plugin: ./hello.wasm, evry: 1m } }");
+/// assert!(manifest.is_none());
+/// assert_eq!(diagnostics.all()[0].fix.as_deref(), Some("did you mean `every`?"));
+/// ```
+#[must_use]
+pub fn resolve(sources: &[Source], options: &ResolveOptions<'_>) -> (Option<Manifest>, Diagnostics) {
+    let (manifest, diagnostics) = resolve_partial(sources, options);
+    ((!diagnostics.has_errors()).then_some(manifest), diagnostics)
+}
+
+/// Like [`resolve`], but gives whatever could be read, so that further checks can tell their faults together with
+/// these. What has an error is not in it; nothing of it may run.
+#[must_use]
+pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Manifest, Diagnostics) {
+    let mut findings = Findings::default();
+    let roots: Vec<Option<Node>> =
+        sources.iter().enumerate().map(|(index, source)| read_root(index, source, options, &mut findings)).collect();
+    let mut diagnostics = Diagnostics::default();
+    let documents: Vec<_> =
+        roots.iter().flatten().filter_map(|root| Document::open(root, options.ceilings, &mut diagnostics)).collect();
+    let host = host_settings(&documents, options, sources, &mut diagnostics);
+    findings.take(diagnostics);
+
+    let mut manifest = Manifest { host, includes: includes_of(&documents), ..Manifest::default() };
+    let table = read_plugins(&documents, options, sources, &mut findings);
+    read_jobs(&documents, &table, options, sources, &mut manifest, &mut findings);
+    let is_empty = documents.iter().all(|document| document.jobs.is_empty());
+    if is_empty && !findings.has_errors() {
+        findings.take(one(no_jobs()));
+    }
+    manifest.plugins = table.plugins;
+    manifest.plugin_places = table.places;
+    (manifest, findings.finish())
+}
+
+/// The patterns of further files that one source names. Faults are not told here: `resolve` tells them.
+#[must_use]
+pub fn includes(index: usize, source: &Source, variables: Lookup<'_>) -> Vec<Include> {
+    let mut unheard = Diagnostics::default();
+    let Some(mut root) = parse(index, &source.text).0 else { return Vec::new() };
+    interpolate(&mut root, variables, &mut unheard);
+    Document::open(&root, &Ceilings::default(), &mut unheard).map_or_else(Vec::new, |document| document.includes)
+}
+
+fn read_root(index: usize, source: &Source, options: &ResolveOptions<'_>, findings: &mut Findings) -> Option<Node> {
+    let (mut root, mut diagnostics) = parse(index, &source.text);
+    if let Some(root) = &mut root {
+        interpolate(root, options.variables, &mut diagnostics);
+    }
+    findings.take(diagnostics);
+    root
+}
+
+fn one(diagnostic: Diagnostic) -> Diagnostics {
+    let mut diagnostics = Diagnostics::default();
+    diagnostics.push(diagnostic);
+    diagnostics
+}
+
+fn no_jobs() -> Diagnostic {
+    Diagnostic::error("manifest.empty", Span::default(), "the manifest has no jobs").fix(SHORTEST)
+}
+
+fn folder_of<'a>(span: Span, options: &ResolveOptions<'a>) -> &'a Path {
+    options.folders.get(span.source).map_or(Path::new(""), PathBuf::as_path)
+}
+
+fn includes_of(documents: &[Document<'_>]) -> Vec<Include> {
+    documents.iter().flat_map(|document| document.includes.iter().cloned()).collect()
+}
+
+/// `host` stands in one of the sources: two sets of ceilings would be a riddle.
+fn host_settings(
+    documents: &[Document<'_>],
+    options: &ResolveOptions<'_>,
+    sources: &[Source],
+    diagnostics: &mut Diagnostics,
+) -> HostSettings {
+    let mut written = documents.iter().filter_map(|document| document.host.as_ref());
+    let Some((first, host)) = written.next() else { return HostSettings { ceilings: options.ceilings.clone() } };
+    for (span, _) in written {
+        let message = format!("`host` is set twice: here and at {}", wording::place(*first, sources));
+        let error = Diagnostic::error("manifest.duplicate_setting", *span, message);
+        diagnostics.push(error.fix("keep one of them"));
+    }
+    host.clone()
+}
+
+fn read_plugins(
+    documents: &[Document<'_>],
+    options: &ResolveOptions<'_>,
+    sources: &[Source],
+    findings: &mut Findings,
+) -> PluginTable {
+    let mut table = PluginTable::default();
+    for document in documents {
+        for entry in document.plugins {
+            if findings.is_full() {
+                return table;
+            }
+            let mut diagnostics = Diagnostics::default();
+            table.read(entry, folder_of(document.span, options), sources, &mut diagnostics);
+            findings.take(diagnostics);
+        }
+    }
+    let jobs = documents.iter().flat_map(|document| document.jobs.iter().map(move |job| (document, job)));
+    let direct = jobs.filter_map(|(document, job)| {
+        let entry = job.value.as_map()?.iter().find(|entry| entry.key == "plugin")?;
+        entry.value.as_text().filter(|text| plugins::is_path(text))?;
+        // Faults of the path are told when the job is read.
+        let path = plugins::source_path(&entry.value, folder_of(document.span, options), &mut Diagnostics::default())?;
+        Some((path, entry))
+    });
+    table.add_direct(direct);
+    table
+}
+
+fn read_jobs(
+    documents: &[Document<'_>],
+    plugins: &PluginTable,
+    options: &ResolveOptions<'_>,
+    sources: &[Source],
+    manifest: &mut Manifest,
+    findings: &mut Findings,
+) {
+    let ceilings = manifest.host.ceilings.clone();
+    // The defaults of the first source hold for all; those of a further one stand over them, for its own jobs.
+    let shared = documents.first().and_then(|document| document.defaults);
+    let mut first_seen: BTreeMap<&str, Span> = BTreeMap::new();
+    for (index, document) in documents.iter().enumerate() {
+        let reader = JobReader { options, plugins, ceilings: &ceilings, folder: folder_of(document.span, options) };
+        let defaults = defaults::read(document, shared.filter(|_| 0 < index), &reader, findings);
+        for entry in document.jobs {
+            if findings.is_full() {
+                return;
+            }
+            if first_seen.len() == JOBS_MAX {
+                findings.take(one(too_many_jobs(entry)));
+                return;
+            }
+            let mut diagnostics = Diagnostics::default();
+            match first_seen.get(entry.key.as_str()) {
+                Some(first) => diagnostics.push(duplicate_job(entry, *first, sources)),
+                None => {
+                    first_seen.insert(&entry.key, entry.key_span);
+                }
+            }
+            let job = reader.read(entry, defaults.as_ref(), &mut diagnostics);
+            if let Some(job) = job.filter(|_| !diagnostics.has_errors() && !findings.has_broken_value(&entry.value)) {
+                keep(job, entry, manifest);
+            }
+            findings.take(diagnostics);
+        }
+    }
+}
+
+fn keep(job: crate::job::Job, entry: &Entry, manifest: &mut Manifest) {
+    let id: JobId = job.id.clone();
+    manifest.jobs.insert(id.clone(), Arc::new(job));
+    manifest.job_places.insert(id, entry.clone());
+}
+
+fn too_many_jobs(entry: &Entry) -> Diagnostic {
+    let message = format!("the manifest has more than {JOBS_MAX} jobs");
+    Diagnostic::error("manifest.too_many_jobs", entry.key_span, message)
+        .fix("let one job do the work of several with `args`, or run a second host")
+}
+
+fn duplicate_job(entry: &Entry, first: Span, sources: &[Source]) -> Diagnostic {
+    let message = format!("job `{}` is defined twice: here and at {}", entry.key, wording::place(first, sources));
+    Diagnostic::error("manifest.duplicate_job", entry.key_span, message)
+        .fix("rename or remove one of them; files that are read together share their ids")
+}

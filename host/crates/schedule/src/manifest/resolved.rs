@@ -1,0 +1,143 @@
+//! What a manifest means: plugins, jobs and settings of the host, with the places where they were written.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, sync::Arc};
+
+use super::node::{Entry, Node};
+use crate::{
+    diagnostic::Span,
+    id::{JobId, PluginName},
+    job::{Ceilings, Job},
+};
+
+/// All sources of a manifest, read and checked.
+///
+/// Its jobs and plugins are values; where they stand in the text is asked for with [`Manifest::job_span`] and
+/// [`Manifest::plugin_span`], so that later checks can point at the words that they complain about.
+#[derive(Clone, Debug, Default)]
+pub struct Manifest {
+    /// The plugins, those that jobs name by path included.
+    pub plugins: BTreeMap<PluginName, Plugin>,
+    /// The jobs.
+    pub jobs: BTreeMap<JobId, Arc<Job>>,
+    /// Settings of the host.
+    pub host: HostSettings,
+    /// Patterns of further files, as written, with the place of each.
+    pub includes: Vec<Include>,
+    pub(super) job_places: BTreeMap<JobId, Entry>,
+    pub(super) plugin_places: BTreeMap<PluginName, Entry>,
+}
+
+/// Settings of the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostSettings {
+    /// The highest bounds that jobs may ask for.
+    pub ceilings: Ceilings,
+}
+
+/// A pattern of further files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Include {
+    /// As written, relative to the folder of its source.
+    pub pattern: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A named component file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugin {
+    /// Its name.
+    pub name: PluginName,
+    /// Where its file is: the path as written, joined to the folder of the manifest.
+    pub source: PathBuf,
+    /// What its bytes must hash to, where that is pinned.
+    pub sha256: Option<Sha256>,
+}
+
+/// A SHA-256 digest, written as 64 hexadecimal digits.
+///
+/// ```
+/// use clockjack_schedule::manifest::resolved::Sha256;
+///
+/// let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+/// assert_eq!(hex.parse::<Sha256>().unwrap().to_string(), hex);
+/// assert!("e3b0c442".parse::<Sha256>().is_err());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sha256(pub [u8; 32]);
+
+impl FromStr for Sha256 {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let hex = text.strip_prefix("sha256:").unwrap_or(text);
+        if let Some(misfit) = hex.chars().find(|c| !c.is_ascii_hexdigit()) {
+            return Err(format!("`{misfit}` is not a hexadecimal digit"));
+        }
+        let mut digest = [0; 32];
+        if hex.len() != 2 * digest.len() {
+            return Err(format!("a SHA-256 digest has 64 hexadecimal digits, this one has {}", hex.len()));
+        }
+        for (byte, at) in digest.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(&hex[at..at + 2], 16).map_err(|error| error.to_string())?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Manifest {
+    /// Where a value of a job stands: `args.days`, `call`, `triggers[1].cron`; the empty path is the job's id.
+    ///
+    /// What is not written itself is pointed at by the key that would hold it, in the end the job's id.
+    #[must_use]
+    pub fn job_span(&self, job: &JobId, path: &str) -> Span {
+        self.job_places.get(job).map_or_else(Span::default, |entry| place(entry, path, Part::Value))
+    }
+
+    /// Like [`Manifest::job_span`], for the key instead of its value.
+    #[must_use]
+    pub fn job_key_span(&self, job: &JobId, path: &str) -> Span {
+        self.job_places.get(job).map_or_else(Span::default, |entry| place(entry, path, Part::Key))
+    }
+
+    /// Where a value of a plugin stands: `source`, `sha256`; the empty path is the plugin's name. For a plugin that
+    /// jobs name by path this is always the path in the first such job.
+    #[must_use]
+    pub fn plugin_span(&self, plugin: &PluginName, path: &str) -> Span {
+        self.plugin_places.get(plugin).map_or_else(Span::default, |entry| place(entry, path, Part::Value))
+    }
+
+    /// The job as it was written, for checks that want more than a span.
+    #[must_use]
+    pub fn job_node(&self, job: &JobId) -> Option<&Node> {
+        self.job_places.get(job).map(|entry| &entry.value)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Key,
+    Value,
+}
+
+fn place(entry: &Entry, path: &str, part: Part) -> Span {
+    let (mut key_span, mut node) = (entry.key_span, &entry.value);
+    for step in path.split(['.', '[', ']']).filter(|step| !step.is_empty()) {
+        if let Some(entries) = node.as_map() {
+            let Some(found) = entries.iter().find(|entry| entry.key == step) else { return key_span };
+            (key_span, node) = (found.key_span, &found.value);
+            continue;
+        }
+        let item = step.parse().ok().and_then(|index: usize| node.as_list()?.get(index));
+        let Some(item) = item else { return if node.as_list().is_some() { key_span } else { node.span } };
+        (key_span, node) = (item.span, item);
+    }
+    let whole = path.is_empty() || part == Part::Key;
+    if whole { key_span } else { node.span }
+}

@@ -1,0 +1,165 @@
+//! The golden manifests: each `tests/manifests/*.yaml` beside what is said of it, `.ok` or `.err`.
+//!
+//! A line `#% file: NAME` begins a further source, a line `#% env: NAME=VALUE` sets a variable.
+//! `UPDATE_EXPECT=1` writes the answers anew.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    resolve::{ResolveOptions, resolve, resolve_partial},
+    resolved::Manifest,
+};
+use crate::{
+    diagnostic::{Diagnostics, Source},
+    job::{Ceilings, Grants, Job, Limits, Policy},
+    trigger::Basis,
+    zone::Zones,
+};
+
+mod hostile;
+mod values;
+
+/// A manifest of several files with the environment that it is read in.
+struct Case {
+    sources: Vec<Source>,
+    variables: BTreeMap<String, String>,
+}
+
+impl Case {
+    fn read(text: &str) -> Self {
+        let mut case = Self { sources: Vec::new(), variables: BTreeMap::new() };
+        let mut parts = text.split("#% file: ");
+        let first = parts.next().unwrap_or_default();
+        if !first.trim().is_empty() || !text.contains("#% file: ") {
+            case.sources.push(Source::new("jobs.yaml", first));
+        }
+        for part in parts {
+            let (name, text) = part.split_once('\n').unwrap_or((part, ""));
+            case.sources.push(Source::new(name.trim(), text));
+        }
+        for line in text.lines().filter_map(|line| line.strip_prefix("#% env: ")) {
+            let (name, value) = line.split_once('=').unwrap();
+            case.variables.insert(name.to_owned(), value.to_owned());
+        }
+        case
+    }
+
+    fn resolve(&self) -> (Option<Manifest>, Diagnostics) {
+        self.with_options(|options| resolve(&self.sources, options))
+    }
+
+    fn resolve_partial(&self) -> (Manifest, Diagnostics) {
+        self.with_options(|options| resolve_partial(&self.sources, options))
+    }
+
+    fn with_options<T>(&self, read: impl FnOnce(&ResolveOptions<'_>) -> T) -> T {
+        let folder = |source: &Source| Path::new(&*source.name).parent().unwrap().to_path_buf();
+        let folders: Vec<PathBuf> = self.sources.iter().map(folder).collect();
+        read(&ResolveOptions {
+            zones: &Zones::bundled(),
+            variables: &|name| self.variables.get(name).cloned(),
+            folders: &folders,
+            ceilings: &Ceilings::default(),
+        })
+    }
+}
+
+/// The findings as a reader sees them, with the words in question underlined.
+fn show_findings(diagnostics: &Diagnostics, sources: &[Source]) -> String {
+    let mut shown = String::new();
+    for d in diagnostics.all() {
+        let (line, column) = d.span.position(sources);
+        let source = &sources[d.span.source];
+        writeln!(shown, "{}[{}]: {}", d.severity, d.code, d.message).unwrap();
+        writeln!(shown, "  --> {}:{line}:{column}", source.name).unwrap();
+        let text: String = source.text.lines().nth(line - 1).unwrap_or_default().chars().take(140).collect();
+        let n_marked = source.text[d.span.start..d.span.end].lines().next().unwrap_or_default().chars().count();
+        let marks = "^".repeat(n_marked.max(1).min(140_usize.saturating_sub(column)));
+        writeln!(shown, "   | {text}\n   | {}{marks}", " ".repeat((column - 1).min(140))).unwrap();
+        if let Some(label) = &d.label {
+            writeln!(shown, "   = {label}").unwrap();
+        }
+        if let Some(fix) = &d.fix {
+            writeln!(shown, "   = fix: {}", fix.replace('\n', "\n     ")).unwrap();
+        }
+    }
+    shown
+}
+
+fn show_manifest(manifest: &Manifest) -> String {
+    let mut shown = String::new();
+    if manifest.host.ceilings != Ceilings::default() {
+        writeln!(shown, "{:?}", manifest.host.ceilings).unwrap();
+    }
+    for include in &manifest.includes {
+        writeln!(shown, "include {}", include.pattern).unwrap();
+    }
+    for plugin in manifest.plugins.values() {
+        let sha256 = plugin.sha256.map_or_else(String::new, |sha256| format!(" sha256 {sha256}"));
+        writeln!(shown, "plugin {} = {}{sha256}", plugin.name, plugin.source.display()).unwrap();
+    }
+    manifest.jobs.values().for_each(|job| shown += &show_job(job));
+    shown
+}
+
+/// What of a job is not the default.
+fn show_job(job: &Job) -> String {
+    let mut shown = format!("job {}: {} {}\n", job.id, job.plugin, job.call.as_deref().unwrap_or("-"));
+    let basis = Basis { first_seen: chrono::DateTime::UNIX_EPOCH, last_finished: None };
+    let first = job.trigger.next_after(chrono::DateTime::UNIX_EPOCH, &basis);
+    let mut line = |name: &str, value: String| writeln!(shown, "  {name}: {value}").unwrap();
+    line("first slot", first.map_or_else(|| "never".to_owned(), |slot| slot.to_rfc3339()));
+    if let Some(description) = &job.description {
+        line("description", description.to_string());
+    }
+    match &job.args {
+        crate::job::Arguments::None => {}
+        crate::job::Arguments::Named(args) => line("args", serde_json::to_string(args).unwrap()),
+        crate::job::Arguments::Listed(args) => line("args", serde_json::to_string(args).unwrap()),
+    }
+    if job.policy != Policy::default() {
+        line("policy", format!("{:?}", job.policy));
+    }
+    if job.limits != Limits::default() {
+        line("limits", format!("{:?}", job.limits));
+    }
+    if job.grants != Grants::default() {
+        line("grants", format!("{:?}", job.grants));
+    }
+    if !job.labels.is_empty() {
+        line("labels", format!("{:?}", job.labels));
+    }
+    shown
+}
+
+fn answer(text: &str) -> (&'static str, String) {
+    let case = Case::read(text);
+    let (manifest, diagnostics) = case.resolve();
+    let findings = show_findings(&diagnostics, &case.sources);
+    match manifest {
+        Some(manifest) => ("ok", findings + &show_manifest(&manifest)),
+        None => ("err", findings),
+    }
+}
+
+#[test]
+fn golden_manifests() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/manifests");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "yaml"));
+    files.sort();
+    assert!(40 <= files.len(), "{} has only {} manifests", folder.display(), files.len());
+    for file in files {
+        let (ending, answer) = answer(&std::fs::read_to_string(&file).unwrap());
+        let other = file.with_extension(if ending == "ok" { "err" } else { "ok" });
+        if other.exists() && std::env::vars_os().any(|(name, _)| name == "UPDATE_EXPECT") {
+            std::fs::remove_file(&other).unwrap();
+        }
+        assert!(!other.exists(), "{} is now `{ending}`:\n{answer}", file.display());
+        expect_test::expect_file![file.with_extension(ending)].assert_eq(&answer);
+    }
+}

@@ -1,0 +1,141 @@
+//! Manifests that mean harm: never a panic, and an answer in little time.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::{Case, answer};
+use crate::manifest::parse::SOURCE_BYTES_MAX;
+
+const SEED: &str = r#"version: 1
+include: [conf.d/*.yaml]
+defaults: { timezone: UTC, timeout: 1m, limits: { memory: 64MiB }, grants: { env: { A: "${B:-x}" } }, labels: { a: b } }
+plugins: { ops: { source: ./ops.wasm, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 } }
+host: { ceilings: { memory: 1GiB } }
+x-base: &base { plugin: ops, every: 5s }
+jobs:
+  one: { <<: *base, call: purge, args: { days: 30 }, overlap: queue, max_backlog: 3 }
+  zwei-ü: { <<: *base, grants: { dirs: [{ host: ./in, guest: /in, mode: read_write }] } }
+  "three": { plugin: ./x.wasm, triggers: [{ every: 1h }], misfire_grace: 5m, coalesce: true }
+"#;
+
+proptest! {
+    // No files beside the source: the failing input is in the message.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_gets_an_answer(text in "\\PC{0,200}") {
+        answer(&text);
+    }
+
+    #[test]
+    fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        answer(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn any_mutation_gets_an_answer(
+        cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0_usize..12, "[\\PC\n\t]{0,4}"), 1..6),
+    ) {
+        let mut text: Vec<char> = SEED.chars().collect();
+        for (at, length, insert) in cuts {
+            let at = at.index(text.len());
+            let end = (at + length).min(text.len());
+            text.splice(at..end, insert.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let case = Case::read(&text);
+        let (manifest, diagnostics) = case.resolve();
+        prop_assert_eq!(manifest.is_none(), diagnostics.has_errors());
+        for d in diagnostics.all() {
+            prop_assert!(case.sources[d.span.source].text.get(d.span.start..d.span.end).is_some(), "{:?}", d);
+        }
+    }
+}
+
+/// Many times a piece, up to the largest source.
+fn filled(begin: &str, piece: impl Fn(usize) -> String) -> String {
+    let mut text = begin.to_owned();
+    for index in 0.. {
+        let piece = piece(index);
+        if SOURCE_BYTES_MAX < text.len() + piece.len() {
+            break;
+        }
+        text += &piece;
+    }
+    text
+}
+
+#[test]
+fn hostile_manifests_are_answered_in_little_time() {
+    let names: String = (0..10_000).map(|i| format!("A{i}: b, ")).collect();
+    let fat_defaults = filled(&format!("version: 1\ndefaults: {{ grants: {{ env: {{ {names} }} }} }}\njobs:\n"), |i| {
+        format!("  j{i}: {{ plugin: ./a.wasm, every: 1s }}\n")
+    });
+    let names: String = (0..80).map(|i| format!("A{i}: b, ")).collect();
+    let allowed_defaults =
+        filled(&format!("version: 1\ndefaults: {{ grants: {{ env: {{ {names} }} }} }}\njobs:\n"), |i| {
+            format!("  j{i}: {{ plugin: ./a.wasm, every: 1s }}\n")
+        });
+    let cases = [
+        ("unknown keys of one map", filled("jobs:\n  a:\n", |i| format!("    k{i}: 1\n"))),
+        (
+            "unknown keys of many jobs",
+            filled("jobs:\n", |i| format!("  j{i}: {{ plugin: ./a.wasm, every: 1s, max_instance: 2 }}\n")),
+        ),
+        ("unknown top keys", filled("", |i| format!("job{i}: 1\n"))),
+        ("many right jobs", filled("jobs:\n", |i| format!("  j{i}: {{ plugin: ./a.wasm, every: 1s }}\n"))),
+        ("many files", filled("jobs:\n", |i| format!("  j{i}: {{ plugin: ./{i}/a.wasm, every: 1s }}\n"))),
+        ("fat defaults", fat_defaults),
+        ("allowed defaults", allowed_defaults),
+        (
+            "merge keys",
+            filled("x-a: &a { plugin: ./a.wasm, every: 1s, bad: 1, worse: 2 }\njobs:\n", |i| {
+                format!("  j{i}: {{ <<: *a }}\n")
+            }),
+        ),
+        ("one long key", format!("jobs:\n  ? {}\n  : 1\n", "k".repeat(250_000))),
+        ("one long value", format!("jobs:\n  a: {{ plugin: ./a.wasm, every: {} }}\n", "1".repeat(250_000))),
+        (
+            "one long word",
+            format!("jobs:\n  a: {{ plugin: ./a.wasm, every: 1s, overlap: {} }}\n", "skip".repeat(60_000)),
+        ),
+        ("one long plugin", format!("jobs:\n  a: {{ plugin: {}, every: 1s }}\n", "p".repeat(250_000))),
+        ("unset variables", format!("jobs:\n  a: {}\n", "${A}".repeat(60_000))),
+        ("open variables", format!("jobs:\n  a: {}\n", "${A".repeat(80_000))),
+        ("many unset variables", filled("jobs:\n", |i| format!("  j{i}: ${{A}}\n"))),
+        (
+            "unknown plugins",
+            filled("version: 1\nplugins: { ops: a.wasm }\njobs:\n", |i| {
+                format!("  j{i}: {{ plugin: opsi{i}, every: 1s }}\n")
+            }),
+        ),
+        (
+            "guest paths",
+            filled("jobs:\n  a:\n    plugin: ./a.wasm\n    every: 1s\n    grants:\n      dirs:\n", |i| {
+                format!("        - {{ host: a, guest: /{i} }}\n")
+            }),
+        ),
+        (
+            "labels",
+            filled("jobs:\n  a:\n    plugin: ./a.wasm\n    every: 1s\n    labels:\n", |i| format!("      k{i}: v\n")),
+        ),
+        ("backticks", format!("jobs:\n  a: {{ plugin: '{}', every: 1s }}\n", "`".repeat(250_000))),
+        ("list of lists", format!("jobs: [{}]\n", "[],".repeat(80_000))),
+    ];
+    for (name, text) in cases {
+        assert!(text.len() <= SOURCE_BYTES_MAX + 100, "{name}: {}", text.len());
+        // Other tests run beside this one: the quickest of a few tries is what the work takes.
+        let took = (0..5).map(|_| time_of(&text)).min().unwrap();
+        assert!(took < Duration::from_millis(100), "{name} took {took:?}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test is about time")]
+fn time_of(text: &str) -> Duration {
+    let begin = Instant::now();
+    let answer = Case::read(text).resolve();
+    let took = begin.elapsed();
+    drop(answer);
+    took
+}

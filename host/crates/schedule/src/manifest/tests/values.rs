@@ -1,0 +1,134 @@
+//! What the golden files cannot show: places, partial results, differences.
+
+use super::{Case, show_findings};
+use crate::manifest::{diff::diff, interpolate::Lookup, resolve::includes};
+
+const TWO_JOBS: &str = "\
+version: 1
+plugins:
+  ops: ./ops.wasm
+jobs:
+  purge:
+    plugin: ops
+    call: purge
+    args: { days: 30, filters: [{ op: eq }] }
+    every: 1h
+  tidy.up:
+    plugin: ./tidy.wasm
+    every: 2h
+";
+
+#[test]
+fn spans_lead_back_to_the_words() {
+    let case = Case::read(TWO_JOBS);
+    let manifest = case.resolve().0.unwrap();
+    let at = |span: crate::diagnostic::Span| &TWO_JOBS[span.start..span.end];
+    let purge = "purge".parse().unwrap();
+    let tidy = "tidy.up".parse().unwrap();
+    let paths = ["args.days", "call", "plugin", "args.filters[0].op", "args.weeks", "args.days.x", "grants.dirs", ""];
+    let told: Vec<_> = paths.map(|path| format!("{path} -> {}", at(manifest.job_span(&purge, path)))).into();
+    expect_test::expect![[r#"
+        args.days -> 30
+        call -> purge
+        plugin -> ops
+        args.filters[0].op -> eq
+        args.weeks -> args
+        args.days.x -> 30
+        grants.dirs -> purge
+         -> purge"#]]
+    .assert_eq(&told.join("\n"));
+    assert_eq!(at(manifest.job_key_span(&purge, "args.days")), "days");
+    assert_eq!(at(manifest.job_span(&tidy, "call")), "tidy.up");
+    assert_eq!(at(manifest.plugin_span(&"ops".parse().unwrap(), "source")), "./ops.wasm");
+    assert_eq!(at(manifest.plugin_span(&"tidy".parse().unwrap(), "source")), "./tidy.wasm");
+    assert_eq!(manifest.job_span(&"none".parse().unwrap(), "call"), crate::diagnostic::Span::default());
+}
+
+#[test]
+fn a_partial_manifest_holds_what_is_right() {
+    let case = Case::read(&TWO_JOBS.replace("every: 1h", "evry: 1h"));
+    assert!(case.resolve().0.is_none());
+    let (manifest, diagnostics) = case.resolve_partial();
+    assert_eq!(diagnostics.n_errors(), 1, "{}", show_findings(&diagnostics, &case.sources));
+    assert_eq!(manifest.jobs.keys().map(ToString::to_string).collect::<Vec<_>>(), ["tidy.up"]);
+    assert_eq!(manifest.plugins.len(), 2);
+}
+
+#[test]
+fn differences_are_told_by_value() {
+    let read = |text: &str| Case::read(text).resolve().0.unwrap();
+    let old = read(TWO_JOBS);
+    assert!(diff(&old, &read(&format!("# a comment\n{TWO_JOBS}"))).is_empty());
+    let new = TWO_JOBS.replace("days: 30", "days: 31").replace("./tidy.wasm", "./neat.wasm")
+        + "  new: { plugin: ops, every: 1s }\n";
+    let changes = diff(&old, &read(&new));
+    assert!(!changes.is_empty());
+    expect_test::expect![[r#"
+        Diff {
+            jobs: Changes {
+                added: [
+                    JobId(
+                        "new",
+                    ),
+                ],
+                changed: [
+                    JobId(
+                        "purge",
+                    ),
+                    JobId(
+                        "tidy.up",
+                    ),
+                ],
+                removed: [],
+                untouched: [],
+            },
+            plugins: Changes {
+                added: [
+                    PluginName(
+                        "neat",
+                    ),
+                ],
+                changed: [],
+                removed: [
+                    PluginName(
+                        "tidy",
+                    ),
+                ],
+                untouched: [
+                    PluginName(
+                        "ops",
+                    ),
+                ],
+            },
+        }
+    "#]]
+    .assert_debug_eq(&changes);
+    let gone = diff(&old, &Default::default());
+    assert_eq!((gone.jobs.removed.len(), gone.plugins.removed.len()), (2, 2));
+}
+
+#[test]
+fn includes_are_known_before_the_rest_is_read() {
+    let variables: Lookup<'_> = &|_| Some("conf.d".to_owned());
+    let source = crate::diagnostic::Source::new("m.yaml", "include: ['${DIR}/*.yaml', b.yaml]\njobs: 5\n");
+    let patterns: Vec<_> = includes(0, &source, variables).into_iter().map(|include| include.pattern).collect();
+    assert_eq!(patterns, ["conf.d/*.yaml", "b.yaml"]);
+}
+
+#[test]
+fn the_name_of_a_file_does_not_depend_on_the_order() {
+    let names = |text: &str| -> Vec<String> {
+        let manifest = Case::read(text).resolve().0.unwrap();
+        manifest.plugins.values().map(|plugin| format!("{} {}", plugin.name, plugin.source.display())).collect()
+    };
+    let one = "jobs:\n  a: { plugin: x/run.wasm, every: 1s }\n  b: { plugin: ./y/run.wasm, every: 1s }\n";
+    let other = "jobs:\n  b: { plugin: y/run.wasm, every: 1s }\n  a: { plugin: ./x/run.wasm, every: 1s }\n";
+    assert_eq!(names(one), names(other));
+    expect_test::expect![[r#"
+        [
+            "run-9b41fc34 y/run.wasm",
+            "run-f554861e x/run.wasm",
+        ]
+    "#]]
+    .assert_debug_eq(&names(one));
+}
