@@ -1,1 +1,11 @@
-//! skeleton
+//! The shell around the pure core: it reads files, the clock and the environment, runs guests and talks to people.
+//!
+//! Data goes round one ring: inbox, core, ledger, dispatcher, executor, recorder, and back as an input. Nothing calls
+//! back; whoever wants to know what happens listens to the bus.
+
+pub mod cli;
+pub mod clock;
+pub mod load;
+pub mod logging;
+pub mod settings;
+pub mod shell;

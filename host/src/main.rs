@@ -1,2 +1,5 @@
-//! skeleton
-fn main() {}
+//! The `clockjack` binary: everything it does is in the library.
+
+fn main() -> std::process::ExitCode {
+    clockjack::cli::main()
+}

@@ -94,6 +94,14 @@ impl Core {
         [planned, upcoming].into_iter().flatten().min()
     }
 
+    /// The next slot of a job: planned already, or the next undecided one. Absent while it is paused.
+    #[must_use]
+    pub fn next_slot(&self, id: &JobId) -> Option<DateTime<Utc>> {
+        let entry = self.entry(*self.by_id.get(id)?)?;
+        let planned = entry.planned.front().and_then(|key| self.due.get(key)).map(|(_, run)| run.scheduled_for);
+        planned.or(entry.next.filter(|_| !entry.paused))
+    }
+
     /// The definition of a job.
     #[must_use]
     pub fn job(&self, id: &JobId) -> Option<&Arc<Job>> {

@@ -1,0 +1,26 @@
+//! The environment: the only file that reads it.
+
+use std::{env, io::IsTerminal};
+
+use crate::cli::diagnostics::Look;
+
+/// A variable of the environment, as manifests may name it.
+#[expect(clippy::disallowed_methods, reason = "this is the file that the ban points to")]
+#[must_use]
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+/// Whether to draw with colours on a stream: `CLICOLOR_FORCE` and `NO_COLOR` decide, then whether it is a terminal.
+#[must_use]
+pub fn look(stream: &impl IsTerminal) -> Look {
+    let is_set = |name| variable(name).is_some_and(|value| !value.is_empty() && value != "0");
+    let coloured = is_set("CLICOLOR_FORCE") || (!is_set("NO_COLOR") && stream.is_terminal());
+    if coloured { Look::Coloured } else { Look::Plain }
+}
+
+/// What is logged: `CLOCKJACK_LOG`, in the syntax of tracing's filters, such as `debug` or `clockjack=trace`.
+#[must_use]
+pub fn log_filter() -> Option<String> {
+    variable("CLOCKJACK_LOG")
+}

@@ -1,0 +1,15 @@
+//! The ring: inbox → core → ledger → dispatcher → executor → recorder → bus, and back as an input.
+
+mod bus;
+mod dispatcher;
+mod host;
+mod recorder;
+mod scheduler;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    bus::{Bus, Event},
+    host::{Host, HostParts, StartError},
+    recorder::Summary,
+};
