@@ -133,9 +133,13 @@ impl Trigger {
     }
 
     /// The slots at or after an instant, in order.
-    pub fn slots_from<'t>(&'t self, from: DateTime<Utc>, basis: &'t Basis) -> impl Iterator<Item = DateTime<Utc>> + 't {
-        let first = self.next_from(from, basis);
-        std::iter::successors(first, |slot| self.next_after(*slot, basis))
+    pub fn slots_from<'t>(
+        &'t self,
+        from: DateTime<Utc>,
+        basis: &Basis,
+    ) -> impl Iterator<Item = DateTime<Utc>> + use<'t> {
+        let basis = *basis;
+        std::iter::successors(self.next_from(from, &basis), move |slot| self.next_after(*slot, &basis))
     }
 
     /// Whether slots are counted from the end of the last run, so that the next one is known only after it.

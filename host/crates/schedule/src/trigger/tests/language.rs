@@ -344,8 +344,8 @@ fn triggers_are_small() {
 fn equal_meanings_are_equal_triggers() {
     assert_eq!(read("cron: '0 0 * * mon-fri'"), read("cron: '0 0 * * 1-5'"));
     assert_ne!(read("cron: '0 0 * * mon-fri'"), read("{cron: '0 0 * * 1-5', timezone: Europe/Berlin}"));
-    let other_job =
-        TriggerContext { job: "other", ..TriggerContext::new(super::zones(), &crate::zone::Zone::utc(), "") };
+    let utc = crate::zone::Zone::utc();
+    let other_job = TriggerContext::new(super::zones(), &utc, "other");
     let node = crate::manifest::parse::parse(0, "cron: 'H H * * *'").0.unwrap();
     let theirs = Trigger::read(&node, other_job, &mut crate::diagnostic::Diagnostics::default()).unwrap();
     assert_ne!(theirs, read("cron: 'H H * * *'"));
