@@ -1,70 +1,39 @@
 //! Triggers: pure rules from an instant to the next nominal instant.
+//!
+//! A trigger is read once from its manifest node and compiled into masks and numbers; asking it for the next slot
+//! parses nothing and allocates nothing. Reading is `read` and `read_kind` with the two grammars `crontext` (cron
+//! strings) and `fieldmap` (APScheduler's fields); asking is `rule`, which hands on to `cron`, `every` and `calendar`.
+//! `check`, `describe` and `backlog` answer what people and the core ask beyond the next slot.
+//!
+//! Nothing here reads a clock, opens a file or draws a random number.
 
-use std::time::Duration;
+mod backlog;
+mod calendar;
+mod calendars;
+mod check;
+mod cron;
+mod crontext;
+mod days;
+mod describe;
+mod dst;
+mod every;
+mod except;
+mod fault;
+mod fieldmap;
+mod instant;
+mod pattern;
+mod read;
+mod read_kind;
+mod rule;
+mod terms;
+mod words;
 
-use chrono::{DateTime, TimeDelta, Utc};
+pub use backlog::Backlog;
+pub use calendars::Calendars;
+pub use dst::{Dst, Fold, Gap};
+pub use instant::parse_instant;
+pub use read::{TRIGGER_DEPTH_MAX, TRIGGER_KEYS, TRIGGER_LEAVES_MAX, TriggerContext};
+pub use rule::{Basis, Trigger};
 
-use crate::{
-    diagnostic::Diagnostics,
-    manifest::{fields::Fields, node::Node, scalar},
-    zone::{Zone, Zones},
-};
-
-/// What a trigger needs to know about its job while it is read.
-#[derive(Clone, Copy, Debug)]
-pub struct TriggerContext<'a> {
-    /// The rules of all zones.
-    pub zones: &'a Zones,
-    /// The zone of the job, for triggers that name none.
-    pub zone: &'a Zone,
-    /// The job's id, from which `H` and jitter are hashed.
-    pub job: &'a str,
-}
-
-/// What a trigger needs to know about its job's past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Basis {
-    /// When the job was first seen: the anchor of `every` where none is written.
-    pub first_seen: DateTime<Utc>,
-    /// When the last run ended, for `mode: fixed_delay`.
-    pub last_finished: Option<DateTime<Utc>>,
-}
-
-/// A compiled trigger.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trigger {
-    every: Duration,
-}
-
-impl Trigger {
-    /// Reads one trigger, or a list of which any fires.
-    pub fn read(node: &Node, context: TriggerContext<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let mut fields = Fields::open(node, "a trigger", diagnostics)?;
-        let trigger = Self::read_fields(&mut fields, context, diagnostics);
-        fields.finish(diagnostics);
-        trigger
-    }
-
-    /// Reads a trigger from the keys of an open map: the short form that stands directly on a job.
-    pub fn read_fields(fields: &mut Fields<'_>, _: TriggerContext<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
-        scalar::positive_duration(fields.get("every")?, diagnostics).map(|every| Self { every })
-    }
-
-    /// The first slot strictly after an instant.
-    #[must_use]
-    pub fn next_after(&self, after: DateTime<Utc>, _: &Basis) -> Option<DateTime<Utc>> {
-        after.checked_add_signed(TimeDelta::from_std(self.every).ok()?)
-    }
-
-    /// How long after its slot a run starts: the jitter, a hash of job and slot.
-    #[must_use]
-    pub fn start_delay(&self, _: DateTime<Utc>, _: &Basis) -> Duration {
-        Duration::ZERO
-    }
-
-    /// The trigger in plain English.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        format!("every {}", scalar::show_duration(self.every))
-    }
-}
+#[cfg(test)]
+mod tests;
