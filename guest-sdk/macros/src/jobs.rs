@@ -127,6 +127,9 @@ fn read_param(tokens: TokenStream) -> Result<(String, TokenStream), Error> {
 }
 
 /// The exported function with the core signature that the canonical ABI wants.
+///
+/// The prefix is the component model's standard mangling of names. The plain name would do for the linker too, but
+/// as a symbol it would take the place of a function of the C library: a job called `read` or `exit` must not.
 fn export(job: &Job) -> TokenStream {
     let mut holes = vec![TokenTree::Ident(job.ident.clone()).into(), job.result.clone()];
     let types: Vec<TokenStream> = job.params.iter().map(|(_, ty)| ty.clone()).collect();
@@ -145,7 +148,7 @@ fn export(job: &Job) -> TokenStream {
             type __Result = __1;
             #[cfg(target_arch = \"wasm32\")]
             #[allow(unsafe_code, improper_ctypes_definitions, clippy::too_many_arguments)]
-            #[unsafe(export_name = {name:?})]
+            #[unsafe(export_name = \"cm32p2||{name}\")]
             extern \"C\" fn export({core_params}) -> __rt::Returned<__Result> {{
                 __rt::call::<__Args, __Result>([{slots}], |{pattern}: __Args| __0({arguments}))
             }}
