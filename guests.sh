@@ -10,6 +10,19 @@
 set -euo pipefail
 export LC_ALL=C
 
+# Cargo runs this script in place of rustc while it builds a guest (see `build`). Cargo tells crates of one name apart by a
+# hash over their folder, which gets into symbol names and so into the order of functions. Name and version do as well.
+if [ -n "${GUESTS_RUSTC_WRAPPER:-}" ]; then
+    arguments=()
+    for argument in "$@"; do
+        case $argument in
+        metadata=*) argument="metadata=${CARGO_PKG_NAME:-}-${CARGO_PKG_VERSION:-}-${CARGO_CRATE_NAME:-}" ;;
+        esac
+        arguments+=("$argument")
+    done
+    exec "${arguments[@]}"
+fi
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 lock=$root/guests.lock
 target=wasm32-wasip2
@@ -89,8 +102,8 @@ build() { # workspace
     local cargo_home=${CARGO_HOME:-$HOME/.cargo} sep=$'\x1f'
     (
         cd "$root/$1"
-        env -u RUSTFLAGS -u CARGO_BUILD_RUSTFLAGS -u RUSTC_WRAPPER -u RUSTC_WORKSPACE_WRAPPER \
-            RUSTC="$rustc" \
+        env -u RUSTFLAGS -u CARGO_BUILD_RUSTFLAGS -u RUSTC_WORKSPACE_WRAPPER \
+            GUESTS_RUSTC_WRAPPER=1 RUSTC_WRAPPER="$root/guests.sh" RUSTC="$rustc" \
             CARGO_TARGET_DIR="$target_dir" \
             CARGO_INCREMENTAL=0 \
             CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=$cargo_home=/cargo${sep}--remap-path-prefix=$root=/clockjack${sep}--remap-path-prefix=$target_dir=/target" \
