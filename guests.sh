@@ -111,7 +111,9 @@ build() { # workspace
     )
 }
 
+# Always from nothing: it takes seconds, and cargo does not notice every change of flags.
 build_all() {
+    rm -rf -- "$target_dir/$target" "$target_dir/release"
     guests | cut -d'|' -f2 | sort -u | while read -r workspace; do
         build "$workspace"
     done
