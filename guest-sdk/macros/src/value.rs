@@ -11,7 +11,7 @@ use crate::{
 
 pub(crate) fn expand(item: TokenStream) -> Result<TokenStream, Error> {
     let mut cursor = Cursor::new(item);
-    let is_flags = cursor.take_attributes().into_iter().any(|arguments| Cursor::new(arguments).take_word("flags"));
+    let is_flags = cursor.take_attributes().wit.into_iter().any(|arguments| Cursor::new(arguments).take_word("flags"));
     cursor.skip_visibility();
     let is_struct = cursor.take_word("struct");
     let is_enum = !is_struct && cursor.take_word("enum");
