@@ -30,6 +30,23 @@
 //! dependency but its own macros, and the functions stay ordinary Rust: `cargo test` calls them, with the stand-ins of
 //! [`testing`] in place of the host.
 //!
+//! What cannot be a job is refused where it is written: types without a WIT type, borrowed arguments, generic or async
+//! functions, names that WIT does not have. Functions that are not `pub` stay private.
+//!
+//! ```compile_fail
+//! #[clockjack_sdk::jobs]
+//! mod jobs {
+//!     pub fn forget(names: std::collections::HashSet<String>) {} // has no WIT type: take a `Vec<String>`
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! #[clockjack_sdk::jobs]
+//! mod jobs {
+//!     pub fn greet(name: &str) {} // an argument of a job must be owned: take a `String`
+//! }
+//! ```
+//!
 //! It deliberately does not hide the standard library: files that the manifest grants are opened with `std::fs`.
 
 // The derive names this crate as a plugin does.

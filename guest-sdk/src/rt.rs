@@ -21,10 +21,7 @@ pub type Parameters<Args> = Passed<<Args as Sequence>::Flat>;
 pub type Returned<R> = <<R as Payload>::Flat as Flat>::Returned;
 
 /// Runs one exported function: lifts the arguments, calls, lowers the result.
-pub fn call<Args: Sequence, R: Payload>(
-    slots: [u64; PARAMETERS_MAX],
-    function: impl FnOnce(Args) -> R,
-) -> Returned<R> {
+pub fn call<Args: Sequence, R: Payload>(slots: [u64; PARAMETERS_MAX], function: impl FnOnce(Args) -> R) -> Returned<R> {
     let mut slots = Slots::new(slots);
     let args = if Args::Flat::LEN <= PARAMETERS_MAX {
         Args::lift(&mut slots)
@@ -36,14 +33,15 @@ pub fn call<Args: Sequence, R: Payload>(
         args
     };
     let result = function(args);
-    // Eight bytes at least, so that a single core value can be read back whatever its width.
-    let at = memory::allocate(R::LAYOUT.size.max(8), 8);
+    if R::Flat::LEN <= 1 {
+        // A single core value has at most eight bytes; it goes through a word of the stack.
+        let mut word = 0_u64;
+        result.store(At::of(&mut word));
+        return Core::from_slot(word);
+    }
+    let at = memory::allocate(R::LAYOUT.size, R::LAYOUT.align);
     result.store(at);
-    let slot = match R::Flat::LEN {
-        0 => 0,
-        1 => at.read::<u64>(),
-        _ => at.address() as usize as u64,
-    };
+    let slot = at.address() as usize as u64;
     Core::from_slot(slot)
 }
 

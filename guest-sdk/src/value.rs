@@ -40,7 +40,7 @@ use crate::rt::{
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument or a result of a job",
     label = "has no WIT type",
-    note = "jobs take and return bool, integers, floats, char, String, Vec, Option, Result, tuples, and types with `#[derive(clockjack_sdk::Value)]`"
+    note = "jobs take and return bool, integers, floats, char, String, Vec, Option, Result, tuples, and types with `#[derive(clockjack_sdk::Value)]`; a map is a `Vec` of pairs, and errors of other libraries become `clockjack_sdk::Failure` by `?`"
 )]
 pub trait Value: Sized + 'static {
     #[doc(hidden)]
@@ -271,7 +271,7 @@ impl<T: Payload, E: Payload> Value for Result<T, E> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument or a result of a job",
     label = "has no WIT type",
-    note = "jobs take and return bool, integers, floats, char, String, Vec, Option, Result, tuples, and types with `#[derive(clockjack_sdk::Value)]`"
+    note = "jobs take and return bool, integers, floats, char, String, Vec, Option, Result, tuples, and types with `#[derive(clockjack_sdk::Value)]`; a map is a `Vec` of pairs, and errors of other libraries become `clockjack_sdk::Failure` by `?`"
 )]
 pub trait Payload: Sized + 'static {
     #[doc(hidden)]

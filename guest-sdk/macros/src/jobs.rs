@@ -22,9 +22,12 @@ pub(crate) fn expand(arguments: TokenStream, module: TokenStream) -> Result<Toke
         return Err(Error::new(token.span(), "`#[jobs]` takes no arguments"));
     }
     let mut tokens: Vec<TokenTree> = module.into_iter().collect();
-    let is_module = tokens.iter().any(|token| matches!(token, TokenTree::Ident(ident) if ident.to_string() == "mod"));
-    let body = match tokens.pop() {
-        Some(TokenTree::Group(group)) if is_module && group.delimiter() == Delimiter::Brace => group,
+    let module = tokens
+        .windows(2)
+        .find(|pair| matches!(&pair[0], TokenTree::Ident(ident) if ident.to_string() == "mod"))
+        .map(|pair| pair[1].to_string());
+    let (module, body) = match (module, tokens.pop()) {
+        (Some(module), Some(TokenTree::Group(group))) if group.delimiter() == Delimiter::Brace => (module, group),
         _ => {
             return Err(Error::new(
                 Span::call_site(),
@@ -38,7 +41,7 @@ pub(crate) fn expand(arguments: TokenStream, module: TokenStream) -> Result<Toke
     }
     let mut contents = body.stream();
     contents.extend(jobs.iter().map(export));
-    contents.extend(describe(&jobs));
+    contents.extend(describe(&module, &jobs));
     let mut filled = Group::new(Delimiter::Brace, contents);
     filled.set_span(body.span());
     tokens.push(TokenTree::Group(filled));
@@ -49,7 +52,7 @@ fn find_jobs(body: TokenStream) -> Result<Vec<Job>, Error> {
     let mut cursor = Cursor::new(body);
     let mut jobs: Vec<Job> = Vec::new();
     while !cursor.is_empty() {
-        cursor.take_attributes();
+        let condition = cursor.take_attributes().condition;
         if !cursor.take_word("pub") {
             cursor.next();
             continue;
@@ -66,6 +69,9 @@ fn find_jobs(body: TokenStream) -> Result<Vec<Job>, Error> {
         cursor.take_word("const");
         if !cursor.take_word("fn") {
             continue;
+        }
+        if let Some(span) = condition {
+            return Err(Error::new(span, "a job cannot depend on `#[cfg]`; leave out `pub` if it is no job"));
         }
         let job = read_function(&mut cursor)?;
         if jobs.iter().any(|known| known.name == job.name) {
@@ -127,6 +133,9 @@ fn read_param(tokens: TokenStream) -> Result<(String, TokenStream), Error> {
 }
 
 /// The exported function with the core signature that the canonical ABI wants.
+///
+/// The prefix is the component model's standard mangling of names. The plain name would do for the linker too, but
+/// as a symbol it would take the place of a function of the C library: a job called `read` or `exit` must not.
 fn export(job: &Job) -> TokenStream {
     let mut holes = vec![TokenTree::Ident(job.ident.clone()).into(), job.result.clone()];
     let types: Vec<TokenStream> = job.params.iter().map(|(_, ty)| ty.clone()).collect();
@@ -145,7 +154,7 @@ fn export(job: &Job) -> TokenStream {
             type __Result = __1;
             #[cfg(target_arch = \"wasm32\")]
             #[allow(unsafe_code, improper_ctypes_definitions, clippy::too_many_arguments)]
-            #[unsafe(export_name = {name:?})]
+            #[unsafe(export_name = \"cm32p2||{name}\")]
             extern \"C\" fn export({core_params}) -> __rt::Returned<__Result> {{
                 __rt::call::<__Args, __Result>([{slots}], |{pattern}: __Args| __0({arguments}))
             }}
@@ -161,8 +170,10 @@ fn export(job: &Job) -> TokenStream {
 }
 
 /// The custom section from which the linker learns the component's type.
-fn describe(jobs: &[Job]) -> TokenStream {
-    let world = names::world(&std::env::var("CARGO_PKG_NAME").unwrap_or_default());
+fn describe(module: &str, jobs: &[Job]) -> TokenStream {
+    // The linker joins sections of one name, so the module is a part of it.
+    let package = std::env::var("CARGO_PKG_NAME").unwrap_or_default();
+    let world = names::world(&format!("{package}-{module}"));
     let mut holes = Vec::new();
     let mut functions = String::new();
     for job in jobs {

@@ -28,6 +28,15 @@ impl Error {
     }
 }
 
+/// What the macros want to know of the attributes before an item.
+pub(crate) struct Attributes {
+    /// The contents of each `#[wit(…)]`.
+    pub(crate) wit: Vec<TokenStream>,
+    /// Where a `#[cfg(…)]` is.
+    pub(crate) condition: Option<Span>,
+}
+
+/// A place in a list of tokens.
 pub(crate) struct Cursor(Peekable<token_stream::IntoIter>);
 
 impl Cursor {
@@ -77,20 +86,23 @@ impl Cursor {
         }
     }
 
-    /// Skips attributes and returns the contents of those that are `#[wit(…)]`.
-    pub(crate) fn take_attributes(&mut self) -> Vec<TokenStream> {
-        let mut ours = Vec::new();
+    /// Skips attributes and returns what matters of them.
+    pub(crate) fn take_attributes(&mut self) -> Attributes {
+        let mut attributes = Attributes { wit: Vec::new(), condition: None };
         while self.peek_is_punct('#') {
             self.0.next();
             let Some(attribute) = self.take_group(Delimiter::Bracket) else { break };
             let mut inner = Cursor::new(attribute.stream());
+            if inner.peek_is("cfg") {
+                attributes.condition = Some(attribute.span());
+            }
             if inner.take_word("wit")
                 && let Some(arguments) = inner.take_group(Delimiter::Parenthesis)
             {
-                ours.push(arguments.stream());
+                attributes.wit.push(arguments.stream());
             }
         }
-        ours
+        attributes
     }
 
     /// Skips `pub` and `pub(…)`.

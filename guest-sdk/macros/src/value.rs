@@ -11,7 +11,7 @@ use crate::{
 
 pub(crate) fn expand(item: TokenStream) -> Result<TokenStream, Error> {
     let mut cursor = Cursor::new(item);
-    let is_flags = cursor.take_attributes().into_iter().any(|arguments| Cursor::new(arguments).take_word("flags"));
+    let is_flags = cursor.take_attributes().wit.into_iter().any(|arguments| Cursor::new(arguments).take_word("flags"));
     cursor.skip_visibility();
     let is_struct = cursor.take_word("struct");
     let is_enum = !is_struct && cursor.take_word("enum");
@@ -69,7 +69,8 @@ fn record(ident: &Ident, parts: Vec<TokenStream>) -> Result<TokenStream, Error> 
         let _ = write!(lifted, "{field}: __rt::Value::lift(slots), ");
     }
     let locals: Vec<String> = (0..fields.len()).map(|i| format!("field{i}")).collect();
-    let bindings: String = fields.iter().zip(&locals).map(|((field, _), local)| format!("{field}: {local}, ")).collect();
+    let bindings: String =
+        fields.iter().zip(&locals).map(|((field, _), local)| format!("{field}: {local}, ")).collect();
     let nested = sequence_of_names(&locals);
     let code = format!(
         "const _: () = {{
@@ -112,7 +113,8 @@ fn flags(ident: &Ident, parts: Vec<TokenStream>) -> Result<TokenStream, Error> {
     for (i, (field, ty)) in fields.iter().enumerate() {
         let _ = write!(described, "{:?}, ", names::kebab(field)?);
         // Converting through the written type makes a flag that is no `bool` an error at that type.
-        let _ = write!(from_bits, "{field}: <__{} as ::core::convert::From<bool>>::from(bits & (1 << {i}) != 0), ", i + 1);
+        let _ =
+            write!(from_bits, "{field}: <__{} as ::core::convert::From<bool>>::from(bits & (1 << {i}) != 0), ", i + 1);
         let _ = write!(to_bits, " | (u32::from(self.{field}) << {i})");
         holes.push(ty.clone());
     }
@@ -208,8 +210,14 @@ fn cases(ident: &Ident, parts: Vec<TokenStream>) -> Result<TokenStream, Error> {
         let _ = write!(described, "({:?}, <{payload} as __rt::Payload>::TYPE), ", case.name);
         let _ = write!(layouts, "<{payload} as __rt::Payload>::LAYOUT, ");
         joined = format!("__rt::Join<<{payload} as __rt::Payload>::Flat, {joined}>");
-        let _ = write!(lift, "{number} => {{ let {value} = <{payload} as __rt::Payload>::lift(slots); Self::__{hole} {pattern} }} ");
-        let _ = write!(load, "{number} => {{ let {value} = <{payload} as __rt::Payload>::load(payload); Self::__{hole} {pattern} }} ");
+        let _ = write!(
+            lift,
+            "{number} => {{ let {value} = <{payload} as __rt::Payload>::lift(slots); Self::__{hole} {pattern} }} "
+        );
+        let _ = write!(
+            load,
+            "{number} => {{ let {value} = <{payload} as __rt::Payload>::load(payload); Self::__{hole} {pattern} }} "
+        );
         let _ = write!(
             store,
             "Self::__{hole} {pattern} => {{ at.write_case({n_cases}, {number}); <{payload} as __rt::Payload>::store({value}, payload); }} "

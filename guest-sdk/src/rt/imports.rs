@@ -1,10 +1,10 @@
 //! The functions of `clockjack:job@0.1.0` as a component imports them, and what stands in for them natively.
 #![cfg_attr(target_arch = "wasm32", expect(unsafe_code, reason = "imports of the host are foreign functions"))]
 
-#[cfg(target_arch = "wasm32")]
-pub(crate) use component::{cancel_requested, context, heartbeat, log, progress, random_seed, time_left};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::testing::{cancel_requested, context, heartbeat, log, progress, random_seed, time_left};
+#[cfg(target_arch = "wasm32")]
+pub(crate) use component::{cancel_requested, context, heartbeat, log, progress, random_seed, time_left};
 
 #[cfg(target_arch = "wasm32")]
 mod component {
@@ -34,7 +34,14 @@ mod component {
             #[link_name = "time-left"]
             pub(super) safe fn time_left() -> i64;
             #[link_name = "progress"]
-            pub(super) fn progress(done: i64, has_total: i32, total: i64, has_message: i32, message: *const u8, len: usize);
+            pub(super) fn progress(
+                done: i64,
+                has_total: i32,
+                total: i64,
+                has_message: i32,
+                message: *const u8,
+                len: usize,
+            );
             #[link_name = "heartbeat"]
             pub(super) safe fn heartbeat();
             #[link_name = "random-seed"]

@@ -12,6 +12,11 @@ use std::alloc;
 pub struct At(*mut u8);
 
 impl At {
+    /// A word of the caller's stack, for values of up to eight bytes.
+    pub(crate) fn of(word: &mut u64) -> At {
+        At(std::ptr::from_mut(word).cast())
+    }
+
     pub(crate) fn address(self) -> *mut u8 {
         self.0
     }

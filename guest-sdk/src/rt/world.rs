@@ -195,7 +195,7 @@ impl Writer {
 
     const fn define(&mut self, ty: &'static Type) -> u32 {
         match ty {
-            Type::Primitive(_) => panic!("primitive types are not declared"),
+            Type::Primitive(code) => self.begin_type(*code),
             Type::List(item) => self.define_around(code::LIST, item),
             Type::Option(item) => self.define_around(code::OPTION, item),
             Type::Result(ok, err) => {
