@@ -171,7 +171,15 @@ impl Shared {
             self.name_the_reason(run.id, &mut report);
         }
         let finished_at = self.clock.now();
-        let finish = Finish { run: run.id, job: run.job.clone(), started_at: Some(started_at), finished_at, duration, n_attempts: 1, report };
+        let finish = Finish {
+            run: run.id,
+            job: run.job.clone(),
+            started_at: Some(started_at),
+            finished_at,
+            duration,
+            n_attempts: 1,
+            report,
+        };
         Ended { run, finish }
     }
 

@@ -72,7 +72,13 @@ impl Host {
             guests,
             n_permits,
         });
-        let recorder = Recorder { ledger: Arc::clone(&ledger), bus: bus.clone(), counts: counts.clone(), ended: ends, inbox: inbox.clone() };
+        let recorder = Recorder {
+            ledger: Arc::clone(&ledger),
+            bus: bus.clone(),
+            counts: counts.clone(),
+            ended: ends,
+            inbox: inbox.clone(),
+        };
         let scheduler = Scheduler {
             core: Core::default(),
             clock,

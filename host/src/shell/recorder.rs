@@ -89,7 +89,8 @@ impl Recorder {
     }
 
     async fn record(&self, batch: Vec<Ended>) -> Result<(), LedgerError> {
-        let finished: Vec<_> = batch.iter().map(|ended| Input::Finished { job: ended.run.job.clone(), run: ended.run.id }).collect();
+        let finished: Vec<_> =
+            batch.iter().map(|ended| Input::Finished { job: ended.run.job.clone(), run: ended.run.id }).collect();
         for ended in &batch {
             self.counts.finished(ended);
         }

@@ -51,7 +51,10 @@ impl Scheduler {
     fn sleep(&mut self) -> Duration {
         let now = self.clock.now();
         self.tell_next_wake(now);
-        let wait = self.core.next_wake().map_or(SLEEP_MAX, |wake| wake.signed_duration_since(now).to_std().unwrap_or_default());
+        let wait = self
+            .core
+            .next_wake()
+            .map_or(SLEEP_MAX, |wake| wake.signed_duration_since(now).to_std().unwrap_or_default());
         wait.min(SLEEP_MAX)
     }
 

@@ -29,9 +29,11 @@ pub enum LoadCode {
     InstanceLimit,
 }
 
-impl fmt::Display for LoadCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl LoadCode {
+    /// The stable string.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::NotFound => "load.not_found",
             Self::TooLarge => "load.too_large",
             Self::Invalid => "load.invalid",
@@ -43,7 +45,13 @@ impl fmt::Display for LoadCode {
             Self::MemoryLimit => "memory.limit",
             Self::TableLimit => "table.limit",
             Self::InstanceLimit => "instance.limit",
-        })
+        }
+    }
+}
+
+impl fmt::Display for LoadCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

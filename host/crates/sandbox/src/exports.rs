@@ -25,6 +25,32 @@ pub struct Function {
     pub result: Option<Type>,
 }
 
+impl Function {
+    /// Whether it is a command.
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        self.kind == FunctionKind::Command
+    }
+
+    /// The parameter of a name.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+}
+
+impl Parameter {
+    /// Whether plain text is its value as it stands, so that `42` means the text and not the number.
+    #[must_use]
+    pub fn takes_text(&self) -> bool {
+        let is_text = |ty: &Type| matches!(ty, Type::String | Type::Char | Type::Enum(_));
+        match &self.ty {
+            Type::Option(option) => is_text(&option.ty()),
+            ty => is_text(ty),
+        }
+    }
+}
+
 /// What kind of job a function makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FunctionKind {

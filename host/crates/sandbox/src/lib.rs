@@ -23,6 +23,9 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+/// The version of wasmtime that runs guests; a test compares it with the lock file.
+pub const ENGINE_VERSION: &str = "48.0.8";
+
 pub use self::{
     attempt::Facts,
     call::{Call, CallProblem},

@@ -71,6 +71,12 @@ impl Plugin {
         })
     }
 
+    /// The function that a manifest or a command line names, or the only one there is.
+    #[must_use]
+    pub fn find(&self, call: Option<&str>) -> Option<&Function> {
+        exports::find(&self.functions, call).ok().map(|index| &self.functions[index])
+    }
+
     /// The component in the engine that counts instructions, or in the one that does not.
     pub(crate) fn linked(&self, metering: Metering) -> Option<&Linked> {
         match metering {

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time
 use crate::{
     id::{JobId, PluginName},
     trigger::Trigger,
+    zone::Zone,
 };
 
 /// The definition of one job.
@@ -22,6 +23,8 @@ pub struct Job {
     pub args: Arguments,
     /// When.
     pub trigger: Trigger,
+    /// Its time zone, for triggers that name none and for display.
+    pub zone: Zone,
     /// What happens when slots are late or meet a run that still goes on.
     pub policy: Policy,
     /// What an attempt may consume.

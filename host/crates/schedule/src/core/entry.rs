@@ -32,7 +32,10 @@ impl Entry {
         let paused = past.as_ref().map_or(job.policy.paused, |past| past.paused);
         let past = past.unwrap_or(Past { first_seen: now, decided_until: now, last_finished: None, paused });
         let basis = Basis { first_seen: past.first_seen, last_finished: past.last_finished };
-        let next = job.trigger.next_after(past.decided_until, &basis);
+        // A trigger that counts from the end of the last run is asked from there: its slots are not on a grid, and
+        // what was decided ahead of time says nothing about them.
+        let decided = if job.trigger.waits_for_finish() { past.last_finished } else { None };
+        let next = job.trigger.next_after(decided.unwrap_or(past.decided_until), &basis);
         Self {
             job,
             basis,

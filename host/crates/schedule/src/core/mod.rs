@@ -242,9 +242,9 @@ impl Core {
         let Some((index, entry)) = self.lookup(id) else { return };
         entry.running.retain(|running| *running != run);
         entry.basis.last_finished = Some(now);
-        if entry.next.is_none() && !entry.paused {
-            // A trigger that counts from the end of the last run has its next slot only now.
-            entry.next = entry.slot_after(entry.decided_until.max(now));
+        if entry.job.trigger.waits_for_finish() && entry.next.is_none() {
+            // It has its next slot only now.
+            entry.next = entry.slot_after(now);
         }
         self.await_next(index);
         self.start_waiting(index, now, decisions);

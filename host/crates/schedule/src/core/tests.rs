@@ -23,7 +23,7 @@ fn job(id: &str, trigger: &str, policy: Policy) -> Arc<Job> {
     assert_eq!(diagnostics.all(), []);
     let (zones, zone) = (Zones::bundled(), Zone::utc());
     let mut diagnostics = Diagnostics::default();
-    let context = TriggerContext { zones: &zones, zone: &zone, job: id };
+    let context = TriggerContext::new(&zones, &zone, id);
     let trigger = Trigger::read(&node.unwrap(), context, &mut diagnostics).unwrap();
     Arc::new(Job {
         id: id.parse().unwrap(),
@@ -31,6 +31,7 @@ fn job(id: &str, trigger: &str, policy: Policy) -> Arc<Job> {
         call: None,
         args: Arguments::None,
         trigger,
+        zone: Zone::utc(),
         policy,
         limits: Limits::default(),
         grants: Grants::default(),

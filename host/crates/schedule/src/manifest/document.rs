@@ -22,6 +22,7 @@ pub(super) const SHORTEST: &str = "the shortest one is:\njobs:\n  hello: { plugi
 pub(super) struct Document<'n> {
     pub(super) span: Span,
     pub(super) defaults: Option<&'n Node>,
+    pub(super) calendars: Option<&'n Node>,
     pub(super) plugins: &'n [Entry],
     pub(super) jobs: &'n [Entry],
     pub(super) host: Option<(Span, HostSettings)>,
@@ -31,8 +32,15 @@ pub(super) struct Document<'n> {
 impl<'n> Document<'n> {
     /// Opens one source. An empty one is a manifest without anything in it.
     pub(super) fn open(root: &'n Node, ceilings: &Ceilings, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let mut document =
-            Self { span: root.span, defaults: None, plugins: &[], jobs: &[], host: None, includes: Vec::new() };
+        let mut document = Self {
+            span: root.span,
+            defaults: None,
+            calendars: None,
+            plugins: &[],
+            jobs: &[],
+            host: None,
+            includes: Vec::new(),
+        };
         if root.value == Value::Null {
             return Some(document);
         }
@@ -45,6 +53,7 @@ impl<'n> Document<'n> {
         check_version(&mut fields, diagnostics);
         document.includes = fields.get("include").map_or_else(Vec::new, |node| read_includes(node, diagnostics));
         document.defaults = fields.get("defaults");
+        document.calendars = fields.get("calendars");
         document.plugins = fields.get("plugins").map_or(&[], |node| {
             entries(
                 node,

@@ -76,7 +76,7 @@ const TOP: Answers = &[
     (&["includes", "import", "imports"], "write `include: [conf.d/*.yaml]`"),
     (&["ceilings", "limits"], "write `host: { ceilings: { memory: 1GiB } }`, or `defaults: { limits: ... }` for jobs"),
     (&["timezone", "timeout", "tz"], "move it under `defaults:`"),
-    (&["stores", "store", "secrets", "pools", "calendars", "notify", "notifications", "api", "tenants"], LATER),
+    (&["stores", "store", "secrets", "pools", "notify", "notifications", "api", "tenants"], LATER),
 ];
 
 const PLUGIN: Answers = &[

@@ -16,7 +16,7 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics, Span, did_you_mean},
     id::JobId,
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy},
-    trigger::{Trigger, TriggerContext},
+    trigger::{Calendars, Trigger, TriggerContext},
     zone::Zone,
 };
 
@@ -34,6 +34,7 @@ pub(super) struct JobReader<'a> {
     pub(super) options: &'a ResolveOptions<'a>,
     pub(super) plugins: &'a PluginTable,
     pub(super) ceilings: &'a Ceilings,
+    pub(super) calendars: &'a Calendars,
     pub(super) folder: &'a Path,
 }
 
@@ -105,6 +106,7 @@ impl JobReader<'_> {
             call: call.map(Into::into),
             args,
             trigger: trigger?,
+            zone: common.zone,
             policy: common.policy,
             limits: common.limits,
             grants: common.grants,
@@ -145,7 +147,12 @@ impl JobReader<'_> {
         let listed = fields.get("triggers").filter(|node| node.as_list().is_none_or(|items| !items.is_empty()));
         let kinds: Vec<_> =
             TRIGGER_KINDS.into_iter().filter_map(|kind| Some((kind, fields.own(kind)?.key_span))).collect();
-        let context = TriggerContext { zones: self.options.zones, zone: &common.zone, job: &entry.key };
+        let context = TriggerContext {
+            zones: self.options.zones,
+            zone: &common.zone,
+            job: &entry.key,
+            calendars: self.calendars,
+        };
         let mut found = Diagnostics::default();
         let trigger = match (listed, kinds.as_slice()) {
             (Some(node), []) => Trigger::read(node, context, &mut found),

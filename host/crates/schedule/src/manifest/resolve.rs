@@ -24,7 +24,8 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics, Source, Span},
     id::JobId,
     job::Ceilings,
-    zone::Zones,
+    trigger::{Calendars, TriggerContext},
+    zone::{Zone, Zones},
 };
 
 /// Most jobs of one manifest.
@@ -190,9 +191,16 @@ fn read_jobs(
     let ceilings = manifest.host.ceilings.clone();
     // The defaults of the first source hold for all; those of a further one stand over them, for its own jobs.
     let shared = documents.first().and_then(|document| document.defaults);
+    let calendars = read_calendars(documents, options, findings);
     let mut first_seen: BTreeMap<&str, Span> = BTreeMap::new();
     for (index, document) in documents.iter().enumerate() {
-        let reader = JobReader { options, plugins, ceilings: &ceilings, folder: folder_of(document.span, options) };
+        let reader = JobReader {
+            options,
+            plugins,
+            ceilings: &ceilings,
+            calendars: &calendars,
+            folder: folder_of(document.span, options),
+        };
         let defaults = defaults::read(document, shared.filter(|_| 0 < index), &reader, findings);
         for entry in document.jobs {
             if findings.is_full() {
@@ -216,6 +224,20 @@ fn read_jobs(
             findings.take(diagnostics);
         }
     }
+}
+
+/// The named calendars of all sources; a later one may use the names of an earlier one.
+fn read_calendars(documents: &[Document<'_>], options: &ResolveOptions<'_>, findings: &mut Findings) -> Calendars {
+    let mut calendars = Calendars::default();
+    for node in documents.iter().filter_map(|document| document.calendars) {
+        let mut diagnostics = Diagnostics::default();
+        let context = TriggerContext { zones: options.zones, zone: &Zone::utc(), job: "", calendars: &calendars };
+        if let Some(read) = Calendars::read(node, context, &mut diagnostics) {
+            calendars = read;
+        }
+        findings.take(diagnostics);
+    }
+    calendars
 }
 
 fn keep(job: crate::job::Job, entry: &Entry, manifest: &mut Manifest) {

@@ -1,0 +1,312 @@
+//! `clockjack exec`: one function, once, here and now, under the same sandbox as a job.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use clap::Args;
+use clockjack_sandbox::{Call, Facts, Function, LoadError, Plugin};
+use clockjack_schedule::{
+    id::{JobId, RunId},
+    job::{Arguments, Ceilings, DirGrant, DirMode, Grants, Limits},
+    manifest::{parse::parse, scalar},
+    outcome::{Outcome, OutcomeCode},
+    ports::{Attempt, Captured, Clock as _, LogLine, Report},
+    run::{Cause, Run},
+    stop::Stop,
+};
+use serde_json::{Value as Json, json};
+
+use super::{Exit, Output, OutputArgs, print};
+use crate::{clock::SystemClock, load};
+
+#[derive(Debug, Args)]
+pub(super) struct ExecArgs {
+    /// The component file; may be left out with `--job`.
+    #[arg(required_unless_present = "job")]
+    plugin: Option<PathBuf>,
+    /// Which function; may be left out where there is one.
+    function: Option<String>,
+    /// An argument as `name=value`; the value is text, or JSON where the parameter is not text. For a command: a word.
+    #[arg(long = "arg", short = 'a', value_name = "NAME=VALUE")]
+    args: Vec<String>,
+    /// The command line of a command.
+    #[arg(last = true, value_name = "WORD")]
+    words: Vec<String>,
+    /// Wall-clock limit, such as `30s`.
+    #[arg(long, value_parser = scalar::parse_duration)]
+    timeout: Option<Duration>,
+    /// Limit of all memories together, such as `64MiB`.
+    #[arg(long, value_parser = scalar::parse_size)]
+    memory: Option<u64>,
+    /// Processor-time limit, such as `10s`.
+    #[arg(long, value_parser = scalar::parse_duration)]
+    cpu_time: Option<Duration>,
+    /// Limit of instructions; they are counted only when this is given.
+    #[arg(long)]
+    fuel: Option<u64>,
+    /// Grants a directory: `HOST:GUEST:read` or `HOST:GUEST:read_write`.
+    #[arg(long = "dir", value_name = "HOST:GUEST:MODE", value_parser = parse_dir)]
+    dirs: Vec<DirGrant>,
+    /// Grants a variable: `NAME=VALUE`.
+    #[arg(long = "env", short = 'e', value_name = "NAME=VALUE", value_parser = parse_env)]
+    env: Vec<(String, String)>,
+    /// A manifest, for `--job`; may be repeated.
+    #[arg(long = "file", short, value_name = "FILE", default_value = "clockjack.yaml")]
+    files: Vec<PathBuf>,
+    /// Takes plugin, function, arguments, limits and grants of this job.
+    #[arg(long)]
+    job: Option<JobId>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+fn parse_dir(text: &str) -> Result<DirGrant, String> {
+    let parts: Vec<_> = text.splitn(3, ':').collect();
+    let (host, guest, mode) = match parts.as_slice() {
+        [host, guest] => (host, guest, DirMode::Read),
+        [host, guest, "read" | "ro"] => (host, guest, DirMode::Read),
+        [host, guest, "read_write" | "rw"] => (host, guest, DirMode::ReadWrite),
+        _ => return Err("write HOST:GUEST:read or HOST:GUEST:read_write".to_owned()),
+    };
+    if !guest.starts_with('/') {
+        return Err(format!("the guest's path `{guest}` begins with `/`"));
+    }
+    Ok(DirGrant { host: PathBuf::from(host), guest: (*guest).to_owned(), mode })
+}
+
+fn parse_env(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// What is to be run, before the plugin is known.
+struct Wanted {
+    plugin: PathBuf,
+    sha256: Option<String>,
+    function: Option<String>,
+    args: Arguments,
+    limits: Limits,
+    grants: Grants,
+    job: JobId,
+    zone: Arc<str>,
+    labels: BTreeMap<String, String>,
+}
+
+pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
+    let Some(mut wanted) = wanted(args)? else { return Ok(Exit::Fault) };
+    override_limits(&mut wanted, args);
+    let ceilings = Ceilings { memory_bytes_max: wanted.limits.memory_bytes_max.max(64 << 20), ..Ceilings::default() };
+    let sandbox = load::sandbox_for(&ceilings, 1)?;
+    let loaded = Plugin::load(&sandbox, &wanted.plugin, wanted.sha256.as_deref(), wanted.limits.fuel.is_some());
+    let plugin = match loaded {
+        Ok(plugin) => Arc::new(plugin),
+        Err(error) => return Ok(refuse(&error, args.output.output)),
+    };
+    let arguments = command_line(&plugin, &wanted, args);
+    let call = match Call::prepare(&plugin, wanted.function.as_deref(), &arguments, &wanted.limits, &wanted.grants) {
+        Ok(call) => call,
+        Err(problems) => {
+            return Ok(refuse_all(problems.into_iter().map(|problem| problem.error).collect(), args.output.output));
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let began = SystemClock.monotonic();
+    let report = runtime.block_on(sandbox.run(&call, facts(&wanted)));
+    let duration = SystemClock.monotonic().saturating_sub(began);
+    match args.output.output {
+        Output::Json => print::data(&serde_json::to_string_pretty(&view(&report, duration))?),
+        Output::Table => show(&report, duration),
+    }
+    Ok(if report.outcome.code.is_success() { Exit::Done } else { Exit::JobFailed })
+}
+
+fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
+    let Some(id) = &args.job else {
+        let Some(plugin) = args.plugin.clone() else { return Ok(None) };
+        return Ok(Some(Wanted {
+            plugin,
+            sha256: None,
+            function: args.function.clone(),
+            args: Arguments::None,
+            limits: Limits::default(),
+            grants: Grants::default(),
+            job: "exec".parse()?,
+            zone: "UTC".into(),
+            labels: BTreeMap::new(),
+        }));
+    };
+    let loaded = load::manifest(&args.files, &load::zones::newest());
+    if loaded.diagnostics.has_errors() {
+        print::findings(loaded.diagnostics.all(), &loaded.sources);
+        return Ok(None);
+    }
+    let Some(job) = loaded.manifest.jobs.get(id) else {
+        print::talk(&super::next::unknown_job(id, &loaded.manifest));
+        return Ok(None);
+    };
+    let plugin = loaded.manifest.plugins.get(&job.plugin);
+    Ok(Some(Wanted {
+        plugin: args.plugin.clone().or_else(|| plugin.map(|plugin| plugin.source.clone())).unwrap_or_default(),
+        sha256: plugin
+            .filter(|_| args.plugin.is_none())
+            .and_then(|plugin| plugin.sha256.as_ref())
+            .map(ToString::to_string),
+        function: args.function.clone().or_else(|| job.call.as_deref().map(str::to_owned)),
+        args: job.args.clone(),
+        limits: job.limits.clone(),
+        grants: job.grants.clone(),
+        job: id.clone(),
+        zone: job.zone.name().into(),
+        labels: job.labels.clone(),
+    }))
+}
+
+fn override_limits(wanted: &mut Wanted, args: &ExecArgs) {
+    let limits = &mut wanted.limits;
+    limits.timeout = args.timeout.unwrap_or(limits.timeout);
+    limits.cpu_time = args.cpu_time.unwrap_or(limits.cpu_time);
+    limits.memory_bytes_max = args.memory.unwrap_or(limits.memory_bytes_max);
+    limits.fuel = args.fuel.or(limits.fuel);
+    wanted.grants.dirs.extend(args.dirs.iter().cloned());
+    wanted.grants.env.extend(args.env.iter().cloned());
+}
+
+/// The arguments of the command line, over those of the job.
+fn command_line(plugin: &Plugin, wanted: &Wanted, args: &ExecArgs) -> Arguments {
+    if args.args.is_empty() && args.words.is_empty() {
+        return wanted.args.clone();
+    }
+    let function = plugin.find(wanted.function.as_deref());
+    let is_named = |text: &String| text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
+    let is_command = function.is_some_and(Function::is_command);
+    if is_command || !args.words.is_empty() || !args.args.iter().all(is_named) {
+        let words = args.args.iter().chain(&args.words).cloned().map(Json::String);
+        return Arguments::Listed(words.collect());
+    }
+    let mut named = match &wanted.args {
+        Arguments::Named(named) => named.clone(),
+        Arguments::None | Arguments::Listed(_) => serde_json::Map::new(),
+    };
+    for (name, text) in args.args.iter().filter_map(|text| text.split_once('=')) {
+        let takes_text =
+            function.and_then(|function| function.parameter(name)).is_some_and(|parameter| parameter.takes_text());
+        named.insert(name.to_owned(), if takes_text { Json::String(text.to_owned()) } else { value(text) });
+    }
+    Arguments::Named(named)
+}
+
+/// A value as YAML reads it, which JSON is a part of; what it cannot read is text.
+fn value(text: &str) -> Json {
+    let (node, diagnostics) = parse(0, text);
+    match node {
+        Some(node) if !diagnostics.has_errors() => node.to_json(),
+        Some(_) | None => Json::String(text.to_owned()),
+    }
+}
+
+fn facts(wanted: &Wanted) -> Facts {
+    let now = SystemClock.now();
+    let id = RunId::of_request(&wanted.job, now, 0);
+    let run = Run { id, job: wanted.job.clone(), scheduled_for: now, due_at: now, cause: Cause::Manual };
+    let attempt = Attempt {
+        run: Arc::new(run),
+        number: 1,
+        number_max: 1,
+        started_at: now,
+        last_success: None,
+        stop: Stop::default(),
+    };
+    Facts { attempt, zone: Arc::clone(&wanted.zone), labels: Arc::new(wanted.labels.clone()) }
+}
+
+/// Tells that nothing was run, and why.
+pub(super) fn refuse(error: &LoadError, output: Output) -> Exit {
+    refuse_all(vec![error.clone()], output)
+}
+
+fn refuse_all(errors: Vec<LoadError>, output: Output) -> Exit {
+    match output {
+        Output::Json => {
+            // The first error is the contract; what else is wrong comes beside it.
+            let view =
+                |error: &LoadError| json!({ "code": error.code.as_str(), "message": error.message, "fix": error.fix });
+            let mut object = json!({ "error": errors.first().map(view) });
+            if 1 < errors.len() {
+                object["errors"] = errors.iter().map(view).collect();
+            }
+            print::data(&object.to_string());
+        }
+        Output::Table => {
+            for error in &errors {
+                print::talk(&format!("error[{}]: {}\n  = fix: {}", error.code, error.message, error.fix));
+            }
+        }
+    }
+    Exit::Fault
+}
+
+fn view(report: &Report, duration: Duration) -> Json {
+    let Outcome { code, message, output } = &report.outcome;
+    json!({
+        "outcome": code.as_str(),
+        "output": output,
+        "error": if *code == OutcomeCode::Succeeded { Json::Null } else { json!(message) },
+        "attempts": 1,
+        "duration_ms": millis(duration),
+        "cpu_ms": millis(report.cpu_time),
+        "memory_peak_bytes": report.memory_peak_bytes,
+        "fuel_used": report.fuel_used,
+        "stdout": report.stdout.text,
+        "stdout_bytes": report.stdout.n_bytes,
+        "stdout_truncated": 0 < report.stdout.n_bytes_dropped,
+        "stderr": report.stderr.text,
+        "stderr_bytes": report.stderr.n_bytes,
+        "stderr_truncated": 0 < report.stderr.n_bytes_dropped,
+        "logs": report.logs.iter().map(log_view).collect::<Vec<_>>(),
+        "logs_dropped": report.n_logs_dropped,
+        "sha256": &*report.digest,
+    })
+}
+
+fn log_view(line: &LogLine) -> Json {
+    let fields: serde_json::Map<_, _> = line.fields.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+    json!({ "at": print::rfc3339(line.at), "level": line.level.as_str(), "message": line.message, "fields": fields })
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The result for people: what the guest printed is data, everything else is talk.
+fn show(report: &Report, duration: Duration) {
+    for line in &report.logs {
+        let fields: String = line.fields.iter().map(|(key, value)| format!(" {key}={value}")).collect();
+        print::talk(&print::plain(&format!("{:<5} {}{fields}", line.level.as_str(), line.message)));
+    }
+    let told = |captured: &Captured, name: &str| {
+        if 0 < captured.n_bytes_dropped {
+            print::talk(&format!("{name}: {} of {} bytes left out", captured.n_bytes_dropped, captured.n_bytes));
+        }
+    };
+    if !report.stderr.text.is_empty() {
+        print::talk(&print::plain(report.stderr.text.trim_end()));
+    }
+    if !report.stdout.text.is_empty() {
+        print::data(&print::plain(report.stdout.text.trim_end()));
+    }
+    told(&report.stdout, "stdout");
+    told(&report.stderr, "stderr");
+    if let Some(output) = &report.outcome.output {
+        print::data(&serde_json::to_string_pretty(output).unwrap_or_default());
+    }
+    let facts = format!(
+        "{} in {}, memory {}",
+        report.outcome.code,
+        scalar::show_duration(print::rounded(duration)),
+        scalar::show_size(report.memory_peak_bytes)
+    );
+    let fuel = report.fuel_used.map_or_else(String::new, |fuel| format!(", fuel {fuel}"));
+    print::talk(&format!("{facts}{fuel}"));
+    if !report.outcome.message.is_empty() {
+        print::talk(&print::plain(&report.outcome.message));
+    }
+}

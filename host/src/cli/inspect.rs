@@ -1,0 +1,104 @@
+//! `clockjack inspect`: what a plugin exports, imports and needs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clockjack_sandbox::{Function, FunctionKind, Plugin, type_name};
+use clockjack_schedule::{job::Ceilings, manifest::scalar::show_size};
+use serde_json::json;
+
+use super::{Exit, Output, OutputArgs, exec, print};
+use crate::load;
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// The component file.
+    plugin: PathBuf,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
+    let sandbox = load::sandbox_for(&Ceilings::default(), 1)?;
+    let plugin = match Plugin::load(&sandbox, &args.plugin, None, false) {
+        Ok(plugin) => plugin,
+        Err(error) => return Ok(exec::refuse(&error, args.output.output)),
+    };
+    match args.output.output {
+        Output::Json => print::data(&serde_json::to_string_pretty(&view(&plugin))?),
+        Output::Table => print::data(&page(&plugin)),
+    }
+    Ok(Exit::Done)
+}
+
+/// Interfaces that every language runtime imports; they say nothing about what a plugin wants.
+fn is_base_line(import: &str) -> bool {
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"]
+        .iter()
+        .any(|package| import.starts_with(package))
+}
+
+fn view(plugin: &Plugin) -> serde_json::Value {
+    let function = |function: &Function| {
+        let parameters: Vec<_> = function
+            .parameters
+            .iter()
+            .map(|parameter| json!({ "name": parameter.name, "type": type_name(&parameter.ty) }))
+            .collect();
+        json!({
+            "name": function.name,
+            "kind": kind(function),
+            "parameters": parameters,
+            "result": function.result.as_ref().map(type_name),
+        })
+    };
+    json!({
+        "sha256": &*plugin.digest,
+        "size_bytes": plugin.n_bytes,
+        "memory_bytes_min": plugin.memory_bytes_min,
+        "exports": plugin.functions.iter().map(function).collect::<Vec<_>>(),
+        "imports": plugin.imports,
+        "grants": serde_json::Value::Array(Vec::new()),
+    })
+}
+
+fn kind(function: &Function) -> &'static str {
+    match function.kind {
+        FunctionKind::Function => "function",
+        FunctionKind::Command => "command",
+    }
+}
+
+fn page(plugin: &Plugin) -> String {
+    let mut page = format!("sha256   {}\nsize     {}\n", plugin.digest, show_size(plugin.n_bytes));
+    if let Some(memory) = plugin.memory_bytes_min {
+        page.push_str(&format!("memory   {} at the start\n", show_size(memory)));
+    }
+    page.push_str("\nexports\n");
+    if plugin.functions.is_empty() {
+        page.push_str("  nothing that can be called\n");
+    }
+    for function in &plugin.functions {
+        page.push_str(&format!("  {}\n", signature(function)));
+    }
+    let (base_line, own): (Vec<_>, Vec<_>) = plugin.imports.iter().partition(|import| is_base_line(import));
+    page.push_str("\nimports\n");
+    for import in &own {
+        page.push_str(&format!("  {import}\n"));
+    }
+    page.push_str(&format!("  {} interfaces of WASI, which every language runtime asks for\n", base_line.len()));
+    page.push_str("\nneeds no grant to load; directories and variables are granted per job under `grants:`");
+    page
+}
+
+fn signature(function: &Function) -> String {
+    match function.kind {
+        FunctionKind::Command => format!("{} (a command: arguments, environment, exit code)", function.name),
+        FunctionKind::Function => {
+            let parameters: Vec<_> =
+                function.parameters.iter().map(|p| format!("{}: {}", p.name, type_name(&p.ty))).collect();
+            let result = function.result.as_ref().map_or_else(String::new, |ty| format!(" -> {}", type_name(ty)));
+            format!("{}({}){result}", function.name, parameters.join(", "))
+        }
+    }
+}

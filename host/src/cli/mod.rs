@@ -1,0 +1,99 @@
+//! The command line. Data goes to stdout, talk to stderr; only this module prints.
+
+mod check;
+pub mod diagnostics;
+mod exec;
+mod exit;
+mod inspect;
+mod next;
+mod print;
+mod story;
+mod up;
+mod version;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::exit::Exit;
+
+/// A scheduler whose jobs are sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "clockjack", disable_version_flag = true, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print the version; with `--verbose` also that of the engine and of the zone rules.
+    #[arg(long, short = 'V')]
+    version: bool,
+    /// Say more.
+    #[arg(long, short, requires = "version")]
+    verbose: bool,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 what you gave is wrong, 2 wrong usage, 3 the job failed, 4 the host could not do its work";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the host in the foreground.
+    Up(up::UpArgs),
+    /// Check manifests and plugins; tell everything that is wrong with them.
+    Check(check::CheckArgs),
+    /// Print coming slots of a job or of a trigger.
+    Next(next::NextArgs),
+    /// Run one function once, here and now, under the same sandbox.
+    Exec(exec::ExecArgs),
+    /// Show what a plugin exports, imports and needs.
+    Inspect(inspect::InspectArgs),
+}
+
+/// Which manifests to read.
+#[derive(Clone, Debug, Args)]
+struct ManifestArgs {
+    /// A manifest, or a folder of them; may be repeated.
+    #[arg(long = "file", short, value_name = "FILE", default_value = "clockjack.yaml")]
+    files: Vec<PathBuf>,
+}
+
+/// How to print data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// How to print data.
+#[derive(Clone, Copy, Debug, Args)]
+struct OutputArgs {
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "table")]
+    output: Output,
+}
+
+/// Runs the command line to its end.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = match cli.command {
+        _ if cli.version => {
+            version::print(cli.verbose);
+            Ok(Exit::Done)
+        }
+        Some(Command::Up(args)) => up::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Next(args)) => next::run(&args),
+        Some(Command::Exec(args)) => exec::run(&args),
+        Some(Command::Inspect(args)) => inspect::run(&args),
+        None => Ok(Exit::Usage),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            print::talk(&format!("error: {error:#}"));
+            Exit::HostFailed.into()
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a running host tells: a log line per event, and a summary at the end.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use clockjack_schedule::{
+    manifest::scalar::{show_duration, show_size},
+    outcome::OutcomeCode,
+    ports::Finish,
+    run::{Cause, Run, Skip},
+};
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::print;
+use crate::{
+    logging::LogFormat,
+    shell::{Event, Summary},
+};
+
+/// Longest output that a log line shows; the whole of it stays with the run.
+const OUTPUT_CHARS_MAX: usize = 160;
+
+/// Listens until it is told to stop, and until then logs what it hears.
+#[expect(clippy::disallowed_methods, reason = "the log's own task; its handle is awaited at the end")]
+pub(super) fn tell(mut events: broadcast::Receiver<Event>, stop: CancellationToken) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut is_first_wake = true;
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = events.recv() => event,
+                () = stop.cancelled() => return,
+            };
+            match event {
+                Ok(event) => log(event, &mut is_first_wake),
+                Err(RecvError::Lagged(n_events)) => {
+                    warn!(n_events, "the log could not keep up; these events are not in it")
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    })
+}
+
+fn log(event: Event, is_first_wake: &mut bool) {
+    match event {
+        Event::JobAdded { job, next, trigger } => {
+            let next = next.map_or_else(|| "never".to_owned(), |next| next.format("%Y-%m-%d %H:%M:%SZ").to_string());
+            info!(job = job.as_str(), trigger = &*trigger, next, "job added");
+        }
+        Event::NextWake { at, wait, job } => {
+            let at = at.format("%H:%M:%S%.3fZ").to_string();
+            let wait = show_duration(print::rounded(wait));
+            if std::mem::take(is_first_wake) {
+                info!("next wake-up in {wait}, at {at}, for {job}");
+            } else {
+                debug!("next wake-up in {wait}, at {at}, for {job}");
+            }
+        }
+        Event::RunStarted(run) => started(&run),
+        Event::RunFinished { run, finish } => finished(&run, &finish),
+        Event::Skipped(skip) => skipped(&skip),
+    }
+}
+
+fn started(run: &Run) {
+    let slot = print::rfc3339(run.scheduled_for);
+    let cause = if run.cause == Cause::Schedule { String::new() } else { run.cause.to_string() };
+    info!(job = run.job.as_str(), run = %run.id, slot, cause, "running");
+}
+
+fn finished(run: &Run, finish: &Finish) {
+    let report = &finish.report;
+    let code = report.outcome.code;
+    let output = report.outcome.output.as_ref().map_or_else(String::new, |output| cut(&output.to_string()));
+    let memory = show_size(report.memory_peak_bytes);
+    let took = show_duration(print::rounded(finish.duration));
+    let (job, id, slot) = (run.job.as_str(), run.id.to_string(), print::rfc3339(run.scheduled_for));
+    let outcome = code.as_str();
+    match code {
+        OutcomeCode::Succeeded | OutcomeCode::Skipped => {
+            info!(job, run = id, slot, memory, output, "{outcome} in {took}");
+        }
+        _ => {
+            // The message says it already where the output is the error itself.
+            let reason = cut(&report.outcome.message);
+            warn!(job, run = id, slot, memory, reason, "{outcome} after {took}");
+        }
+    }
+}
+
+fn skipped(skip: &Skip) {
+    let reason = skip.reason.as_str();
+    let first = print::rfc3339(skip.first);
+    if skip.count == 1 {
+        warn!(job = skip.job.as_str(), slot_skipped = first, "skipped: {reason}");
+    } else {
+        let last = print::rfc3339(skip.last);
+        warn!(job = skip.job.as_str(), first, last, "skipped {} slots: {reason}", skip.count);
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(OUTPUT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Tells what came of it all.
+pub(super) fn conclude(summary: &Summary, ran_for: Duration, format: LogFormat) {
+    let n_runs: u64 = summary.runs.values().flat_map(|outcomes| outcomes.values()).sum();
+    let n_skips: u64 = summary.skips.values().flat_map(|reasons| reasons.values()).sum();
+    let ran_for = show_duration(print::rounded(ran_for));
+    let jobs: BTreeSet<_> = summary.runs.keys().chain(summary.skips.keys()).collect();
+    let mut rows = Vec::new();
+    for job in jobs {
+        let outcomes = summary.runs.get(job).into_iter().flatten().map(|(code, n)| format!("{n} {code}"));
+        let skips = summary.skips.get(job).into_iter().flatten().map(|(reason, n)| format!("{n} {reason}"));
+        let (outcomes, skips) = (outcomes.collect::<Vec<_>>().join(", "), skips.collect::<Vec<_>>().join(", "));
+        if format == LogFormat::Json {
+            info!(job = job.as_str(), runs = outcomes, skips, "summary of a job");
+        }
+        rows.push(vec![job.to_string(), outcomes, skips]);
+    }
+    info!("stopped after {ran_for}: {n_runs} runs, {n_skips} slots skipped");
+    if format == LogFormat::Text && !rows.is_empty() {
+        print::talk(&format!("\n{}", print::table(&["job", "runs", "skipped"], &rows)));
+    }
+}

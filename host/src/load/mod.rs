@@ -1,0 +1,38 @@
+//! Loading: files become a manifest, plugins become calls. All findings are collected; nothing runs yet.
+
+mod files;
+mod plugins;
+pub mod zones;
+
+use std::sync::Arc;
+
+use clockjack_sandbox::{Plugin, Sandbox};
+use clockjack_schedule::{
+    diagnostic::{Diagnostics, Source},
+    id::PluginName,
+    manifest::resolved::Manifest,
+    zone::Zones,
+};
+
+pub use self::plugins::{PreparedJob, sandbox_for};
+
+/// What came of the files that a person named.
+pub struct Loaded {
+    /// The texts, for showing places in them.
+    pub sources: Vec<Source>,
+    /// What could be read; complete only where there is no error.
+    pub manifest: Manifest,
+    /// Everything that is wrong.
+    pub diagnostics: Diagnostics,
+}
+
+/// Reads manifests and the files that they include.
+#[must_use]
+pub fn manifest(paths: &[std::path::PathBuf], zones: &Zones) -> Loaded {
+    files::load(paths, zones)
+}
+
+/// Loads every plugin of a manifest and prepares the call of every job.
+pub fn jobs(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginName, Arc<Plugin>)>, Vec<PreparedJob>) {
+    plugins::prepare(loaded, sandbox)
+}

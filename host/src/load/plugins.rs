@@ -1,0 +1,90 @@
+//! From a manifest to calls: each plugin is loaded once, each job is checked against it.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use clockjack_sandbox::{Call, CallProblem, EngineSettings, LoadError, Plugin, Sandbox};
+use clockjack_schedule::{
+    diagnostic::{Diagnostic, Span},
+    id::PluginName,
+    job::{Ceilings, Job},
+    manifest::resolved,
+};
+
+use super::Loaded;
+
+/// Most table elements of one attempt, over all tables: twelve times what the largest language runtime has.
+const TABLE_ELEMENTS_MAX: u64 = 100_000;
+
+/// A job with the call that it makes.
+pub struct PreparedJob {
+    /// The definition.
+    pub job: Arc<Job>,
+    /// What it runs.
+    pub call: Call,
+}
+
+/// A sandbox that is large enough for the jobs of a manifest.
+///
+/// # Errors
+/// When no engine can be set up.
+pub fn sandbox_for(ceilings: &Ceilings, n_slots: u32) -> Result<Sandbox, LoadError> {
+    Sandbox::new(EngineSettings {
+        n_slots,
+        memory_bytes_max: ceilings.memory_bytes_max,
+        table_elements_max: TABLE_ELEMENTS_MAX,
+    })
+}
+
+pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginName, Arc<Plugin>)>, Vec<PreparedJob>) {
+    let mut plugins = BTreeMap::new();
+    let manifest = &loaded.manifest;
+    for (name, plugin) in &manifest.plugins {
+        let metered = manifest.jobs.values().any(|job| job.plugin == *name && job.limits.fuel.is_some());
+        match load(sandbox, plugin, metered) {
+            Ok(plugin) => {
+                plugins.insert(name.clone(), Arc::new(plugin));
+            }
+            Err(error) => {
+                let span = manifest.plugin_span(name, "source");
+                loaded.diagnostics.push(diagnostic(&error, span, &format!("plugin `{name}`: ")));
+            }
+        }
+    }
+    let mut prepared = Vec::new();
+    for job in manifest.jobs.values() {
+        // A job whose plugin could not be loaded waits for that to be mended; one fault is told once.
+        let Some(plugin) = plugins.get(&job.plugin) else { continue };
+        match Call::prepare(plugin, job.call.as_deref(), &job.args, &job.limits, &job.grants) {
+            Ok(call) => prepared.push(PreparedJob { job: Arc::clone(job), call }),
+            Err(problems) => loaded.diagnostics.append(at_their_places(manifest, job, &problems)),
+        }
+    }
+    (plugins.into_iter().collect(), prepared)
+}
+
+fn load(sandbox: &Sandbox, plugin: &resolved::Plugin, metered: bool) -> Result<Plugin, LoadError> {
+    let sha256 = plugin.sha256.as_ref().map(ToString::to_string);
+    Plugin::load(sandbox, Path::new(&plugin.source), sha256.as_deref(), metered)
+}
+
+fn at_their_places(
+    manifest: &resolved::Manifest,
+    job: &Job,
+    problems: &[CallProblem],
+) -> clockjack_schedule::diagnostic::Diagnostics {
+    let mut diagnostics = clockjack_schedule::diagnostic::Diagnostics::default();
+    for problem in problems {
+        let unknown_argument = problem.path.starts_with("args.") && problem.error.message.contains("has no parameter");
+        let span = if unknown_argument {
+            manifest.job_key_span(&job.id, &problem.path)
+        } else {
+            manifest.job_span(&job.id, &problem.path)
+        };
+        diagnostics.push(diagnostic(&problem.error, span, &format!("job `{}`: ", job.id)));
+    }
+    diagnostics
+}
+
+fn diagnostic(error: &LoadError, span: Span, subject: &str) -> Diagnostic {
+    Diagnostic::error(error.code.as_str(), span, format!("{subject}{}", error.message)).fix(error.fix.clone())
+}

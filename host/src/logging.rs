@@ -1,0 +1,119 @@
+//! The host's log: one line per event for people, or one JSON object per event for programs; always on stderr.
+
+use std::{fmt, io};
+
+use chrono::{DateTime, Utc};
+use clap::ValueEnum;
+use clockjack_schedule::ports::Clock as _;
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, time::FormatTime},
+    registry::LookupSpan,
+};
+
+use crate::{cli::diagnostics::Look, clock::SystemClock, settings};
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts the log. `CLOCKJACK_LOG` says what is in it; without it, everything of level info and above.
+pub fn start(format: LogFormat) {
+    let filter = settings::log_filter().unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_not_a_filter| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => log.event_format(Lines { look: settings::look(&io::stderr()) }).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_timer(Rfc3339).with_target(false).init(),
+    }
+}
+
+struct Rfc3339;
+
+impl FormatTime for Rfc3339 {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{}", SystemClock.now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+    }
+}
+
+/// `11:39:14.120 INFO  heartbeat   succeeded in 2ms  memory 1.1MiB`: the job first, the message, then the values.
+struct Lines {
+    look: Look,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let now: DateTime<Utc> = SystemClock.now();
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let level = *event.metadata().level();
+        let (dim, paint, bold, reset) = match self.look {
+            Look::Plain => ("", "", "", ""),
+            Look::Coloured => ("\u{1b}[2m", colour(level), "\u{1b}[1m", "\u{1b}[0m"),
+        };
+        write!(writer, "{dim}{}Z{reset} {paint}{level:<5}{reset} ", now.format("%H:%M:%S%.3f"))?;
+        if let Some(job) = &fields.job {
+            write!(writer, "{bold}{job:<14}{reset} ")?;
+        }
+        write!(writer, "{}", fields.message)?;
+        for (name, value) in &fields.values {
+            write!(writer, "  {dim}{name}{reset} {value}")?;
+        }
+        writeln!(writer)
+    }
+}
+
+fn colour(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "\u{1b}[31m",
+        Level::WARN => "\u{1b}[33m",
+        Level::INFO => "\u{1b}[32m",
+        Level::DEBUG | Level::TRACE => "\u{1b}[36m",
+    }
+}
+
+/// The parts of an event.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    job: Option<String>,
+    values: Vec<(&'static str, String)>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: String) {
+        // Values may hold what a guest wrote; one event stays one line, and nothing of it reaches the terminal raw.
+        let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        match field.name() {
+            "message" => self.message = value,
+            "job" => self.job = Some(value),
+            // Ids and other details are for programs.
+            "run" | "slot" if !value.is_empty() => {}
+            name if !value.is_empty() => self.values.push((name, value)),
+            _ => {}
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.to_owned());
+    }
+}
