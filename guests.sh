@@ -77,24 +77,29 @@ find_toolchain() {
     if command -v rustup >/dev/null && rustup target add "$target" && has_target; then
         return 0
     fi
-    # Debian packages the compiler with the WASM back end and the sources of std, but no std for this target.
-    local missing=() self_contained=/usr/lib/rustlib/$target/lib/self-contained
-    [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] || missing+=("apt-get install rustc-web cargo-web rust-web-src rust-web-llvm")
-    [ -e /usr/lib/wasm32-wasi/libc.a ] || missing+=("apt-get install wasi-libc")
-    command -v wasm-component-ld >/dev/null || missing+=("cargo install --locked wasm-component-ld")
+    # Debian packages a compiler with the WASM back end and the sources of std, but no std for this target.
+    local usr=${GUESTS_DEBIAN_USR:-/usr} self_contained wasm_ld packages=() missing=()
+    self_contained=$usr/lib/rustlib/$target/lib/self-contained
+    wasm_ld=$(find "$usr"/lib/llvm-*/bin -name wasm-ld 2>/dev/null | sort -V | tail -n 1)
+    { [ -x "$usr/bin/rustc" ] && [ -x "$usr/bin/cargo" ]; } || packages+=(rustc-web cargo-web)
+    [ -e "$usr/lib/rustlib/src/rust/library/Cargo.toml" ] || packages+=(rust-web-src)
+    [ -n "$(find "$usr"/lib/rustlib/*/bin -name wasm-component-ld 2>/dev/null)" ] || packages+=(rust-web-llvm)
+    [ -n "$wasm_ld" ] || packages+=(lld-22)
+    [ -e "$usr/lib/wasm32-wasi/libc.a" ] || packages+=(wasi-libc)
+    [ ${#packages[@]} -eq 0 ] || missing+=("apt-get update && apt-get install --no-install-recommends ${packages[*]}")
     [ -e "$self_contained/libc.a" ] ||
-        missing+=("install -D -t $self_contained /usr/lib/wasm32-wasi/crt1-command.o /usr/lib/wasm32-wasi/crt1-reactor.o /usr/lib/wasm32-wasi/libc.a")
+        missing+=("install -D -t $self_contained $usr/lib/wasm32-wasi/{crt1-command.o,crt1-reactor.o,libc.a}")
     if [ ${#missing[@]} -gt 0 ]; then
         {
             say "there is no standard library for $target"
             say "where rustup reaches its server: rustup target add $target"
-            say "on Debian, as root:"
+            say "on Debian, as root (from bookworm-security on, Rust 1.95 or later):"
             printf '    %s\n' "${missing[@]}"
         } >&2
         return 1
     fi
-    cargo=/usr/bin/cargo rustc=/usr/bin/rustc std=own build_flags=(-Zbuild-std=std,panic_abort)
-    export RUSTC_BOOTSTRAP=1
+    cargo=$usr/bin/cargo rustc=$usr/bin/rustc std=own build_flags=(-Zbuild-std=std,panic_abort)
+    export RUSTC_BOOTSTRAP=1 PATH="${wasm_ld%/*}:$PATH"
 }
 
 # Builds a workspace. No path of this machine gets into the component.

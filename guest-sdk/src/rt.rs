@@ -22,6 +22,8 @@ pub type Returned<R> = <<R as Payload>::Flat as Flat>::Returned;
 
 /// Runs one exported function: lifts the arguments, calls, lowers the result.
 pub fn call<Args: Sequence, R: Payload>(slots: [u64; PARAMETERS_MAX], function: impl FnOnce(Args) -> R) -> Returned<R> {
+    #[cfg(target_arch = "wasm32")]
+    memory::run_constructors_once();
     let mut slots = Slots::new(slots);
     let args = if Args::Flat::LEN <= PARAMETERS_MAX {
         Args::lift(&mut slots)

@@ -109,6 +109,25 @@ pub(crate) fn give<T>(items: Vec<T>) -> (u32, u32) {
     (Box::into_raw(items).cast::<u8>() as usize as u32, len)
 }
 
+/// Runs the constructors of C libraries before the first job function.
+///
+/// That the linker's function is called by name matters more than the call: otherwise the linker puts it in front of
+/// every exported function, also of `cabi_realloc`, in which a component may not call out, and then a constructor that
+/// asks for the granted folders is a trap.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn run_constructors_once() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static HAVE_RUN: AtomicBool = AtomicBool::new(false);
+    unsafe extern "C" {
+        fn __wasm_call_ctors();
+    }
+    if !HAVE_RUN.swap(true, Ordering::Relaxed) {
+        // SAFETY: the linker writes this function; it has no arguments and runs once.
+        unsafe { __wasm_call_ctors() };
+    }
+}
+
 /// The function by which the host gets memory for strings and lists.
 ///
 /// # Safety

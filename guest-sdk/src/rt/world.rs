@@ -198,68 +198,10 @@ impl Writer {
             Type::Primitive(code) => self.begin_type(*code),
             Type::List(item) => self.define_around(code::LIST, item),
             Type::Option(item) => self.define_around(code::OPTION, item),
-            Type::Result(ok, err) => {
-                let ok = self.declare_payload(*ok);
-                let err = self.declare_payload(*err);
-                let index = self.begin_type(code::RESULT);
-                self.payload(ok);
-                self.payload(err);
-                index
-            }
-            Type::Tuple(items) => {
-                let mut references = [Reference::Primitive(0); 16];
-                let mut i = 0;
-                while i < items.len() {
-                    references[i] = self.declare(items[i]);
-                    i += 1;
-                }
-                let index = self.begin_type(code::TUPLE);
-                self.u32(items.len() as u32);
-                let mut i = 0;
-                while i < items.len() {
-                    self.reference(references[i]);
-                    i += 1;
-                }
-                index
-            }
-            Type::Record(_, fields) => {
-                let mut references = [Reference::Primitive(0); 128];
-                assert!(fields.len() <= references.len(), "a record has at most 128 fields");
-                let mut i = 0;
-                while i < fields.len() {
-                    references[i] = self.declare(fields[i].1);
-                    i += 1;
-                }
-                let index = self.begin_type(code::RECORD);
-                self.u32(fields.len() as u32);
-                let mut i = 0;
-                while i < fields.len() {
-                    self.text(fields[i].0);
-                    self.reference(references[i]);
-                    i += 1;
-                }
-                index
-            }
-            Type::Variant(_, cases) => {
-                let mut references = [None; 256];
-                assert!(cases.len() <= references.len(), "a variant has at most 256 cases");
-                let mut i = 0;
-                while i < cases.len() {
-                    references[i] = self.declare_payload(cases[i].1);
-                    i += 1;
-                }
-                let index = self.begin_type(code::VARIANT);
-                self.u32(cases.len() as u32);
-                let mut i = 0;
-                while i < cases.len() {
-                    self.text(cases[i].0);
-                    self.payload(references[i]);
-                    // Refines no other case.
-                    self.raw(&[0]);
-                    i += 1;
-                }
-                index
-            }
+            Type::Result(ok, err) => self.define_result(*ok, *err),
+            Type::Tuple(items) => self.define_tuple(items),
+            Type::Record(_, fields) => self.define_record(fields),
+            Type::Variant(_, cases) => self.define_variant(cases),
             Type::Enum(_, names) => self.define_names(code::ENUM, names),
             Type::Flags(_, names) => self.define_names(code::FLAGS, names),
         }
@@ -269,6 +211,72 @@ impl Writer {
         let item = self.declare(item);
         let index = self.begin_type(code);
         self.reference(item);
+        index
+    }
+
+    const fn define_result(&mut self, ok: Option<&'static Type>, err: Option<&'static Type>) -> u32 {
+        let ok = self.declare_payload(ok);
+        let err = self.declare_payload(err);
+        let index = self.begin_type(code::RESULT);
+        self.payload(ok);
+        self.payload(err);
+        index
+    }
+
+    const fn define_tuple(&mut self, items: &'static [&'static Type]) -> u32 {
+        let mut references = [Reference::Primitive(0); 16];
+        let mut i = 0;
+        while i < items.len() {
+            references[i] = self.declare(items[i]);
+            i += 1;
+        }
+        let index = self.begin_type(code::TUPLE);
+        self.u32(items.len() as u32);
+        let mut i = 0;
+        while i < items.len() {
+            self.reference(references[i]);
+            i += 1;
+        }
+        index
+    }
+
+    const fn define_record(&mut self, fields: &'static [(&'static str, &'static Type)]) -> u32 {
+        let mut references = [Reference::Primitive(0); 128];
+        assert!(fields.len() <= references.len(), "a record has at most 128 fields");
+        let mut i = 0;
+        while i < fields.len() {
+            references[i] = self.declare(fields[i].1);
+            i += 1;
+        }
+        let index = self.begin_type(code::RECORD);
+        self.u32(fields.len() as u32);
+        let mut i = 0;
+        while i < fields.len() {
+            self.text(fields[i].0);
+            self.reference(references[i]);
+            i += 1;
+        }
+        index
+    }
+
+    const fn define_variant(&mut self, cases: &'static [(&'static str, Option<&'static Type>)]) -> u32 {
+        let mut references = [None; 256];
+        assert!(cases.len() <= references.len(), "a variant has at most 256 cases");
+        let mut i = 0;
+        while i < cases.len() {
+            references[i] = self.declare_payload(cases[i].1);
+            i += 1;
+        }
+        let index = self.begin_type(code::VARIANT);
+        self.u32(cases.len() as u32);
+        let mut i = 0;
+        while i < cases.len() {
+            self.text(cases[i].0);
+            self.payload(references[i]);
+            // Refines no other case.
+            self.raw(&[0]);
+            i += 1;
+        }
         index
     }
 
