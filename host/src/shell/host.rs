@@ -112,6 +112,12 @@ impl Host {
         self.dispatcher.n_unfinished()
     }
 
+    /// How many runs have ended.
+    #[must_use]
+    pub fn n_finished(&self) -> usize {
+        self.counts.n_finished()
+    }
+
     /// Puts inputs into the inbox, in their order. They are dropped when the host has stopped.
     pub async fn send(&self, inputs: Vec<Input>) {
         drop(self.inbox.send(inputs).await);

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use clockjack_schedule::{
@@ -42,6 +45,7 @@ pub struct Summary {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     summary: Arc<Mutex<Summary>>,
+    n_finished: Arc<AtomicUsize>,
 }
 
 impl Counts {
@@ -51,6 +55,10 @@ impl Counts {
 
     pub(super) fn read(&self) -> Summary {
         self.summary().clone()
+    }
+
+    pub(super) fn n_finished(&self) -> usize {
+        self.n_finished.load(Relaxed)
     }
 
     pub(super) fn skipped(&self, skip: &Skip) {
@@ -102,7 +110,9 @@ impl Recorder {
             }
             changes.push(Change::Finish(Box::new(finish)));
         }
+        let n_changes = changes.len();
         let committed = self.ledger.commit(changes).await?;
+        self.counts.n_finished.fetch_add(n_changes, Relaxed);
         if 0 < committed.n_stale {
             tracing::warn!(n_runs = committed.n_stale, "runs ended that had ended before; their results were dropped");
         }

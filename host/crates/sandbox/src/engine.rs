@@ -96,6 +96,12 @@ impl Sandbox {
         Ok(Self { inner: Arc::new(Inner { settings, allocation, plain, fuel: OnceLock::new() }) })
     }
 
+    /// The engine that guests run on, for benchmarks that compare with bare wasmtime on it.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.inner.plain.engine
+    }
+
     /// Where instances come from.
     #[must_use]
     pub fn allocation(&self) -> Allocation {

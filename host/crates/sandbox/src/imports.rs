@@ -26,7 +26,9 @@ const REQUESTS: [(&str, &str); 6] = [
 
 /// The names of everything that a component imports.
 pub(crate) fn names(engine: &Engine, component: &Component) -> Vec<String> {
-    component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect()
+    let ty = component.component_type();
+    let asks_for_code = |item: &ComponentItem| !matches!(item, ComponentItem::Type(_));
+    ty.imports(engine).filter(|(_, item)| asks_for_code(&item.ty)).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Explains why a component cannot be linked.
@@ -64,8 +66,15 @@ fn has_prefix(name: &str, package: &str) -> bool {
 }
 
 fn is_known(name: &str, item: &ComponentItem) -> bool {
-    if !matches!(item, ComponentItem::ComponentInstance(_)) {
-        return false;
+    match item {
+        // Types of the world itself: words, not code.
+        ComponentItem::Type(_) => return true,
+        ComponentItem::ComponentInstance(_) => {}
+        ComponentItem::ComponentFunc(_)
+        | ComponentItem::CoreFunc(_)
+        | ComponentItem::Module(_)
+        | ComponentItem::Component(_)
+        | ComponentItem::Resource(_) => return false,
     }
     let base_line = BASE_LINE.iter().any(|package| has_prefix(name, package)) && name.contains("@0.2");
     let own =

@@ -27,7 +27,7 @@ pub struct Plugin {
     pub functions: Vec<Function>,
     /// What it imports.
     pub imports: Vec<String>,
-    /// Sum of the memories that it declares, in bytes; absent where it cannot be told beforehand.
+    /// What its largest memory begins with, in bytes; absent where it cannot be told beforehand.
     pub memory_bytes_min: Option<u64>,
     plain: Linked,
     fuel: Option<Linked>,
@@ -87,9 +87,10 @@ impl Plugin {
 }
 
 fn memory_bytes_min(component: &Component) -> Option<u64> {
+    const PAGE_BYTES: u64 = 64 * 1024;
     let required = component.resources_required()?;
-    // The sum is not told; the largest one is a lower bound for it.
-    required.max_initial_memory_size.or(Some(0))
+    // The sum is not told; the largest one, in pages, is a lower bound for it.
+    Some(required.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES))
 }
 
 /// Reads the file once: what is hashed is what is compiled, whatever happens to the file meanwhile.

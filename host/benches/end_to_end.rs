@@ -1,0 +1,222 @@
+//! What a run costs, from the trigger to the finished row, beside what bare wasmtime costs in the same process.
+//!
+//! Prints one JSON line. `floor_us` is a fresh store, a WASI context, an instantiation and a call on the very engine
+//! that the sandbox uses; `path_us` is the processor time of the whole ring per run, planning and recording included.
+//! Figures of one line belong together; figures of two runs on a shared machine do not. `--tiny` only shows that it works.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clockjack::{
+    clock::SystemClock,
+    load,
+    shell::{Host, HostParts},
+};
+use clockjack_ledger::MemoryLedger;
+use clockjack_sandbox::{Call, Plugin, Sandbox, SandboxExecutor};
+use clockjack_schedule::{
+    core::Input,
+    diagnostic::Diagnostics,
+    job::{Arguments, Ceilings, Grants, Job, Limits, Policy},
+    manifest::parse::parse,
+    ports::{Clock as _, Finish, Ledger, RunFilter, RunRow},
+    trigger::{Trigger, TriggerContext},
+    zone::{Zone, Zones},
+};
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value as Json, json};
+use wasmtime::{
+    Store,
+    component::{Component, Linker, ResourceTable, Val},
+};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+const N_PERMITS: u32 = 64;
+
+/// How much of everything.
+struct Size {
+    n_floor: u32,
+    n_burst: usize,
+    n_late: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    let is_tiny = std::env::args().any(|arg| arg == "--tiny");
+    let size = if is_tiny {
+        Size { n_floor: 100, n_burst: 100, n_late: 100 }
+    } else {
+        Size { n_floor: 50_000, n_burst: 50_000, n_late: 1_000 }
+    };
+    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests");
+    let line = json!({
+        "cores": std::thread::available_parallelism()?.get(),
+        "empty": measure(&guests.join("bench-empty.wasm"), &size)?,
+        "real": measure(&guests.join("bench-real.wasm"), &size)?,
+    });
+    #[expect(clippy::print_stdout, reason = "the line is what a bench is for")]
+    {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+fn measure(component: &Path, size: &Size) -> anyhow::Result<Json> {
+    let sandbox = load::sandbox_for(&Ceilings::default(), N_PERMITS)?;
+    let floor = floor(&sandbox, component, size.n_floor)?;
+    let burst = ring(&sandbox, component, size.n_burst, TimeDelta::zero())?;
+    let at_once = ring(&sandbox, component, size.n_late, TimeDelta::zero())?;
+    let spread = ring(&sandbox, component, size.n_late, TimeDelta::seconds(1))?;
+    Ok(json!({
+        "floor_us": micros(floor),
+        "path_us": micros(burst.cpu_per_run),
+        "ratio": (burst.cpu_per_run.as_secs_f64() / floor.as_secs_f64() * 100.0).round() / 100.0,
+        "runs_per_second": burst.runs_per_second.round(),
+        "lateness_ms": { "at_one_instant": at_once.lateness, "over_a_second": spread.lateness },
+    }))
+}
+
+fn micros(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e9).round() / 1e3
+}
+
+/// Processor time of the whole process so far.
+fn cpu() -> Duration {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec.try_into().unwrap_or_default(), now.tv_nsec.try_into().unwrap_or_default())
+}
+
+struct Bare {
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Bare {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Processor time per call of bare wasmtime.
+fn floor(sandbox: &Sandbox, component: &Path, n_calls: u32) -> anyhow::Result<Duration> {
+    let engine = sandbox.engine();
+    let component = Component::new(engine, std::fs::read(component)?).map_err(anyhow::Error::from)?;
+    let mut linker = Linker::<Bare>::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(anyhow::Error::from)?;
+    let pre = linker.instantiate_pre(&component).map_err(anyhow::Error::from)?;
+    let place = component.get_export_index(None, "run").ok_or_else(|| anyhow::anyhow!("the guest exports no `run`"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime
+        .block_on(async {
+            let call = async || -> wasmtime::Result<()> {
+                let bare = Bare { wasi: WasiCtxBuilder::new().build(), table: ResourceTable::new() };
+                let mut store = Store::new(engine, bare);
+                store.set_epoch_deadline(u64::MAX / 2);
+                let instance = pre.instantiate_async(&mut store).await?;
+                let function = instance.get_func(&mut store, place).expect("the place was taken from this component");
+                let mut results = [Val::Bool(false)];
+                let n_results = function.ty(&store).results().len();
+                function.call_async(&mut store, &[], &mut results[..n_results]).await
+            };
+            for _ in 0..n_calls / 10 {
+                call().await?;
+            }
+            let before = cpu();
+            for _ in 0..n_calls {
+                call().await?;
+            }
+            wasmtime::Result::Ok((cpu() - before) / n_calls)
+        })
+        .map_err(anyhow::Error::from)
+}
+
+struct Measured {
+    cpu_per_run: Duration,
+    runs_per_second: f64,
+    lateness: Json,
+}
+
+/// Runs one slot of each of many jobs through the whole ring, at one instant or spread over a time.
+fn ring(sandbox: &Sandbox, component: &Path, n_jobs: usize, spread: TimeDelta) -> anyhow::Result<Measured> {
+    let plugin = Arc::new(Plugin::load(sandbox, component, None, false)?);
+    let executor = SandboxExecutor::new(sandbox.clone());
+    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::default());
+    let guests = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ring = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Far enough away that all jobs are in by then, so that planning is measured and adding is not.
+    let start = SystemClock.now() + TimeDelta::seconds(7) + TimeDelta::milliseconds(i64::try_from(n_jobs / 10)?);
+    let (mut inputs, zones) = (Vec::new(), Zones::bundled());
+    for index in 0..n_jobs {
+        let share = i32::try_from(index)?;
+        let slot = start + spread * share / i32::try_from(n_jobs)?;
+        let job = job(index, slot, &zones)?;
+        let call = Call::prepare(&plugin, Some("run"), &Arguments::None, &job.limits, &job.grants);
+        let call = call.map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+        executor.put(job.id.clone(), call, "UTC".into(), job.labels.clone());
+        inputs.push(Input::Add { job: Arc::new(job), past: None });
+    }
+    let parts = HostParts {
+        clock: Arc::new(SystemClock),
+        ledger: Arc::clone(&ledger),
+        executor: Arc::new(executor),
+        guests: guests.handle().clone(),
+        n_permits: usize::try_from(N_PERMITS)?,
+    };
+    ring.block_on(async {
+        let host = Host::start(parts);
+        host.send(inputs).await;
+        let until = (start - SystemClock.now() - TimeDelta::milliseconds(5_500)).to_std().unwrap_or_default();
+        tokio::time::sleep(until).await;
+        let before = cpu();
+        while host.n_finished() < n_jobs {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let used = cpu() - before;
+        host.shut_down(Duration::from_secs(1), std::future::pending()).await?;
+        let rows = ledger.runs(RunFilter::default()).await?;
+        anyhow::ensure!(rows.len() == n_jobs, "{} rows for {n_jobs} slots", rows.len());
+        let finishes: Vec<_> = rows.iter().filter_map(|row| row.finish.as_ref().map(|finish| (row, finish))).collect();
+        anyhow::ensure!(finishes.iter().all(|(_, finish)| finish.report.outcome.code.is_success()), "a guest failed");
+        let late = |row: &RunRow, finish: &Finish| {
+            finish.started_at.map(|started| (started - row.run.scheduled_for).as_seconds_f64() * 1e3)
+        };
+        let lateness: Vec<f64> = finishes.iter().filter_map(|(row, finish)| late(row, finish)).collect();
+        let last = finishes.iter().map(|(_, finish)| finish.finished_at).max().unwrap_or(start);
+        let n_runs = u32::try_from(n_jobs)?;
+        Ok(Measured {
+            cpu_per_run: used / n_runs,
+            runs_per_second: f64::from(n_runs) / (last - start).as_seconds_f64(),
+            lateness: percentiles(lateness),
+        })
+    })
+}
+
+fn job(index: usize, slot: DateTime<Utc>, zones: &Zones) -> anyhow::Result<Job> {
+    let id = format!("job-{index}");
+    let text = format!("at: \"{}\"", slot.to_rfc3339_opts(chrono::SecondsFormat::Micros, true));
+    let mut diagnostics = Diagnostics::default();
+    let zone = Zone::utc();
+    let context = TriggerContext::new(zones, &zone, &id);
+    let trigger = parse(0, &text).0.and_then(|node| Trigger::read(&node, context, &mut diagnostics));
+    Ok(Job {
+        id: id.parse()?,
+        plugin: "bench".parse()?,
+        call: None,
+        args: Arguments::None,
+        trigger: trigger.ok_or_else(|| anyhow::anyhow!("{diagnostics:?}"))?,
+        zone,
+        policy: Policy::default(),
+        limits: Limits::default(),
+        grants: Grants::default(),
+        description: None,
+        labels: std::collections::BTreeMap::default(),
+    })
+}
+
+fn percentiles(mut values: Vec<f64>) -> Json {
+    values.sort_by(f64::total_cmp);
+    let at = |share: usize| {
+        let place = (values.len() * share / 100).min(values.len().saturating_sub(1));
+        values.get(place).map_or(0.0, |value| (value * 1e3).round() / 1e3)
+    };
+    json!({ "p50": at(50), "p99": at(99), "max": at(100) })
+}
