@@ -6,7 +6,7 @@ use std::alloc;
 
 /// An address in linear memory at which a value lies or is to be put.
 ///
-/// Only the runtime makes one, from an address that the host gave or that [`allocate`] returned, and the layouts
+/// Only the runtime makes one, from an address that the host gave or that `allocate` returned, and the layouts
 /// of `rt/types.rs` keep every access inside.
 #[derive(Debug, Clone, Copy)]
 pub struct At(*mut u8);

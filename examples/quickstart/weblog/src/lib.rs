@@ -136,11 +136,11 @@ pub mod jobs {
         Ok(Purged { days, entries, dry_run })
     }
 
-    /// Counts every sequence of characters of the log, of every length: more than any memory holds.
+    /// Counts every sequence of 64 and more characters of the log: more than any memory holds.
     pub fn remember_everything(log: String) -> Result<u64, String> {
         let text = read(&log)?;
         let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-        for length in 1..text.len() {
+        for length in 64..text.len() {
             for start in 0..text.len() - length {
                 if let Some(sequence) = text.get(start..start + length) {
                     *seen.entry(sequence.to_owned()).or_default() += 1;
