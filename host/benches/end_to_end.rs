@@ -26,8 +26,8 @@ use clockjack_schedule::{
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value as Json, json};
 use wasmtime::{
-    Store,
-    component::{Component, Linker, ResourceTable, Val},
+    Engine, Store,
+    component::{Component, ComponentExportIndex, InstancePre, Linker, ResourceTable, Val},
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
@@ -105,28 +105,34 @@ fn floor(sandbox: &Sandbox, component: &Path, n_calls: u32) -> anyhow::Result<Du
     let pre = linker.instantiate_pre(&component).map_err(anyhow::Error::from)?;
     let place = component.get_export_index(None, "run").ok_or_else(|| anyhow::anyhow!("the guest exports no `run`"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime
-        .block_on(async {
-            let call = async || -> wasmtime::Result<()> {
-                let bare = Bare { wasi: WasiCtxBuilder::new().build(), table: ResourceTable::new() };
-                let mut store = Store::new(engine, bare);
-                store.set_epoch_deadline(u64::MAX / 2);
-                let instance = pre.instantiate_async(&mut store).await?;
-                let function = instance.get_func(&mut store, place).expect("the place was taken from this component");
-                let mut results = [Val::Bool(false)];
-                let n_results = function.ty(&store).results().len();
-                function.call_async(&mut store, &[], &mut results[..n_results]).await
-            };
-            for _ in 0..n_calls / 10 {
-                call().await?;
-            }
-            let before = cpu();
-            for _ in 0..n_calls {
-                call().await?;
-            }
-            wasmtime::Result::Ok((cpu() - before) / n_calls)
-        })
-        .map_err(anyhow::Error::from)
+    runtime.block_on(call_often(engine, &pre, place, n_calls)).map_err(anyhow::Error::from)
+}
+
+async fn call_often(
+    engine: &Engine,
+    pre: &InstancePre<Bare>,
+    place: ComponentExportIndex,
+    n_calls: u32,
+) -> wasmtime::Result<Duration> {
+    for _ in 0..n_calls / 10 {
+        call_once(engine, pre, place).await?;
+    }
+    let before = cpu();
+    for _ in 0..n_calls {
+        call_once(engine, pre, place).await?;
+    }
+    Ok((cpu() - before) / n_calls)
+}
+
+async fn call_once(engine: &Engine, pre: &InstancePre<Bare>, place: ComponentExportIndex) -> wasmtime::Result<()> {
+    let bare = Bare { wasi: WasiCtxBuilder::new().build(), table: ResourceTable::new() };
+    let mut store = Store::new(engine, bare);
+    store.set_epoch_deadline(u64::MAX / 2);
+    let instance = pre.instantiate_async(&mut store).await?;
+    let function = instance.get_func(&mut store, place).expect("the place was taken from this component");
+    let mut results = [Val::Bool(false)];
+    let n_results = function.ty(&store).results().len();
+    function.call_async(&mut store, &[], &mut results[..n_results]).await
 }
 
 struct Measured {
