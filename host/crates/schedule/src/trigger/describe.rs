@@ -169,7 +169,7 @@ fn cron_in_words(cron: &Cron) -> String {
         }
     }
     let mut told = times_in_words(cron.pattern.time);
-    if days.is_empty() && told.starts_with("At ") {
+    if days.is_empty() && told.starts_with("At ") && told.contains(':') {
         days.push("every day".to_owned());
     }
     for part in days {
@@ -256,7 +256,9 @@ fn days_in_words(pattern: &Pattern) -> Vec<String> {
                 (false, false, step) => format!("every {step} years from {} to {}", years.first, years.last),
             }
         });
-        told.push(format!("in {}", listed(years.collect())));
+        let stepped = pattern.years.iter().any(|years| years.step != 1 && years.first != years.last);
+        let years = listed(years.collect());
+        told.push(if stepped { years } else { format!("in {years}") });
     }
     told
 }

@@ -113,9 +113,10 @@ impl<'r> Reader<'r> {
         match &node.value {
             Value::Map(_) => {
                 let mut fields = Fields::open(node, "a trigger", self.diagnostics)?;
+                let n_errors = self.diagnostics.n_errors();
                 let trigger = self.fields(&mut fields);
                 fields.finish(self.diagnostics);
-                trigger
+                trigger.filter(|_| n_errors == self.diagnostics.n_errors())
             }
             Value::List(items) => self.any_of(items, node.span),
             Value::Text(text) => {
@@ -310,7 +311,7 @@ impl<'r> Reader<'r> {
     }
 
     fn never(&mut self, trigger: &Trigger, span: Span) -> Option<Trigger> {
-        let (message, fix) = super::check::why_never(trigger);
+        let (message, fix) = super::check::why_never(trigger, SINCE_EVER);
         self.reject_with("trigger.never", span, message, fix)
     }
 }
@@ -321,8 +322,10 @@ impl Common {
     }
 }
 
+/// The past of a job that was seen when slots begin.
+const SINCE_EVER: Past = Past { first_seen: 0, last_finished: None };
+
 /// Whether a trigger has no slot at all, whatever the job's past.
 fn never_fires(trigger: &Trigger) -> bool {
-    let since_ever = Past { first_seen: 0, last_finished: None };
-    trigger.next(EARLIEST * MICROS, &mut trigger.search(since_ever)).is_none()
+    trigger.next(EARLIEST * MICROS, &mut trigger.search(SINCE_EVER)).is_none()
 }

@@ -2,6 +2,8 @@
 
 mod language;
 mod oracle;
+mod properties;
+mod walker;
 
 use chrono::{DateTime, Utc};
 
