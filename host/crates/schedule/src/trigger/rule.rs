@@ -52,7 +52,11 @@ pub(crate) struct Search {
 impl Search {
     /// Takes one step; none where the last one has been taken, from which on no answer can be trusted.
     fn spend(&mut self) -> Option<()> {
-        self.steps_left = self.steps_left.saturating_sub(1);
+        self.spend_many(1)
+    }
+
+    fn spend_many(&mut self, n_steps: u32) -> Option<()> {
+        self.steps_left = self.steps_left.saturating_sub(n_steps);
         (self.steps_left != 0).then_some(())
     }
 
@@ -221,7 +225,7 @@ impl Rule {
                 every.next(at, &search.past).filter(|slot| *slot <= LATEST)
             }
             Self::Calendar(calendar) => {
-                search.spend()?;
+                search.spend_many(calendar.cost(at, &search.past))?;
                 calendar.next(at, &search.past)
             }
             Self::At(instants) => {
