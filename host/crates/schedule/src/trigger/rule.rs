@@ -146,6 +146,12 @@ impl Trigger {
         std::iter::successors(self.next_from(from, &basis), move |slot| self.next_after(*slot, &basis))
     }
 
+    /// The zone in which the trigger's slots are best shown.
+    #[must_use]
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
     /// Whether slots are counted from the end of the last run, so that the next one is known only after it.
     #[must_use]
     pub fn waits_for_finish(&self) -> bool {

@@ -7,7 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
 use super::{at, basis, read_in};
-use crate::trigger::Trigger;
+use crate::{
+    diagnostic::{Diagnostics, Span},
+    trigger::Trigger,
+};
 
 const ZONES: [&str; 6] =
     ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca"];
@@ -155,6 +158,26 @@ proptest! {
                 prop_assert_eq!((Some(&backlog.first), Some(&backlog.last)), (slots.first(), slots.last()));
                 prop_assert!(backlog.exact);
                 prop_assert_eq!(usize::try_from(backlog.count).unwrap(), slots.len(), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn every_question_has_an_answer(text in tree(), from in instant()) {
+        let trigger = some(&text);
+        prop_assume!(trigger.is_some());
+        let trigger = trigger.unwrap();
+        let mut told = Diagnostics::default();
+        trigger.warnings(from, &basis(), Span::default(), &mut told);
+        prop_assert!(told.all().iter().all(|told| told.fix.is_some()));
+        prop_assert!(!trigger.describe_from(from, &basis()).is_empty());
+        let jittered = some(&format!("{{any: [{text}], jitter: 30m}}")).unwrap();
+        for slot in between(&trigger, from, from + TimeDelta::days(3), 50) {
+            let _ = trigger.note(slot, &basis());
+            let delay = jittered.start_delay(slot, &basis());
+            prop_assert!(delay.as_secs() <= 1_800);
+            if let Some(next) = trigger.next_after(slot, &basis()) {
+                prop_assert!(slot + TimeDelta::from_std(delay).unwrap() < next);
             }
         }
     }
