@@ -325,7 +325,8 @@ impl Common {
 /// The past of a job that was seen when slots begin.
 const SINCE_EVER: Past = Past { first_seen: 0, last_finished: None };
 
-/// Whether a trigger has no slot at all, whatever the job's past.
+/// Whether a trigger has no slot at all, whatever the job's past. Where the answer hangs on when the job was first seen
+/// it is left to [`Trigger::warnings`].
 fn never_fires(trigger: &Trigger) -> bool {
-    trigger.next(EARLIEST * MICROS, &mut trigger.search(SINCE_EVER)).is_none()
+    !trigger.depends_on_past() && trigger.next(EARLIEST * MICROS, &mut trigger.search(SINCE_EVER)).is_none()
 }

@@ -12,9 +12,9 @@ use super::{calendar::Calendar, cron::Cron, every::Every, except::Except, instan
 use crate::zone::Zone;
 
 /// Steps of one search for each leaf of the trigger, and the steps that every search has. A step costs 50 to 100 ns,
-/// so a search ends within some milliseconds; the longest one in earnest, an intersection that happens once in 400
-/// years, needs fewer than a thousand.
-const STEPS: u32 = 8_000;
+/// so a search ends within some milliseconds. The number is large because a search that is broken off ends a job: it
+/// reaches the year 9999 for whatever meets once a year, and 27 years ahead for whatever meets once a day.
+const STEPS: u32 = 40_000;
 const STEPS_PER_LEAF: u32 = 20;
 
 /// What a trigger needs to know about its job's past.
@@ -163,6 +163,18 @@ impl Trigger {
         }
     }
 
+    /// Whether slots are counted from when the job was first seen or last finished, here or inside.
+    pub(crate) fn depends_on_past(&self) -> bool {
+        let mine = match &self.rule {
+            Rule::Every(every) => every.anchor.is_none() || every.mode == super::every::Mode::FixedDelay,
+            Rule::Calendar(calendar) => calendar.from.is_none(),
+            Rule::Any(children) => children.iter().any(Self::depends_on_past),
+            Rule::All(all) => all.children.iter().any(Self::depends_on_past),
+            Rule::Cron(_) | Rule::At(_) => false,
+        };
+        mine || self.except.iter().flat_map(|except| &except.triggers).any(Self::depends_on_past)
+    }
+
     pub(crate) fn first_from(&self, from: i64, basis: &Basis) -> Option<i64> {
         self.next(from, &mut self.search(basis.into()))
     }
@@ -181,7 +193,7 @@ impl Trigger {
             let Some(except) = &self.except else {
                 return Some(slot);
             };
-            let excluded = except.excluded_until(slot, &self.zone, search);
+            let excluded = except.excluded_until(slot, &self.rule, &self.zone, search);
             search.spend()?;
             at = match excluded {
                 None => return Some(slot),

@@ -151,6 +151,8 @@ fn the_other_kinds() {
             "{every: 1h, anchor: 2026-01-01T00:00Z, except: [nights]}",
             "{cron: '0 9 * * *', except: {cron: '0 9 1-30 * *'}}",
             "{cron: '30 2 * * *', timezone: America/New_York, start: 2027-03-13, end: 2027-03-15}",
+            "{cron: '* * * * * *', except: [{cron: '* * * * * thu-sat'}, {cron: '* * 0-7 * * *'}]}",
+            "{every: 1s, anchor: 2026-01-01, except: [{cron: '* * * 1-15 * *'}]}",
         ],
     );
     expect_test::expect_file!["data/kinds.txt"].assert_eq(&told);

@@ -61,9 +61,21 @@ fn leaf() -> impl Strategy<Value = String> {
         1 => (1..4_u32, 0..24_u32).prop_map(|(months, hour)| {
             format!("{{calendar: {{months: {months}, from: 2026-01-31, at: '{hour:02}:30'}}, timezone: Europe/Berlin}}")
         }),
-        1 => (1..20_u32).prop_map(|days| format!("{{calendar: {{days: {days}, from: 2026-01-31}}}}")),
+        1 => (1..20_u32).prop_map(|days| format!("{{calendar: {{days: {days}, from: 2026-01-31}}, timezone: UTC}}")),
         1 => (1..28_u32, 0..24_u32).prop_map(|(day, hour)| format!("{{at: 2026-03-{day:02}T{hour:02}:00Z}}")),
     ]
+}
+
+/// Exceptions that leave out long stretches, and single slots now and then.
+fn dense() -> impl Strategy<Value = String> {
+    let some = prop_oneof![2 => Just("*".to_owned()), 1 => field(0, 23)];
+    let dst = prop_oneof![Just(""), Just(", dst: {fold: first}"), Just(", dst: {fold: second}")];
+    let long = (some.clone(), some, weekday(), proptest::sample::select(&ZONES[..3]), dst).prop_map(
+        |(minute, hour, weekday, zone, dst)| {
+            format!("{{cron: '{minute} {hour} * * {weekday}', timezone: {zone}{dst}}}")
+        },
+    );
+    prop_oneof![4 => long, 1 => leaf()]
 }
 
 fn tree() -> impl Strategy<Value = String> {
@@ -125,6 +137,24 @@ proptest! {
         let whole = between(&trigger, a, c, 6_000);
         if whole.len() < 3_000 {
             prop_assert_eq!(parts, whole, "{}", text);
+        }
+    }
+
+    #[test]
+    fn except_is_the_difference(kept in leaf(), left_out in dense(), from in instant()) {
+        let (mine, theirs) = (some(&kept), some(&left_out));
+        prop_assume!(mine.is_some() && theirs.is_some());
+        let to = from + TimeDelta::days(8);
+        let (mine, theirs) = (mine.unwrap(), theirs.unwrap());
+        let expected: Vec<_> = between(&mine, from, to, 20_000)
+            .into_iter()
+            .filter(|slot| theirs.next_from(*slot, &basis()) != Some(*slot))
+            .collect();
+        // The text of a leaf ends in a brace.
+        let without = some(&format!("{}, except: [{left_out}]}}", &kept[..kept.len() - 1]));
+        match without {
+            Some(without) => prop_assert_eq!(between(&without, from, to, 20_000), expected, "{} {}", kept, left_out),
+            None => prop_assert!(expected.is_empty(), "{kept} {left_out}"),
         }
     }
 
