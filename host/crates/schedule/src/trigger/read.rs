@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     calendars::Calendars,
-    cron::EARLIEST,
+    cron::{EARLIEST, RECURRING_FROM},
     dst::{Dst, WrittenDst},
     except::Except,
     fault::shown,
@@ -328,5 +328,20 @@ const SINCE_EVER: Past = Past { first_seen: 0, last_finished: None };
 /// Whether a trigger has no slot at all, whatever the job's past. Where the answer hangs on when the job was first seen
 /// it is left to [`Trigger::warnings`].
 fn never_fires(trigger: &Trigger) -> bool {
-    !trigger.depends_on_past() && trigger.next(EARLIEST * MICROS, &mut trigger.search(SINCE_EVER)).is_none()
+    // Where exceptions leave out the beginning, a search from 1970 can run out of steps before the first slot: then
+    // from 2026, and from when every zone has come to its last rule.
+    const STARTS: [i64; 3] = [EARLIEST, 1_767_225_600, RECURRING_FROM];
+    if trigger.depends_on_past() {
+        return false;
+    }
+    for start in STARTS {
+        let mut search = trigger.search(SINCE_EVER);
+        if trigger.next(start * MICROS, &mut search).is_some() {
+            return false;
+        }
+        if !search.is_spent() {
+            return true;
+        }
+    }
+    true
 }

@@ -340,6 +340,13 @@ fn a_backlog_is_counted_without_a_list() {
     expect_test::expect_file!["data/backlog.txt"].assert_eq(&told);
 }
 
+/// Until 1984 Casablanca had the time of UTC, so that the exception leaves out every slot for 14 years.
+#[test]
+fn a_late_first_slot_is_not_taken_for_never() {
+    let text = "{cron: '0-2 * * * 0', timezone: Africa/Casablanca, except: [{cron: '* * * * 7', timezone: UTC}]}";
+    assert_eq!(slots(&read(text), "2026-03-21T00:00:00Z", 1), ["Sun 2026-03-29 00:00:00+01:00"]);
+}
+
 #[test]
 fn triggers_are_small() {
     assert!(size_of::<crate::trigger::cron::Cron>() < 200, "{}", size_of::<crate::trigger::cron::Cron>());
