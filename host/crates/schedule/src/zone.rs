@@ -2,7 +2,7 @@
 //!
 //! The rules come from the IANA database through jiff: the data that this build carries, or newer data that the shell
 //! found on the system and handed in. This crate itself opens no file. A zone is compiled once into a sorted table of
-//! transitions, so that asking costs a binary search. The table ends in [`TABLE_END`]; the calendar repeats every 400
+//! transitions, so that asking costs a binary search. The table ends in the year 2500; the calendar repeats every 400
 //! years to the weekday, so later instants are answered from 400 years before, and every year up to 9999 is right.
 
 use std::{
