@@ -106,7 +106,7 @@ fn between(trigger: &Trigger, from: DateTime<Utc>, to: DateTime<Utc>, n: usize) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_global_rejects: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 160, max_global_rejects: 160, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn slots_increase_and_never_lie_before(text in tree(), from in instant()) {
