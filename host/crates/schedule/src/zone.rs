@@ -2,7 +2,7 @@
 //!
 //! The rules come from the IANA database through jiff: the data that this build carries, or newer data that the shell
 //! found on the system and handed in. This crate itself opens no file. A zone is compiled once into a sorted table of
-//! transitions, so that asking costs a binary search. The table ends in [`TABLE_END`]; the calendar repeats every 400
+//! transitions, so that asking costs a binary search. The table ends in the year 2500; the calendar repeats every 400
 //! years to the weekday, so later instants are answered from 400 years before, and every year up to 9999 is right.
 
 use std::{
@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use chrono::{DateTime, FixedOffset, Utc};
 use jiff::{
     Timestamp,
     tz::{TimeZone, TimeZoneDatabase},
@@ -91,6 +92,21 @@ impl Zone {
     #[must_use]
     pub fn offset_at(&self, at: i64) -> i64 {
         self.segment(at).offset
+    }
+
+    /// An instant as the clock on the wall shows it there.
+    ///
+    /// ```
+    /// use clockjack_schedule::zone::Zones;
+    ///
+    /// let berlin = Zones::bundled().get("Europe/Berlin").unwrap();
+    /// let at = "2027-03-28T01:00:00Z".parse().unwrap();
+    /// assert_eq!(berlin.local(at).to_rfc3339(), "2027-03-28T03:00:00+02:00");
+    /// ```
+    #[must_use]
+    pub fn local(&self, at: DateTime<Utc>) -> DateTime<FixedOffset> {
+        let offset = i32::try_from(self.offset_at(at.timestamp())).ok().and_then(FixedOffset::east_opt);
+        at.with_timezone(&offset.expect("offsets stay below a day"))
     }
 
     fn compile(name: &str, zone: &TimeZone) -> Self {
@@ -269,9 +285,9 @@ impl Zones {
         let shown: String = name.chars().take(64).collect();
         let names = self.names();
         // Most people who write a bare city mean the zone of that name.
-        let city = names.iter().find(|known| {
-            known.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(&name.replace(' ', "_")))
-        });
+        let typed = shown.replace(' ', "_");
+        let named = |known: &&String| known.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(&typed));
+        let city = names.iter().find(named);
         let near = city.map(String::as_str).or_else(|| did_you_mean(&shown, names.iter().map(String::as_str)));
         match near {
             Some(near) => format!("unknown time zone `{shown}`: did you mean `{near}`?"),

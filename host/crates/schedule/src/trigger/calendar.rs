@@ -62,6 +62,18 @@ impl Calendar {
         dates.find_map(|date| self.instants(date).find(|slot| at <= *slot)).map(|slot| slot * MICROS)
     }
 
+    /// How many steps of a search an answer costs: months and days together are walked from the start.
+    pub(crate) fn cost(&self, at: i64, past: &Past) -> u32 {
+        // A step along the calendar is about a 32nd of a search in a pattern.
+        const STEPS_PER_COST: i64 = 32;
+        if self.months == 0 || self.days == 0 || self.overflow == Overflow::Clamp {
+            return 1;
+        }
+        let start = self.start(past).map_or(0, |start| i64::from(start.to_epoch_days()));
+        let days = at.div_euclid(MICROS * DAY).saturating_sub(start).clamp(0, 10_000 * 366);
+        u32::try_from(days / (28 * self.months) / STEPS_PER_COST).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     /// The local time of a slot that lies from one local time on and before another one, whether it exists or not.
     pub(crate) fn local_within(&self, low: i64, high: i64, past: &Past) -> Option<i64> {
         let start = self.start(past)?;

@@ -43,13 +43,10 @@ pub(crate) enum Effect {
 }
 
 /// Why a trigger has no slot, and what to do.
-pub(crate) fn why_never(trigger: &Trigger) -> (String, String) {
+pub(crate) fn why_never(trigger: &Trigger, past: Past) -> (String, String) {
     let told = |message: &str, fix: &str| (format!("the trigger never fires: {message}"), fix.to_owned());
     let bare = Trigger { start: i64::MIN, end: i64::MAX, except: None, ..trigger.clone() };
-    let fires = |trigger: &Trigger| {
-        let past = Past { first_seen: 0, last_finished: None };
-        trigger.next(EARLIEST * MICROS, &mut trigger.search(past)).is_some()
-    };
+    let fires = |trigger: &Trigger| trigger.next(EARLIEST * MICROS, &mut trigger.search(past)).is_some();
     let bounded = Trigger { start: trigger.start, end: trigger.end, ..bare.clone() };
     if fires(&bounded) {
         return told("`except` leaves out every slot", "leave out less");
@@ -88,7 +85,7 @@ impl Trigger {
     pub fn warnings(&self, now: DateTime<Utc>, basis: &Basis, span: Span, diagnostics: &mut Diagnostics) {
         let Some(next) = self.next_from(now, basis) else {
             let (message, fix) = match self.first_from(EARLIEST * MICROS, basis) {
-                None => why_never(self),
+                None => why_never(self, basis.into()),
                 Some(_) => ("the trigger fires no more: all its slots are past".to_owned(), "remove it".to_owned()),
             };
             let ended = self.first_from(EARLIEST * MICROS, basis).is_some();
@@ -121,7 +118,7 @@ impl Trigger {
                     Effect::RunsAfterGap | Effect::FirstOnly | Effect::SecondOnly => continue,
                 };
                 if !std::mem::replace(told, true) {
-                    let fix = format!("{fix}, or choose an hour that no clock change touches");
+                    let fix = format!("{fix}; or write `timezone: UTC`, or an hour that no clock change touches");
                     diagnostics.push(Diagnostic::warning("trigger.dst", span, format!("the trigger {what}")).fix(fix));
                 }
             }

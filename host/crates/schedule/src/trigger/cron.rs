@@ -11,7 +11,7 @@ use super::{
 use crate::zone::{CYCLE, FOR_EVER, OFFSET_MAX, Segment, Zone};
 
 /// 1 January 2100: every zone follows a recurring rule from here on, so 400 years past it show everything.
-const RECURRING_FROM: i64 = 4_102_444_800;
+pub(crate) const RECURRING_FROM: i64 = 4_102_444_800;
 
 /// Before this instant no trigger fires: local times begin with the year 1970 wherever one is.
 pub(crate) const EARLIEST: i64 = -2 * DAY;

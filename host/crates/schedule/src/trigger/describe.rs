@@ -169,7 +169,7 @@ fn cron_in_words(cron: &Cron) -> String {
         }
     }
     let mut told = times_in_words(cron.pattern.time);
-    if days.is_empty() && told.starts_with("At ") {
+    if days.is_empty() && told.starts_with("At ") && told.contains(':') {
         days.push("every day".to_owned());
     }
     for part in days {
@@ -191,6 +191,9 @@ fn times_in_words(time: TimeSet) -> String {
             }
         }
         return format!("At {}", listed(times));
+    }
+    if let Some(told) = stretch_in_words(time) {
+        return told;
     }
     let every_minute = time.minutes == (1 << 60) - 1;
     let every_hour = time.hours == (1 << 24) - 1;
@@ -216,6 +219,21 @@ fn times_in_words(time: TimeSet) -> String {
     let sentence = [seconds, minutes, hours].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let mut chars = sentence.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// `Every 5 minutes from 09:00 to 17:55`: minutes in equal steps, through hours that follow on each other.
+fn stretch_in_words(time: TimeSet) -> Option<String> {
+    let (first, last) = (bits(time.hours).next()?, bits(time.hours).last()?);
+    let one_run = bits(time.hours).eq(first..=last) && first < last && last - first < 23;
+    let period = match (time.minutes.count_ones(), step_of(time.minutes, 60)) {
+        (1, _) => "hour".to_owned(),
+        (60, _) => "minute".to_owned(),
+        (_, step) => format!("{} minutes", step?),
+    };
+    let minute = |minute: Option<u32>| i64::from(minute.unwrap_or(0)) * 60;
+    let from = i64::from(first) * 3_600 + minute(bits_of(time.minutes).next());
+    let to = i64::from(last) * 3_600 + minute(bits_of(time.minutes).last());
+    (one_run && time.seconds == 1).then(|| format!("Every {period} from {} to {}", time_of(from), time_of(to)))
 }
 
 fn ordinal_number(n: u32) -> String {
@@ -256,7 +274,9 @@ fn days_in_words(pattern: &Pattern) -> Vec<String> {
                 (false, false, step) => format!("every {step} years from {} to {}", years.first, years.last),
             }
         });
-        told.push(format!("in {}", listed(years.collect())));
+        let stepped = pattern.years.iter().any(|years| years.step != 1 && years.first != years.last);
+        let years = listed(years.collect());
+        told.push(if stepped { years } else { format!("in {years}") });
     }
     told
 }

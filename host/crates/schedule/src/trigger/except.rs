@@ -4,9 +4,12 @@
 //! instants at which it would fire.
 
 use super::{
+    cron::Cron,
+    dst::Fold,
     instant::MICROS,
     pattern::DAY,
-    rule::{Search, Trigger},
+    pattern::TimeSet,
+    rule::{Rule, Search, Trigger},
 };
 use crate::zone::{Local, Zone};
 
@@ -48,7 +51,7 @@ impl Except {
     }
 
     /// For a slot that is left out: an instant after it up to which everything is left out, too.
-    pub(crate) fn excluded_until(&self, slot: i64, zone: &Zone, search: &mut Search) -> Option<i64> {
+    pub(crate) fn excluded_until(&self, slot: i64, rule: &Rule, zone: &Zone, search: &mut Search) -> Option<i64> {
         let second = slot.div_euclid(MICROS);
         let day = (second + zone.offset_at(second)).div_euclid(DAY);
         if let Some(last) = self.last_day_left_out(day) {
@@ -57,8 +60,8 @@ impl Except {
             };
             return Some(midnight.max(slot + 1));
         }
-        let fires = |trigger: &Trigger, search: &mut Search| trigger.next(slot, search) == Some(slot);
-        self.triggers.iter().any(|trigger| fires(trigger, search)).then_some(slot + 1)
+        let owner = self.triggers.iter().find(|trigger| trigger.next(slot, search) == Some(slot))?;
+        Some(left_out_until(owner, slot, rule))
     }
 
     fn last_day_left_out(&self, day: i64) -> Option<i64> {
@@ -71,4 +74,48 @@ impl Except {
         let weekday = (day + 3).rem_euclid(7);
         (self.weekdays >> weekday & 1 == 1).then_some(day)
     }
+}
+
+/// Up to when a trigger that leaves out a slot leaves out all slots of a rule, so that `every: 1s` steps over a night
+/// at once and not second by second.
+fn left_out_until(owner: &Trigger, slot: i64, rule: &Rule) -> i64 {
+    let Rule::Cron(cron) = &owner.rule else {
+        return slot + 1;
+    };
+    // Where the second of two times is meant, a stretch may end before the clock is put back.
+    let times = times_of(rule, slot, cron).filter(|_| owner.except.is_none() && cron.dst.fold != Fold::Second);
+    let Some(times) = times else {
+        return slot + 1;
+    };
+    let second = slot.div_euclid(MICROS);
+    let segment = cron.zone.segment(second);
+    let until = end_of_run(cron.pattern.time, times, second + segment.offset) - segment.offset;
+    (until.min(segment.end) * MICROS).min(owner.end.saturating_add(1)).max(slot + 1)
+}
+
+/// The times of day at which a rule has slots, as the clock of an exception shows them.
+fn times_of(rule: &Rule, slot: i64, exception: &Cron) -> Option<TimeSet> {
+    match rule {
+        Rule::Cron(cron) if cron.merged.is_none() && cron.zone == exception.zone => {
+            // A slot after a gap stands at a time that the pattern need not name.
+            let named = TimeSet { minutes: cron.pattern.time.minutes | 1, ..cron.pattern.time };
+            Some(TimeSet { hours: TimeSet::ALL.hours, seconds: named.seconds | 1, ..named })
+        }
+        Rule::Every(every) if every.period % MICROS == 0 && slot % MICROS == 0 => Some(TimeSet::ALL),
+        Rule::Cron(_) | Rule::Every(_) | Rule::Calendar(_) | Rule::At(_) | Rule::Any(_) | Rule::All(_) => None,
+    }
+}
+
+/// The local time up to which all of `times` belong to `left_out`, from a time on that does.
+fn end_of_run(left_out: TimeSet, times: TimeSet, local: i64) -> i64 {
+    let (hour, minute) = (local.div_euclid(3_600), local.div_euclid(60));
+    if times.seconds & !left_out.seconds != 0 {
+        return local + 1;
+    }
+    if times.minutes & !left_out.minutes != 0 {
+        let n_minutes = (left_out.minutes >> minute.rem_euclid(60)).trailing_ones();
+        return (minute + i64::from(n_minutes)) * 60;
+    }
+    let n_hours = (left_out.hours >> hour.rem_euclid(24)).trailing_ones();
+    (hour + i64::from(n_hours)) * 3_600
 }

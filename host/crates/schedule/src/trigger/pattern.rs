@@ -69,6 +69,9 @@ pub(crate) struct Pattern {
 }
 
 impl TimeSet {
+    /// Every second of the day.
+    pub(crate) const ALL: Self = Self { hours: (1 << 24) - 1, minutes: (1 << 60) - 1, seconds: (1 << 60) - 1 };
+
     pub(crate) fn is_empty(self) -> bool {
         self.hours == 0 || self.minutes == 0 || self.seconds == 0
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     calendars::Calendars,
-    cron::EARLIEST,
+    cron::{EARLIEST, RECURRING_FROM},
     dst::{Dst, WrittenDst},
     except::Except,
     fault::shown,
@@ -113,9 +113,10 @@ impl<'r> Reader<'r> {
         match &node.value {
             Value::Map(_) => {
                 let mut fields = Fields::open(node, "a trigger", self.diagnostics)?;
+                let n_errors = self.diagnostics.n_errors();
                 let trigger = self.fields(&mut fields);
                 fields.finish(self.diagnostics);
-                trigger
+                trigger.filter(|_| n_errors == self.diagnostics.n_errors())
             }
             Value::List(items) => self.any_of(items, node.span),
             Value::Text(text) => {
@@ -310,7 +311,7 @@ impl<'r> Reader<'r> {
     }
 
     fn never(&mut self, trigger: &Trigger, span: Span) -> Option<Trigger> {
-        let (message, fix) = super::check::why_never(trigger);
+        let (message, fix) = super::check::why_never(trigger, SINCE_EVER);
         self.reject_with("trigger.never", span, message, fix)
     }
 }
@@ -321,8 +322,26 @@ impl Common {
     }
 }
 
-/// Whether a trigger has no slot at all, whatever the job's past.
+/// The past of a job that was seen when slots begin.
+const SINCE_EVER: Past = Past { first_seen: 0, last_finished: None };
+
+/// Whether a trigger has no slot at all, whatever the job's past. Where the answer hangs on when the job was first seen
+/// it is left to [`Trigger::warnings`].
 fn never_fires(trigger: &Trigger) -> bool {
-    let since_ever = Past { first_seen: 0, last_finished: None };
-    trigger.next(EARLIEST * MICROS, &mut trigger.search(since_ever)).is_none()
+    // Where exceptions leave out the beginning, a search from 1970 can run out of steps before the first slot: then
+    // from 2026, and from when every zone has come to its last rule.
+    const STARTS: [i64; 3] = [EARLIEST, 1_767_225_600, RECURRING_FROM];
+    if trigger.depends_on_past() {
+        return false;
+    }
+    for start in STARTS {
+        let mut search = trigger.search(SINCE_EVER);
+        if trigger.next(start * MICROS, &mut search).is_some() {
+            return false;
+        }
+        if !search.is_spent() {
+            return true;
+        }
+    }
+    true
 }

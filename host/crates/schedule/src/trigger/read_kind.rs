@@ -31,6 +31,11 @@ enum Compat {
 }
 
 /// Reads the value of `cron:`, with `compat` and `day_rule` beside it.
+///
+/// The policy for clock changes follows the spelling, as in Vixie cron: with a wildcard or an open step (`*`, `*/n`,
+/// `a/n`, `H/n`) in the hour or the minute, slots follow elapsed time; otherwise the trigger names a fixed time, also
+/// where it lists all hours one by one. `compat: apscheduler` always follows the clock on the wall: nothing in a gap,
+/// both times in a fold. A written `dst` wins over either.
 pub(crate) fn cron(reader: &mut Reader<'_>, fields: &mut Fields<'_>, node: &Node) -> Option<Cron> {
     let words = [("vixie", Compat::Vixie), ("apscheduler", Compat::Apscheduler)];
     let compat = fields.get("compat").map(|node| fields::one_of(node, &words, reader.diagnostics));

@@ -12,9 +12,9 @@ use super::{calendar::Calendar, cron::Cron, every::Every, except::Except, instan
 use crate::zone::Zone;
 
 /// Steps of one search for each leaf of the trigger, and the steps that every search has. A step costs 50 to 100 ns,
-/// so a search ends within some milliseconds; the longest one in earnest, an intersection that happens once in 400
-/// years, needs fewer than a thousand.
-const STEPS: u32 = 8_000;
+/// so a search ends within some milliseconds. The number is large because a search that is broken off ends a job: it
+/// reaches the year 9999 for whatever meets once a year, and 27 years ahead for whatever meets once a day.
+const STEPS: u32 = 40_000;
 const STEPS_PER_LEAF: u32 = 20;
 
 /// What a trigger needs to know about its job's past.
@@ -52,7 +52,11 @@ pub(crate) struct Search {
 impl Search {
     /// Takes one step; none where the last one has been taken, from which on no answer can be trusted.
     fn spend(&mut self) -> Option<()> {
-        self.steps_left = self.steps_left.saturating_sub(1);
+        self.spend_many(1)
+    }
+
+    fn spend_many(&mut self, n_steps: u32) -> Option<()> {
+        self.steps_left = self.steps_left.saturating_sub(n_steps);
         (self.steps_left != 0).then_some(())
     }
 
@@ -142,6 +146,12 @@ impl Trigger {
         std::iter::successors(self.next_from(from, &basis), move |slot| self.next_after(*slot, &basis))
     }
 
+    /// The zone in which the trigger's slots are best shown.
+    #[must_use]
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
     /// Whether slots are counted from the end of the last run, so that the next one is known only after it.
     #[must_use]
     pub fn waits_for_finish(&self) -> bool {
@@ -151,6 +161,18 @@ impl Trigger {
             Rule::All(all) => all.children.iter().any(Self::waits_for_finish),
             Rule::Cron(_) | Rule::Calendar(_) | Rule::At(_) => false,
         }
+    }
+
+    /// Whether slots are counted from when the job was first seen or last finished, here or inside.
+    pub(crate) fn depends_on_past(&self) -> bool {
+        let mine = match &self.rule {
+            Rule::Every(every) => every.anchor.is_none() || every.mode == super::every::Mode::FixedDelay,
+            Rule::Calendar(calendar) => calendar.from.is_none(),
+            Rule::Any(children) => children.iter().any(Self::depends_on_past),
+            Rule::All(all) => all.children.iter().any(Self::depends_on_past),
+            Rule::Cron(_) | Rule::At(_) => false,
+        };
+        mine || self.except.iter().flat_map(|except| &except.triggers).any(Self::depends_on_past)
     }
 
     pub(crate) fn first_from(&self, from: i64, basis: &Basis) -> Option<i64> {
@@ -171,7 +193,7 @@ impl Trigger {
             let Some(except) = &self.except else {
                 return Some(slot);
             };
-            let excluded = except.excluded_until(slot, &self.zone, search);
+            let excluded = except.excluded_until(slot, &self.rule, &self.zone, search);
             search.spend()?;
             at = match excluded {
                 None => return Some(slot),
@@ -221,7 +243,7 @@ impl Rule {
                 every.next(at, &search.past).filter(|slot| *slot <= LATEST)
             }
             Self::Calendar(calendar) => {
-                search.spend()?;
+                search.spend_many(calendar.cost(at, &search.past))?;
                 calendar.next(at, &search.past)
             }
             Self::At(instants) => {

@@ -31,6 +31,10 @@ fn cron_strings() {
             "cron: '0 0 * * 5-7'",
             "cron: '0 0 * * 0-7'",
             "cron: '0 0 * * */2'",
+            "cron: '0 9-17 * * mon-fri'",
+            "cron: '*/5 8-10 * * *'",
+            "cron: '10 */2 * * *'",
+            "cron: '*/20 * * * * *'",
             "cron: '0 0 * * MONDAY'",
             "cron: '0 0 * * mon-fri/2'",
             "cron: '0 0 1 jan-dec/3 *'",
@@ -147,6 +151,8 @@ fn the_other_kinds() {
             "{every: 1h, anchor: 2026-01-01T00:00Z, except: [nights]}",
             "{cron: '0 9 * * *', except: {cron: '0 9 1-30 * *'}}",
             "{cron: '30 2 * * *', timezone: America/New_York, start: 2027-03-13, end: 2027-03-15}",
+            "{cron: '* * * * * *', except: [{cron: '* * * * * thu-sat'}, {cron: '* * 0-7 * * *'}]}",
+            "{every: 1s, anchor: 2026-01-01, except: [{cron: '* * * 1-15 * *'}]}",
         ],
     );
     expect_test::expect_file!["data/kinds.txt"].assert_eq(&told);
@@ -332,6 +338,13 @@ fn a_backlog_is_counted_without_a_list() {
     ]
     .concat();
     expect_test::expect_file!["data/backlog.txt"].assert_eq(&told);
+}
+
+/// Until 1984 Casablanca had the time of UTC, so that the exception leaves out every slot for 14 years.
+#[test]
+fn a_late_first_slot_is_not_taken_for_never() {
+    let text = "{cron: '0-2 * * * 0', timezone: Africa/Casablanca, except: [{cron: '* * * * 7', timezone: UTC}]}";
+    assert_eq!(slots(&read(text), "2026-03-21T00:00:00Z", 1), ["Sun 2026-03-29 00:00:00+01:00"]);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Tests of the trigger engine through its public face: manifest text in, slots, words and diagnostics out.
 
+mod differential;
 mod language;
 mod oracle;
+mod properties;
+mod walker;
 
 use chrono::{DateTime, Utc};
 

@@ -1,6 +1,8 @@
 //! The answers of APScheduler 3.11.3 and 4.0.0a6, and the brute-force reference beside them, row by row.
 //!
-//! Every row of the file is either compared or listed in [`REASON`] with why it is not.
+//! Every row of the file is either compared or listed in [`REASON`] with why it is not. Of the rows in which `and` hangs,
+//! the slots before it are compared; those without any are refused by ours, since they never fire. The rows of kind
+//! `misfire` are about policies, not triggers.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value as Json, json};
@@ -11,17 +13,12 @@ use crate::trigger::{Basis, Trigger};
 const ORACLE: &str = include_str!("data/apscheduler-oracle.jsonl");
 
 /// Rows whose answer is not ours to give. Each is still read, and what ours gives instead is checked below.
-const REASON: [(&str, &str); 15] = [
+const REASON: [(&str, &str); 10] = [
     ("v3.interval.010", "an interval of zero becomes a second there; ours is refused"),
     ("v3.date.009", "a date in the past is answered with a slot before the start; ours has none left"),
     ("v3.or.017", "the child of 02:30 runs at an instant that does not exist"),
     ("v3.or.029", "issue 640: the interval child loses its phase in a chain"),
     ("v3.or.030", "the date child disappears once another child has fired"),
-    ("v3.and.002", "`and` hangs in a chain; the row `restart` of the same trigger is compared"),
-    ("v3.and.011", "hangs; ours is refused, since it never fires"),
-    ("v3.and.012", "hangs; ours is refused, since it never fires"),
-    ("v3.and.018", "hangs after the first slot"),
-    ("v3.and.020", "hangs after the ninth slot; the row `restart` of the same trigger is compared"),
     ("v3.jitter.009", "drifts with its jitter"),
     ("v3.jitter.014", "drifts with its jitter"),
     ("v4.crontab.007", "the step of `1-5/2` is silently dropped there"),
@@ -95,6 +92,7 @@ fn read_row(row: &Json) -> (Option<Trigger>, String) {
     (trigger, format!("{text}\n{}", told(&text, &diagnostics)))
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "seconds of our era in microseconds")]
 fn instants(row: &Json, key: &str) -> Vec<i64> {
     row[key].as_array().unwrap().iter().map(|at| (at.as_f64().unwrap() * 1e6).round() as i64).collect()
 }
@@ -115,16 +113,23 @@ fn compare(row: &Json) -> Result<(), String> {
     };
     let basis = Basis { first_seen: at(text_of(row, "start")), last_finished: None };
     // 4.x begins with the start date of its trigger, whatever the time.
-    let from = wanted
-        .first()
-        .map_or(basis.first_seen, |first| basis.first_seen.min(DateTime::from_timestamp_micros(*first).unwrap()));
+    let first = wanted.first().and_then(|first| DateTime::from_timestamp_micros(*first));
+    let from = first.filter(|_| row["engine"] == "4.0.0a6").unwrap_or(basis.first_seen).min(basis.first_seen);
     if let Some(fraction) = row["jitter_fraction"].as_f64() {
+        // The random number was fixed at 0, a half or 1.
         let jitter = trigger.jitter.unwrap().max_micros;
+        let fixed = if fraction == 0.0 {
+            0
+        } else if fraction == 0.5 {
+            jitter / 2
+        } else {
+            jitter
+        };
         for slot in &mut wanted {
-            *slot -= (fraction * jitter as f64) as i64;
+            *slot -= fixed;
         }
         for slot in trigger.slots_from(from, &basis).take(10) {
-            assert!(trigger.start_delay(slot, &basis).as_micros() as i64 <= jitter, "{id}");
+            assert!(trigger.start_delay(slot, &basis).as_micros() <= jitter.unsigned_abs().into(), "{id}");
         }
     }
     let n = wanted.len() + usize::from(row["ended"] == json!(true));
@@ -142,7 +147,7 @@ fn every_answer_is_given_but_for_those_with_a_reason() {
     assert_eq!(excused.len(), REASON.len());
     let needless: Vec<_> = excused.iter().filter(|row| compare(row).is_ok()).map(|row| text_of(row, "id")).collect();
     assert_eq!(needless, [""; 0], "these need no excuse");
-    assert_eq!(compared.len(), 286);
+    assert_eq!(compared.len(), 291);
 }
 
 #[test]
