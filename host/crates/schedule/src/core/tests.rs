@@ -310,9 +310,14 @@ fn a_change_keeps_planned_runs_unless_the_trigger_is_another_one() {
     script.check(expect![[r#"
         1000   take back
         1000   take back
+        1000   plan a 3000 (schedule)
+        1000   plan a 6000 (schedule)
+        1000   decided until 6000
     "#]]);
     script.input(1_500, Input::Remove("a".parse().unwrap())).tick(9_000);
     script.check(expect![[r#"
+        1500   take back
+        1500   take back
         9000   decided until 14000
     "#]]);
     assert_eq!(script.core.next_wake(), None);
