@@ -31,7 +31,7 @@ fn wrong_usage_is_exit_code_two() {
     misused(&["next", "--trigger", "every: 1s", "-o", "xml"], &["xml", "json"]);
     misused(&["check", "--fil", "x"], &["--file"]);
     misused(&["exec", hostile, "spin", "--timeout", "5"], &["write `5s`"]);
-    misused(&["exec", hostile, "spin", "--timeout", "-5s"], &["-5s"]);
+    misused(&["exec", hostile, "spin", "--timeout=-5s"], &["-5s"]);
     misused(&["exec", hostile, "spin", "--memory", "64"], &["write `64MiB`"]);
     misused(&["exec", hostile, "spin", "--memory", "a lot"], &["a lot"]);
     misused(&["exec", hostile, "spin", "--cpu-time", "soon"], &["soon"]);

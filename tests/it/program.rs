@@ -149,9 +149,9 @@ impl Ended {
     pub(crate) fn is_no_crash(&self) {
         let Self { code, stderr, .. } = self;
         assert!(code.is_some_and(|code| (0..=3).contains(&code)), "exit {code:?}\n{}", cut(stderr));
-        for word in ["panicked at", "RUST_BACKTRACE", "stack backtrace"] {
-            assert!(!stderr.contains(word), "the host panicked:\n{}", cut(stderr));
-        }
+        // A guest may panic, and its words may be shown.
+        let panicked = stderr.lines().any(|line| line.contains("panicked at host/") || line.contains("panicked at /"));
+        assert!(!panicked, "the host panicked:\n{}", cut(stderr));
     }
 }
 
