@@ -237,7 +237,8 @@ fn refuse_all(errors: Vec<LoadError>, output: Output) -> Exit {
         }
         Output::Table => {
             for error in &errors {
-                print::talk(&format!("error[{}]: {}\n  = fix: {}", error.code, error.message, error.fix));
+                let told = format!("error[{}]: {}\n  = fix: {}", error.code, error.message, error.fix);
+                print::talk(&print::plain(&told));
             }
         }
     }

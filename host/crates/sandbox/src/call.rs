@@ -100,8 +100,11 @@ impl Call {
 fn check_grants(grants: &Grants) -> Vec<CallProblem> {
     let missing = grants.dirs.iter().enumerate().filter(|(_, dir)| !dir.host.is_dir());
     let problem = |(index, dir): (usize, &clockjack_schedule::job::DirGrant)| {
-        let what = if dir.host.exists() { "is no directory" } else { "does not exist" };
-        let message = format!("the directory `{}` {what}", dir.host.display());
+        let shown = dir.host.display();
+        let message = match dir.host.exists() {
+            true => format!("`{shown}` is no directory"),
+            false => format!("the directory `{shown}` does not exist"),
+        };
         let fix = "create it, or correct the path; relative paths start at the manifest's folder";
         CallProblem::new(format!("grants.dirs[{index}].host"), LoadCode::NotFound, message, fix)
     };
