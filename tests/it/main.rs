@@ -1,1 +1,19 @@
-//! skeleton
+//! The integration tests: they drive the built program through its command line, as its users do, and know nothing else
+//! of it.
+//!
+//! No test waits without a bound, writes outside of a temporary folder or depends on another one.
+
+mod cli_check;
+mod cli_exec;
+mod cli_exec_hostile;
+mod cli_exec_refused;
+mod cli_exec_values;
+mod cli_input;
+mod cli_next;
+mod log;
+mod program;
+mod scene;
+mod tidy;
+mod up;
+mod up_end;
+mod up_on_time;

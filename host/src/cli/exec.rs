@@ -237,7 +237,8 @@ fn refuse_all(errors: Vec<LoadError>, output: Output) -> Exit {
         }
         Output::Table => {
             for error in &errors {
-                print::talk(&format!("error[{}]: {}\n  = fix: {}", error.code, error.message, error.fix));
+                let told = format!("error[{}]: {}\n  = fix: {}", error.code, error.message, error.fix);
+                print::talk(&print::plain(&told));
             }
         }
     }
@@ -296,7 +297,8 @@ fn show(report: &Report, duration: Duration) {
     told(&report.stdout, "stdout");
     told(&report.stderr, "stderr");
     if let Some(output) = &report.outcome.output {
-        print::data(&serde_json::to_string_pretty(output).unwrap_or_default());
+        // JSON escapes the control characters of ASCII, but not those above it.
+        print::data(&print::plain(&serde_json::to_string_pretty(output).unwrap_or_default()));
     }
     let facts = format!(
         "{} in {}, memory {}",

@@ -17,8 +17,11 @@ pub(super) fn talk(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
-/// Prints findings as talk.
+/// Prints findings as talk; without any, nothing.
 pub(super) fn findings(found: &[Diagnostic], sources: &[Source]) {
+    if found.is_empty() {
+        return;
+    }
     let drawn = diagnostics::render(found, sources, settings::look(&io::stderr()));
     talk(drawn.trim_end());
 }

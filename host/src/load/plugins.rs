@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use clockjack_sandbox::{Call, CallProblem, EngineSettings, LoadError, Plugin, Sandbox};
+use clockjack_sandbox::{Call, CallProblem, EngineSettings, LoadCode, LoadError, Plugin, Sandbox};
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Span},
     id::PluginName,
@@ -45,7 +45,8 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
                 plugins.insert(name.clone(), Arc::new(plugin));
             }
             Err(error) => {
-                let span = manifest.plugin_span(name, "source");
+                let key = if error.code == LoadCode::Digest { "sha256" } else { "source" };
+                let span = manifest.plugin_span(name, key);
                 loaded.diagnostics.push(diagnostic(&error, span, &format!("plugin `{name}`: ")));
             }
         }

@@ -100,7 +100,11 @@ impl Call {
 fn check_grants(grants: &Grants) -> Vec<CallProblem> {
     let missing = grants.dirs.iter().enumerate().filter(|(_, dir)| !dir.host.is_dir());
     let problem = |(index, dir): (usize, &clockjack_schedule::job::DirGrant)| {
-        let message = format!("the directory `{}` does not exist", dir.host.display());
+        let shown = dir.host.display();
+        let message = match dir.host.exists() {
+            true => format!("`{shown}` is no directory"),
+            false => format!("the directory `{shown}` does not exist"),
+        };
         let fix = "create it, or correct the path; relative paths start at the manifest's folder";
         CallProblem::new(format!("grants.dirs[{index}].host"), LoadCode::NotFound, message, fix)
     };
