@@ -55,7 +55,10 @@ fn the_quickstart_shows_what_it_promises() {
     assert!(first.output.contains("\"requests\""), "{first:?}");
     assert!(10 <= of(&runs, "heartbeat").len(), "a heartbeat every second");
     let slots: Vec<_> = of(&runs, "heartbeat").iter().map(|run| run.slot).collect();
-    assert!(slots.windows(2).all(|pair| (pair[1] - pair[0]).num_milliseconds() == 1_000), "none is left out: {slots:?}");
+    assert!(
+        slots.windows(2).all(|pair| (pair[1] - pair[0]).num_milliseconds() == 1_000),
+        "none is left out: {slots:?}"
+    );
     for (message, n_min) in [("plugin loaded", 1), ("job added", 5), ("summary of a job", 5)] {
         let n = lines.iter().filter(|line| line.message == message).count();
         assert!(n_min <= n, "{n} lines `{message}`");
@@ -93,7 +96,8 @@ fn assert_report(scene: &Scene) {
     ] {
         assert!(report.lines().any(|written| written == line), "{line}:\n{report}");
     }
-    let in_out: Vec<_> = fs::read_dir(scene.path("out")).expect("a folder").map(|entry| entry.expect("entry").path()).collect();
+    let in_out: Vec<_> =
+        fs::read_dir(scene.path("out")).expect("a folder").map(|entry| entry.expect("entry").path()).collect();
     assert_eq!(in_out, [scene.path("out/report.md")], "nothing else is written");
 }
 
@@ -162,10 +166,8 @@ jobs:
 
 #[test]
 fn two_hosts_on_one_manifest_do_not_mind_each_other() {
-    let scene = Scene::with(
-        "version: 1\njobs: { beat: { plugin: ./typed.wasm, call: nothing, every: 500ms } }\n",
-        &["typed"],
-    );
+    let scene =
+        Scene::with("version: 1\njobs: { beat: { plugin: ./typed.wasm, call: nothing, every: 500ms } }\n", &["typed"]);
     let up = || clockjack(["up", "--for", "3s", "--log-format", "json"]).folder(scene.folder());
     let both = [up().start(), up().beside_nothing().start()].map(Running::end);
     for ended in both {

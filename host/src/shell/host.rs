@@ -45,6 +45,9 @@ pub enum StartError {
     Task(#[from] JoinError),
 }
 
+/// A task of the ring, which ends with a failure or at shutdown.
+type TaskHandle = JoinHandle<Result<(), LedgerError>>;
+
 /// A running host.
 pub struct Host {
     bus: Bus,
@@ -52,8 +55,8 @@ pub struct Host {
     dispatcher: Dispatcher,
     inbox: mpsc::Sender<Vec<Input>>,
     stop: CancellationToken,
-    scheduler: JoinHandle<Result<(), LedgerError>>,
-    recorder: JoinHandle<Result<(), LedgerError>>,
+    scheduler: TaskHandle,
+    recorder: TaskHandle,
 }
 
 impl Host {
@@ -160,9 +163,6 @@ impl Host {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the two tasks of the ring; shutdown waits for their handles")]
-fn spawn(
-    scheduler: Scheduler,
-    recorder: Recorder,
-) -> (JoinHandle<Result<(), LedgerError>>, JoinHandle<Result<(), LedgerError>>) {
+fn spawn(scheduler: Scheduler, recorder: Recorder) -> (TaskHandle, TaskHandle) {
     (tokio::spawn(scheduler.work()), tokio::spawn(recorder.work()))
 }
