@@ -56,7 +56,10 @@ fn cases_say_what_they_said() {
         let format = if name.ends_with("_json.yaml") { ["-o", "json"].as_slice() } else { &[] };
         let Ended { code, stdout, stderr } = check(&scene, &[&["-f", name], format].concat());
         let code = code.expect("an exit code");
-        let mut said = format!("$ clockjack check -f {name}{}\n", format.iter().map(|word| format!(" {word}")).collect::<String>());
+        let mut said = format!(
+            "$ clockjack check -f {name}{}\n",
+            format.iter().map(|word| format!(" {word}")).collect::<String>()
+        );
         for text in [stdout.trim_end(), stderr.trim_end()].into_iter().filter(|text| !text.is_empty()) {
             said.push_str(&format!("{text}\n"));
         }
@@ -141,13 +144,15 @@ fn what_is_no_manifest_is_told() {
 fn a_folder_of_manifests_and_includes() {
     let scene = scene();
     fs::create_dir(scene.path("conf.d")).expect("a folder");
-    let job = |id: &str| format!("version: 1\njobs: {{ {id}: {{ plugin: ../typed.wasm, call: nothing, every: 1h }} }}\n");
+    let job =
+        |id: &str| format!("version: 1\njobs: {{ {id}: {{ plugin: ../typed.wasm, call: nothing, every: 1h }} }}\n");
     scene.put("conf.d/a.yaml", job("first"));
     scene.put("conf.d/b.yaml", job("second"));
     scene.put("clockjack.yaml", "version: 1\ninclude: [conf.d/*.yaml]\n");
     for args in [["-o", "json"].as_slice(), &["-o", "json", "-f", "conf.d"]] {
         let view = check(&scene, args).json();
-        let jobs: Vec<_> = view["jobs"].as_array().into_iter().flatten().filter_map(|job| job["job"].as_str()).collect();
+        let jobs: Vec<_> =
+            view["jobs"].as_array().into_iter().flatten().filter_map(|job| job["job"].as_str()).collect();
         assert_eq!((&view["ok"], jobs), (&Json::Bool(true), vec!["first", "second"]), "{view}");
     }
     scene.put("conf.d/c.yaml", job("first"));

@@ -53,7 +53,8 @@ fn floats_and_those_that_json_cannot_hold() {
 
 #[test]
 fn texts_and_characters() {
-    for text in ["", "plain", "yes", "007", "null", "{a: 1}", "a=b=c", " spaces ", "line\nbreak", "naïve 日本 🦀"] {
+    for text in ["", "plain", "yes", "007", "null", "{a: 1}", "a=b=c", " spaces ", "line\nbreak", "naïve 日本 🦀"]
+    {
         assert_eq!(echo("string", text), text, "a text parameter takes the text as it is");
     }
     assert_eq!(echo("char", "x"), "x");

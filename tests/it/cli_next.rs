@@ -177,7 +177,8 @@ jobs:
   broken: { plugin: ./absent.wasm, cron: '99 * * * *' }
 ";
     let scene = Scene::with(manifest, &[]);
-    let next = |job: &str| clockjack(["next", job, "-o", "json", "-n", "1", "--from", FROM]).folder(scene.folder()).end();
+    let next =
+        |job: &str| clockjack(["next", job, "-o", "json", "-n", "1", "--from", FROM]).folder(scene.folder()).end();
     let ended = next("early");
     assert_eq!((ended.code, &*ended.stdout), (Some(0), "[\"2026-01-01T21:00:00Z\"]\n"), "{}", ended.stderr);
     let ended = next("broken");

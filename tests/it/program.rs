@@ -141,7 +141,8 @@ impl Ended {
     #[track_caller]
     pub(crate) fn json(&self) -> Json {
         let parsed = serde_json::from_str(&self.stdout);
-        parsed.unwrap_or_else(|error| panic!("stdout is no JSON: {error}\n{}\n{}", cut(&self.stdout), cut(&self.stderr)))
+        parsed
+            .unwrap_or_else(|error| panic!("stdout is no JSON: {error}\n{}\n{}", cut(&self.stdout), cut(&self.stderr)))
     }
 
     /// That nothing of the host itself went wrong.

@@ -87,7 +87,9 @@ fn no_file_is_too_long() {
         (source, n_tests.max(source.lines_without_tests().count()))
     });
     let long = lengths.filter(|(_, n_lines)| LINES_MAX < *n_lines);
-    assert_none(&long.map(|(source, n)| format!("{}: {n} lines; at most {LINES_MAX}", source.path)).collect::<Vec<_>>());
+    assert_none(
+        &long.map(|(source, n)| format!("{}: {n} lines; at most {LINES_MAX}", source.path)).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -182,7 +184,18 @@ fn the_core_is_pure() {
     assert!(dependencies.iter().any(|dependency| dependency == "chrono"), "{dependencies:?}");
     let unwanted = dependencies.iter().filter(|dependency| outside.split_whitespace().any(|word| word == **dependency));
     let mut faults: Vec<_> = unwanted.map(|dependency| format!("clockjack-schedule depends on {dependency}")).collect();
-    let words = ["std::fs", "std::net", "std::env", "std::process", "std::thread", "::now()", "async fn", ".await;", ".await?", ".await."];
+    let words = [
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "::now()",
+        "async fn",
+        ".await;",
+        ".await?",
+        ".await.",
+    ];
     for source in sources(&["rs"]).iter().filter(|source| source.path.starts_with("host/crates/schedule/src/")) {
         for (number, line) in source.lines_without_tests().filter(|(_, line)| !line.trim_start().starts_with("//")) {
             if words.iter().any(|word| line.contains(word)) {
@@ -210,7 +223,10 @@ fn the_version_of_the_engine_is_the_one_that_is_built_in() {
     let locked = after.split('"').next().expect("a version");
     let code = fs::read_to_string(root().join("host/crates/sandbox/src/lib.rs")).expect("the sandbox");
     let told = format!("ENGINE_VERSION: &str = \"{locked}\"");
-    assert!(code.contains(&told), "Cargo.lock has wasmtime {locked}; the constant in sandbox/src/lib.rs has another one");
+    assert!(
+        code.contains(&told),
+        "Cargo.lock has wasmtime {locked}; the constant in sandbox/src/lib.rs has another one"
+    );
 }
 
 #[test]

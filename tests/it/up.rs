@@ -55,7 +55,10 @@ fn the_quickstart_shows_what_it_promises() {
     assert!(first.output.contains("\"requests\""), "{first:?}");
     assert!(10 <= of(&runs, "heartbeat").len(), "a heartbeat every second");
     let slots: Vec<_> = of(&runs, "heartbeat").iter().map(|run| run.slot).collect();
-    assert!(slots.windows(2).all(|pair| (pair[1] - pair[0]).num_milliseconds() == 1_000), "none is left out: {slots:?}");
+    assert!(
+        slots.windows(2).all(|pair| (pair[1] - pair[0]).num_milliseconds() == 1_000),
+        "none is left out: {slots:?}"
+    );
     for (message, n_min) in [("plugin loaded", 1), ("job added", 5), ("summary of a job", 5)] {
         let n = lines.iter().filter(|line| line.message == message).count();
         assert!(n_min <= n, "{n} lines `{message}`");
@@ -93,7 +96,8 @@ fn assert_report(scene: &Scene) {
     ] {
         assert!(report.lines().any(|written| written == line), "{line}:\n{report}");
     }
-    let in_out: Vec<_> = fs::read_dir(scene.path("out")).expect("a folder").map(|entry| entry.expect("entry").path()).collect();
+    let in_out: Vec<_> =
+        fs::read_dir(scene.path("out")).expect("a folder").map(|entry| entry.expect("entry").path()).collect();
     assert_eq!(in_out, [scene.path("out/report.md")], "nothing else is written");
 }
 
@@ -160,12 +164,32 @@ jobs:
     assert!(ended.stderr.contains("`absent.yaml` cannot be read"), "{}", ended.stderr);
 }
 
+/// A slot that meets its own job's run is skipped, and nothing about it is silent.
+#[test]
+fn slots_that_do_not_run_are_told() {
+    let scene = Scene::with(
+        "version: 1
+jobs: { slow: { plugin: ./hostile.wasm, call: sleep-ms, args: { ms: 700 }, every: 250ms } }
+",
+        &["hostile"],
+    );
+    let ended = clockjack(["up", "--for", "3s", "--log-format", "json"]).folder(scene.folder()).ends_with(0);
+    let lines = lines(&ended.stderr);
+    let runs = log::runs(&lines);
+    assert!(2 <= runs.len() && runs.iter().all(|run| run.outcome == "succeeded"), "{runs:?}");
+    let skips = lines.iter().filter(|line| line.message.starts_with("skipped"));
+    let n_skipped = skips.inspect(|line| assert_eq!(line.message, "skipped: overlapping")).count();
+    let slots = (runs[runs.len() - 1].slot - runs[0].slot).num_milliseconds() / 250 + 1;
+    assert!(runs.len() + n_skipped >= slots.try_into().unwrap_or(usize::MAX), "{slots} slots: {}", ended.stderr);
+    let summary = lines.iter().find(|line| line.message == "summary of a job").expect("a summary");
+    assert_eq!(summary.text("runs"), format!("{} succeeded", runs.len()));
+    assert_eq!(summary.text("skips"), format!("{n_skipped} overlapping"));
+}
+
 #[test]
 fn two_hosts_on_one_manifest_do_not_mind_each_other() {
-    let scene = Scene::with(
-        "version: 1\njobs: { beat: { plugin: ./typed.wasm, call: nothing, every: 500ms } }\n",
-        &["typed"],
-    );
+    let scene =
+        Scene::with("version: 1\njobs: { beat: { plugin: ./typed.wasm, call: nothing, every: 500ms } }\n", &["typed"]);
     let up = || clockjack(["up", "--for", "3s", "--log-format", "json"]).folder(scene.folder());
     let both = [up().start(), up().beside_nothing().start()].map(Running::end);
     for ended in both {
