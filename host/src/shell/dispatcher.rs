@@ -11,7 +11,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
-    id::{JobId, RunId},
+    id::{JobId, RunId, RunMap},
     outcome::{Outcome, OutcomeCode},
     ports::{Attempt, Clock, Executor, Finish, Report},
     run::{CancelReason, Run},
@@ -43,9 +43,43 @@ struct Shared {
 struct State {
     waiting: VecDeque<Arc<Run>>,
     n_workers: usize,
-    going: HashMap<RunId, Going>,
+    going: RunMap<Going>,
     last_success: HashMap<JobId, DateTime<Utc>>,
     stopping: bool,
+}
+
+impl State {
+    /// Takes the next run, or counts a worker less.
+    fn next(&mut self) -> Option<Begin> {
+        let Some(run) = self.waiting.pop_front() else {
+            self.n_workers -= 1;
+            return None;
+        };
+        let stop = Stop::default();
+        self.going.insert(run.id, Going { stop: stop.clone(), cancelled: None });
+        let last_success = self.last_success.get(&run.job).copied();
+        Some(Begin { run, stop, last_success })
+    }
+
+    fn settle(&mut self, ended: &Ended) {
+        self.going.remove(&ended.run.id);
+        if ended.finish.report.outcome.code == OutcomeCode::Succeeded {
+            let slot = ended.run.scheduled_for;
+            match self.last_success.get_mut(&ended.run.job) {
+                Some(newest) => *newest = slot.max(*newest),
+                None => {
+                    self.last_success.insert(ended.run.job.clone(), slot);
+                }
+            }
+        }
+    }
+}
+
+/// A run that begins.
+struct Begin {
+    run: Arc<Run>,
+    stop: Stop,
+    last_success: Option<DateTime<Utc>>,
 }
 
 struct Going {
@@ -139,30 +173,25 @@ impl Shared {
 
     /// One worker: runs what waits until nothing does.
     async fn work(self: Arc<Self>) {
-        while let Some((run, stop)) = self.next() {
-            let mut watch = Watch { shared: &self, run: Some(Arc::clone(&run)) };
-            let ended = self.attempt(run, stop).await;
+        let mut next = self.state().next();
+        while let Some(begin) = next {
+            let mut watch = Watch { shared: &self, run: Some(Arc::clone(&begin.run)) };
+            let ended = self.attempt(begin).await;
             watch.run = None;
-            self.settle(&ended);
+            // One look at the shared state ends a run and begins the next.
+            next = {
+                let mut state = self.state();
+                state.settle(&ended);
+                state.next()
+            };
             // The channel's bound is the brake: guests wait for the ledger, not the other way round.
             drop(self.ended.send(ended).await);
         }
     }
 
-    fn next(&self) -> Option<(Arc<Run>, Stop)> {
-        let mut state = self.state();
-        let Some(run) = state.waiting.pop_front() else {
-            state.n_workers -= 1;
-            return None;
-        };
-        let stop = Stop::default();
-        state.going.insert(run.id, Going { stop: stop.clone(), cancelled: None });
-        Some((run, stop))
-    }
-
-    async fn attempt(&self, run: Arc<Run>, stop: Stop) -> Ended {
+    async fn attempt(&self, begin: Begin) -> Ended {
+        let Begin { run, stop, last_success } = begin;
         let (started_at, began) = (self.clock.now(), self.clock.monotonic());
-        let last_success = self.state().last_success.get(&run.job).copied();
         self.bus.publish(Event::RunStarted(Arc::clone(&run)));
         let attempt = Attempt { run: Arc::clone(&run), number: 1, number_max: 1, started_at, last_success, stop };
         let mut report = self.executor.execute(attempt).await;
@@ -194,16 +223,6 @@ impl Shared {
             }
             None => return,
         };
-    }
-
-    fn settle(&self, ended: &Ended) {
-        let mut state = self.state();
-        state.going.remove(&ended.run.id);
-        if ended.finish.report.outcome.code == OutcomeCode::Succeeded {
-            let slot = ended.run.scheduled_for;
-            let newest = state.last_success.entry(ended.run.job.clone()).or_insert(slot);
-            *newest = slot.max(*newest);
-        }
     }
 
     fn never_began(run: Arc<Run>, outcome: Outcome, now: DateTime<Utc>) -> Ended {

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use clockjack_schedule::{
@@ -21,6 +22,12 @@ use super::{Bus, Event};
 
 /// How many ended runs one commit takes at the most.
 const BATCH_MAX: usize = 1_024;
+
+/// From how many ended runs at once on the next ones are gathered.
+const BUSY: usize = 8;
+
+/// How long they are gathered: below what a person or a lateness goal notices.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// How many ended runs may wait for the recorder before workers wait too.
 pub(super) const ENDED_MAX: usize = 4_096;
@@ -89,11 +96,18 @@ pub(super) struct Recorder {
 impl Recorder {
     /// Records until every worker is gone.
     pub(super) async fn work(mut self) -> Result<(), LedgerError> {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        while self.ended.recv_many(&mut batch, BATCH_MAX).await != 0 {
+        let mut batch = Vec::new();
+        loop {
+            let n_ended = self.ended.recv_many(&mut batch, BATCH_MAX).await;
+            if n_ended == 0 {
+                return Ok(());
+            }
             self.record(std::mem::take(&mut batch)).await?;
+            if BUSY <= n_ended {
+                // Under load the next runs are gathered into one commit instead of waking this task for each.
+                tokio::time::sleep(GATHER).await;
+            }
         }
-        Ok(())
     }
 
     async fn record(&self, batch: Vec<Ended>) -> Result<(), LedgerError> {

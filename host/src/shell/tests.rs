@@ -15,7 +15,9 @@ use clockjack_schedule::{
     job::{Arguments, Grants, Job, Limits, Overlap, Policy},
     manifest::parse::parse,
     outcome::{Outcome, OutcomeCode},
-    ports::{Attempt, Change, Clock, Committed, Executor, JobRow, Ledger, LedgerError, PortFuture, Report, RunFilter, RunRow},
+    ports::{
+        Attempt, Change, Clock, Committed, Executor, JobRow, Ledger, LedgerError, PortFuture, Report, RunFilter, RunRow,
+    },
     run::{Cause, Skip},
     trigger::{Trigger, TriggerContext},
     zone::{Zone, Zones},
@@ -73,7 +75,11 @@ impl Ledger for Failing {
         self.inner.runs(filter)
     }
 
-    fn skips(&self, job: Option<clockjack_schedule::id::JobId>, n_max: usize) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {
+    fn skips(
+        &self,
+        job: Option<clockjack_schedule::id::JobId>,
+        n_max: usize,
+    ) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {
         self.inner.skips(job, n_max)
     }
 }
@@ -142,7 +148,14 @@ impl World {
             let slot = rel(row.run.scheduled_for);
             let end = row.finish.map_or_else(
                 || "planned".to_owned(),
-                |finish| format!("{} {}..{}", finish.report.outcome.code, finish.started_at.map_or(-1, rel), rel(finish.finished_at)),
+                |finish| {
+                    format!(
+                        "{} {}..{}",
+                        finish.report.outcome.code,
+                        finish.started_at.map_or(-1, rel),
+                        rel(finish.finished_at)
+                    )
+                },
             );
             lines.push((slot, format!("{slot} {} {end}", row.run.job)));
         }
@@ -175,7 +188,10 @@ async fn permits_bound_what_runs_at_once_and_nothing_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_drains_and_then_interrupts() {
     let world = world(1);
-    world.host.send(vec![add("long-60000", "at: \"2027-01-15T08:00:01Z\""), add("next-10", "at: \"2027-01-15T08:00:01Z\"")]).await;
+    world
+        .host
+        .send(vec![add("long-60000", "at: \"2027-01-15T08:00:01Z\""), add("next-10", "at: \"2027-01-15T08:00:01Z\"")])
+        .await;
     world.pass(1_500).await;
     let World { clock, ledger, executor, host } = world;
     let summary = host.shut_down(Duration::from_secs(5), std::future::pending()).await.unwrap();
@@ -183,8 +199,10 @@ async fn shutdown_drains_and_then_interrupts() {
     assert_eq!(executor.began.lock().unwrap().as_slice(), ["long-60000"]);
     let outcomes: Vec<_> = summary.runs.values().flat_map(BTreeMap::keys).collect();
     assert_eq!(outcomes, [&OutcomeCode::Interrupted, &OutcomeCode::Interrupted]);
-    let rows = ledger.runs(RunFilter { outcome: Some(OutcomeCode::Interrupted), ..RunFilter::default() }).await.unwrap();
-    let mut messages: Vec<_> = rows.iter().map(|row| row.finish.as_ref().unwrap().report.outcome.message.as_str()).collect();
+    let rows =
+        ledger.runs(RunFilter { outcome: Some(OutcomeCode::Interrupted), ..RunFilter::default() }).await.unwrap();
+    let mut messages: Vec<_> =
+        rows.iter().map(|row| row.finish.as_ref().unwrap().report.outcome.message.as_str()).collect();
     messages.sort_unstable();
     assert_eq!(messages, ["the host stopped before the run began", "the host stopped before the run had ended"]);
 }

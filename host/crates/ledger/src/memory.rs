@@ -3,14 +3,14 @@
 //! It survives nothing. What it keeps is bounded: the oldest finished runs and skips make place for new ones.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     future::ready,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
-    id::{JobId, RunId},
+    id::{JobId, RunId, RunMap},
     outcome::OutcomeCode,
     ports::{Change, Committed, Finish, JobRow, Ledger, LedgerError, PortFuture, RunFilter, RunRow},
     run::Skip,
@@ -32,7 +32,7 @@ pub struct MemoryLedger {
 struct State {
     jobs: BTreeMap<JobId, JobRow>,
     watermark: Option<DateTime<Utc>>,
-    runs: HashMap<RunId, RunRow>,
+    runs: RunMap<RunRow>,
     /// Finished runs in the order of their ends, for making place.
     finished: VecDeque<RunId>,
     skips: VecDeque<Skip>,

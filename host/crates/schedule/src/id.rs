@@ -1,6 +1,12 @@
 //! Names and numbers that identify things, each with its rule checked when it is made.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 
@@ -125,6 +131,29 @@ impl RunId {
         let high = fnv1a(job.as_bytes(), number);
         let low = u128::from(fnv1a(&number.to_le_bytes(), high));
         Self(millis << 80 | VERSION_8 | u128::from(high & 0xfff) << 64 | VARIANT | (low & 0x3fff_ffff_ffff_ffff))
+    }
+}
+
+/// A map by run id.
+pub type RunMap<V> = HashMap<RunId, V, BuildHasherDefault<RunIdHasher>>;
+
+/// The hasher of [`RunMap`]: half of a run id is a hash already. Nobody outside can choose ids that collide, since they
+/// are computed here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunIdHasher(u64);
+
+impl Hasher for RunIdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = fnv1a(bytes, self.0);
+    }
+
+    fn write_u128(&mut self, bits: u128) {
+        let low = bits & u128::from(u64::MAX);
+        self.0 = u64::try_from(low).unwrap_or_default();
     }
 }
 
