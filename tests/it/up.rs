@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs};
 
 use crate::{
-    log::{self, Line, lines, of, runs},
+    log::{Line, lines, of, runs},
     program::{Ended, Running, clockjack},
     scene::{Scene, root},
 };
@@ -175,7 +175,7 @@ jobs: { slow: { plugin: ./hostile.wasm, call: sleep-ms, args: { ms: 700 }, every
     );
     let ended = clockjack(["up", "--for", "3s", "--log-format", "json"]).folder(scene.folder()).ends_with(0);
     let lines = lines(&ended.stderr);
-    let runs = log::runs(&lines);
+    let runs = runs(&lines);
     assert!(2 <= runs.len() && runs.iter().all(|run| run.outcome == "succeeded"), "{runs:?}");
     let skips = lines.iter().filter(|line| line.message.starts_with("skipped"));
     let n_skipped = skips.inspect(|line| assert_eq!(line.message, "skipped: overlapping")).count();
@@ -194,7 +194,7 @@ fn two_hosts_on_one_manifest_do_not_mind_each_other() {
     let both = [up().start(), up().beside_nothing().start()].map(Running::end);
     for ended in both {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        let runs = log::runs(&lines(&ended.stderr));
+        let runs = runs(&lines(&ended.stderr));
         assert!(3 <= runs.len() && runs.iter().all(|run| run.outcome == "succeeded"), "{runs:?}");
     }
 }
