@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs};
 
 use crate::{
-    log::{self, Line, lines, of, runs},
+    log::{Line, lines, of, runs},
     program::{Ended, Running, clockjack},
     scene::{Scene, root},
 };
@@ -164,6 +164,28 @@ jobs:
     assert!(ended.stderr.contains("`absent.yaml` cannot be read"), "{}", ended.stderr);
 }
 
+/// A slot that meets its own job's run is skipped, and nothing about it is silent.
+#[test]
+fn slots_that_do_not_run_are_told() {
+    let scene = Scene::with(
+        "version: 1
+jobs: { slow: { plugin: ./hostile.wasm, call: sleep-ms, args: { ms: 700 }, every: 250ms } }
+",
+        &["hostile"],
+    );
+    let ended = clockjack(["up", "--for", "3s", "--log-format", "json"]).folder(scene.folder()).ends_with(0);
+    let lines = lines(&ended.stderr);
+    let runs = runs(&lines);
+    assert!(2 <= runs.len() && runs.iter().all(|run| run.outcome == "succeeded"), "{runs:?}");
+    let skips = lines.iter().filter(|line| line.message.starts_with("skipped"));
+    let n_skipped = skips.inspect(|line| assert_eq!(line.message, "skipped: overlapping")).count();
+    let slots = (runs[runs.len() - 1].slot - runs[0].slot).num_milliseconds() / 250 + 1;
+    assert!(runs.len() + n_skipped >= slots.try_into().unwrap_or(usize::MAX), "{slots} slots: {}", ended.stderr);
+    let summary = lines.iter().find(|line| line.message == "summary of a job").expect("a summary");
+    assert_eq!(summary.text("runs"), format!("{} succeeded", runs.len()));
+    assert_eq!(summary.text("skips"), format!("{n_skipped} overlapping"));
+}
+
 #[test]
 fn two_hosts_on_one_manifest_do_not_mind_each_other() {
     let scene =
@@ -172,7 +194,7 @@ fn two_hosts_on_one_manifest_do_not_mind_each_other() {
     let both = [up().start(), up().beside_nothing().start()].map(Running::end);
     for ended in both {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        let runs = log::runs(&lines(&ended.stderr));
+        let runs = runs(&lines(&ended.stderr));
         assert!(3 <= runs.len() && runs.iter().all(|run| run.outcome == "succeeded"), "{runs:?}");
     }
 }
