@@ -128,7 +128,7 @@ async fn call_often(
     for _ in 0..n_calls {
         call_once(engine, pre, place).await?;
     }
-    Ok((cpu() - before) / n_calls)
+    Ok(cpu().saturating_sub(before) / n_calls)
 }
 
 async fn call_once(engine: &Engine, pre: &InstancePre<Bare>, place: ComponentExportIndex) -> wasmtime::Result<()> {
@@ -185,7 +185,7 @@ fn ring(sandbox: &Sandbox, component: &Path, n_jobs: usize, spread: TimeDelta) -
         while host.n_finished() < n_jobs {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let used = cpu() - before;
+        let used = cpu().saturating_sub(before);
         host.shut_down(Duration::from_secs(1), std::future::pending()).await?;
         let rows = ledger.runs(RunFilter::default()).await?;
         anyhow::ensure!(rows.len() == n_jobs, "{} rows for {n_jobs} slots", rows.len());

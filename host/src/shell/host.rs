@@ -34,6 +34,9 @@ pub struct HostParts {
     pub n_permits: usize,
 }
 
+/// Where the end of one of the host's own tasks is waited for.
+type Ending = JoinHandle<Result<(), LedgerError>>;
+
 /// Why a host stopped working.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -52,8 +55,8 @@ pub struct Host {
     dispatcher: Dispatcher,
     inbox: mpsc::Sender<Vec<Input>>,
     stop: CancellationToken,
-    scheduler: JoinHandle<Result<(), LedgerError>>,
-    recorder: JoinHandle<Result<(), LedgerError>>,
+    scheduler: Ending,
+    recorder: Ending,
 }
 
 impl Host {
@@ -160,9 +163,6 @@ impl Host {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the two tasks of the ring; shutdown waits for their handles")]
-fn spawn(
-    scheduler: Scheduler,
-    recorder: Recorder,
-) -> (JoinHandle<Result<(), LedgerError>>, JoinHandle<Result<(), LedgerError>>) {
+fn spawn(scheduler: Scheduler, recorder: Recorder) -> (Ending, Ending) {
     (tokio::spawn(scheduler.work()), tokio::spawn(recorder.work()))
 }
