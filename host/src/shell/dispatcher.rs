@@ -105,17 +105,8 @@ impl Dispatcher {
 
     /// Takes runs over. They begin at once where there are permits, in their order where there are not.
     pub(super) fn submit(&self, runs: impl IntoIterator<Item = Arc<Run>>) {
-        let n_new = {
-            let mut state = self.shared.state();
-            state.waiting.extend(runs);
-            let n_new = state.waiting.len().min(self.shared.n_permits.saturating_sub(state.n_workers));
-            state.n_workers += n_new;
-            n_new
-        };
-        for _ in 0..n_new {
-            let worker = Arc::clone(&self.shared).work();
-            self.shared.workers.spawn_on(worker, &self.shared.guests);
-        }
+        self.shared.state().waiting.extend(runs);
+        Shared::employ(&self.shared);
     }
 
     /// Ends a run that goes on, or that waits for a permit, or that never came here.
@@ -169,6 +160,19 @@ impl Dispatcher {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Spawns as many workers as there are runs that wait and permits that are free.
+    fn employ(shared: &Arc<Self>) {
+        let n_new = {
+            let mut state = shared.state();
+            let n_new = state.waiting.len().min(shared.n_permits.saturating_sub(state.n_workers));
+            state.n_workers += n_new;
+            n_new
+        };
+        for _ in 0..n_new {
+            shared.workers.spawn_on(Arc::clone(shared).work(), &shared.guests);
+        }
     }
 
     /// One worker: runs what waits until nothing does.
@@ -260,5 +264,7 @@ impl Drop for Watch<'_> {
         drop(state);
         let outcome = Outcome::ended(OutcomeCode::Interrupted, "the host failed while it ran this; please report it");
         self.shared.tell(Shared::never_began(run, outcome, self.shared.clock.now()));
+        // The worker is gone; what waits gets another one.
+        Shared::employ(self.shared);
     }
 }

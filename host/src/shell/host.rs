@@ -34,9 +34,6 @@ pub struct HostParts {
     pub n_permits: usize,
 }
 
-/// Where the end of one of the host's own tasks is waited for.
-type Ending = JoinHandle<Result<(), LedgerError>>;
-
 /// Why a host stopped working.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -48,6 +45,9 @@ pub enum StartError {
     Task(#[from] JoinError),
 }
 
+/// A task of the ring, which ends with a failure or at shutdown.
+type TaskHandle = JoinHandle<Result<(), LedgerError>>;
+
 /// A running host.
 pub struct Host {
     bus: Bus,
@@ -55,8 +55,8 @@ pub struct Host {
     dispatcher: Dispatcher,
     inbox: mpsc::Sender<Vec<Input>>,
     stop: CancellationToken,
-    scheduler: Ending,
-    recorder: Ending,
+    scheduler: TaskHandle,
+    recorder: TaskHandle,
 }
 
 impl Host {
@@ -163,6 +163,6 @@ impl Host {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the two tasks of the ring; shutdown waits for their handles")]
-fn spawn(scheduler: Scheduler, recorder: Recorder) -> (Ending, Ending) {
+fn spawn(scheduler: Scheduler, recorder: Recorder) -> (TaskHandle, TaskHandle) {
     (tokio::spawn(scheduler.work()), tokio::spawn(recorder.work()))
 }

@@ -173,7 +173,19 @@ async fn slots_become_rows_with_outcomes() {
     let world = world(8);
     world.host.send(vec![add("quick-20", "every: 1s"), add("slow-1500", "every: 1s")]).await;
     world.pass(3_200).await;
-    expect![""].assert_eq(&world.told().await);
+    expect![[r#"
+        1000 quick-20 succeeded 1000..1020
+        1000 slow-1500 succeeded 1000..2500
+        2000 quick-20 succeeded 2000..2020
+        2000 slow-1500 skipped overlapping of 1
+        3000 quick-20 succeeded 3000..3020
+        3000 slow-1500 planned
+        4000 quick-20 planned
+        4000 slow-1500 planned
+        5000 quick-20 planned
+        5000 slow-1500 planned
+    "#]]
+    .assert_eq(&world.told().await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,7 +194,15 @@ async fn permits_bound_what_runs_at_once_and_nothing_is_lost() {
     let jobs = (0..6).map(|n| add(&format!("j{n}-100"), "at: \"2027-01-15T08:00:01Z\"")).collect();
     world.host.send(jobs).await;
     world.pass(2_000).await;
-    expect![""].assert_eq(&world.told().await);
+    expect![[r#"
+        1000 j0-100 succeeded 1000..1100
+        1000 j1-100 succeeded 1000..1100
+        1000 j2-100 succeeded 1100..1200
+        1000 j3-100 succeeded 1100..1200
+        1000 j4-100 succeeded 1200..1300
+        1000 j5-100 succeeded 1200..1300
+    "#]]
+    .assert_eq(&world.told().await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,7 +215,7 @@ async fn shutdown_drains_and_then_interrupts() {
     world.pass(1_500).await;
     let World { clock, ledger, executor, host } = world;
     let summary = host.shut_down(Duration::from_secs(5), std::future::pending()).await.unwrap();
-    assert_eq!((clock.now() - start()).num_milliseconds(), 6_510);
+    assert_eq!((clock.now() - start()).num_milliseconds(), 6_500);
     assert_eq!(executor.began.lock().unwrap().as_slice(), ["long-60000"]);
     let outcomes: Vec<_> = summary.runs.values().flat_map(BTreeMap::keys).collect();
     assert_eq!(outcomes, [&OutcomeCode::Interrupted, &OutcomeCode::Interrupted]);
@@ -236,7 +256,14 @@ async fn a_newer_slot_replaces_the_run_that_goes_on() {
     let policy = Policy { overlap: Overlap::Replace, ..Policy::default() };
     world.host.send(vec![Input::Add { job: job("slow-1500", "every: 1s", policy), past: None }]).await;
     world.pass(3_500).await;
-    expect![""].assert_eq(&world.told().await);
+    expect![[r#"
+        1000 slow-1500 cancelled 1000..2000
+        2000 slow-1500 cancelled 2000..3000
+        3000 slow-1500 planned
+        4000 slow-1500 planned
+        5000 slow-1500 planned
+    "#]]
+    .assert_eq(&world.told().await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,16 +271,25 @@ async fn a_fault_of_the_host_is_an_interrupted_run_and_the_others_go_on() {
     let world = world(1);
     world.host.send(vec![add("panic", "at: \"2027-01-15T08:00:01Z\""), add("quick-10", "every: 1s")]).await;
     world.pass(2_500).await;
-    expect![""].assert_eq(&world.told().await);
+    expect![[r#"
+        1000 panic interrupted -1..1000
+        1000 quick-10 succeeded 1000..1010
+        2000 quick-10 succeeded 2000..2010
+        3000 quick-10 planned
+        4000 quick-10 planned
+        5000 quick-10 planned
+    "#]]
+    .assert_eq(&world.told().await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_starts_that_the_ledger_did_not_keep() {
-    let ledger = Arc::new(Failing { inner: MemoryLedger::default(), n_good: Mutex::new(1) });
+    let ledger = Arc::new(Failing { inner: MemoryLedger::default(), n_good: Mutex::new(2) });
     let mut world = world_on(ledger, 4);
     world.host.send(vec![add("quick-10", "every: 4s")]).await;
     let failure = tokio::time::timeout(Duration::from_secs(60), world.host.failed()).await.expect("the host gives up");
     assert!(matches!(failure, StartError::Ledger(LedgerError::Unavailable(_))), "{failure:?}");
-    // The first commit took the first slot in; its end could not be kept, and no slot after it began.
+    // The first two commits took the job and its first slot in; the end of that run could not be kept, and no slot after
+    // it began.
     assert_eq!(world.executor.began.lock().unwrap().len(), 1);
 }
