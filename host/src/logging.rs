@@ -100,8 +100,8 @@ impl Fields {
         match field.name() {
             "message" => self.message = value,
             "job" => self.job = Some(value),
-            // Ids and other details are for programs.
-            "run" | "slot" if !value.is_empty() => {}
+            // Ids, and what the message says already, are for programs.
+            "run" | "slot" | "outcome" | "duration_ms" if !value.is_empty() => {}
             name if !value.is_empty() => self.values.push((name, value)),
             _ => {}
         }
