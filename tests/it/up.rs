@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use crate::{
     log::{Line, lines, of, runs},
-    program::{Ended, Running, clockjack},
+    program::{CLOCKJACK, Clockjack, Ended, Running, clockjack},
     scene::{Scene, root},
 };
 
@@ -160,6 +160,10 @@ jobs:
     assert!(ended.stderr.contains("args.mib"), "{}", ended.stderr);
     assert!(ended.stderr.contains("not started: 1 error"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("running") && !scene.path("trace").exists(), "{}", ended.stderr);
+    let ended = clockjack(["up", "--log-format", "json"]).folder(scene.folder()).ends_with(1);
+    let lines = lines(&ended.stderr);
+    let finding = lines.iter().find(|line| line.text("code") == "load.type").expect("the finding is a line of the log");
+    assert!(finding.message.contains("args.mib") && finding.text("file") == "clockjack.yaml", "{finding:?}");
     let ended = clockjack(["up", "-f", "absent.yaml"]).folder(scene.folder()).ends_with(1);
     assert!(ended.stderr.contains("`absent.yaml` cannot be read"), "{}", ended.stderr);
 }
@@ -184,6 +188,19 @@ jobs: { slow: { plugin: ./hostile.wasm, call: sleep-ms, args: { ms: 700 }, every
     let summary = lines.iter().find(|line| line.message == "summary of a job").expect("a summary");
     assert_eq!(summary.text("runs"), format!("{} succeeded", runs.len()));
     assert_eq!(summary.text("skips"), format!("{n_skipped} overlapping"));
+}
+
+/// Where the address space for a pool of instances cannot be had, they come one by one, and the log says so.
+#[test]
+fn a_small_address_space_is_enough() {
+    let scene =
+        Scene::with("version: 1\njobs: { beat: { plugin: ./typed.wasm, call: nothing, every: 500ms } }\n", &["typed"]);
+    let script = format!("ulimit -v 16000000; exec '{CLOCKJACK}' up --for 2s --log-format json");
+    let ended = Clockjack::of("sh").args(["-c", &script]).folder(scene.folder()).ends_with(0);
+    let lines = lines(&ended.stderr);
+    assert!(lines.iter().any(|line| line.message.contains("one by one")), "{}", ended.stderr);
+    let runs = runs(&lines);
+    assert!(2 <= runs.len() && runs.iter().all(|run| run.outcome == "succeeded"), "{runs:?}");
 }
 
 #[test]
