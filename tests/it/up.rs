@@ -190,6 +190,30 @@ jobs: { slow: { plugin: ./hostile.wasm, call: sleep-ms, args: { ms: 700 }, every
     assert_eq!(summary.text("skips"), format!("{n_skipped} overlapping"));
 }
 
+/// A reader of the log that goes away, or a full disk under it, does not end the host.
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    for stderr in ["2>/dev/full", "2>&-", "2>&1 | head -n 1"] {
+        let scene = Scene::with(
+            "version: 1
+plugins: { hostile: { source: ./hostile.wasm } }
+jobs:
+  writer:
+    plugin: hostile
+    call: write-file
+    args: { path: /out/trace, text: ran }
+    every: 1s
+    grants: { dirs: [{ host: ., guest: /out, mode: read_write }] }
+",
+            &["hostile"],
+        );
+        // The exit code goes through a file, because that of a pipe is its reader's.
+        let script = format!("{{ '{CLOCKJACK}' up --for 3s; echo $? >code; }} {stderr}");
+        Clockjack::of("sh").args(["-c", &script]).folder(scene.folder()).ends_with(0);
+        assert_eq!((&*scene.read("code"), &*scene.read("trace")), ("0\n", "ran"), "{stderr}");
+    }
+}
+
 /// Where the address space for a pool of instances cannot be had, they come one by one, and the log says so.
 #[test]
 fn a_small_address_space_is_enough() {
