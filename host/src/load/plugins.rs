@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use clockjack_sandbox::{Call, CallProblem, EngineSettings, LoadCode, LoadError, Plugin, Sandbox};
+use clockjack_sandbox::{Call, CallProblem, EngineSettings, LoadCode, LoadError, Part, Plugin, Sandbox};
 use clockjack_schedule::{
-    diagnostic::{Diagnostic, Span},
-    id::PluginName,
+    diagnostic::{Diagnostic, Diagnostics, Span},
+    id::{JobId, PluginName},
     job::{Ceilings, Job},
     manifest::resolved,
 };
@@ -57,7 +57,13 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
         let Some(plugin) = plugins.get(&job.plugin) else { continue };
         match Call::prepare(plugin, job.call.as_deref(), &job.args, &job.limits, &job.grants) {
             Ok(call) => prepared.push(PreparedJob { job: Arc::clone(job), call }),
-            Err(problems) => loaded.diagnostics.append(at_their_places(manifest, job, &problems)),
+            Err(problems) => loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems)),
+        }
+    }
+    for job in &manifest.broken {
+        let Some(plugin) = plugins.get(&job.plugin) else { continue };
+        if let Err(problems) = Call::prepare(plugin, job.call.as_deref(), &job.args, &job.limits, &job.grants) {
+            loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems));
         }
     }
     (plugins.into_iter().collect(), prepared)
@@ -68,20 +74,14 @@ fn load(sandbox: &Sandbox, plugin: &resolved::Plugin, metered: bool) -> Result<P
     Plugin::load(sandbox, Path::new(&plugin.source), sha256.as_deref(), metered)
 }
 
-fn at_their_places(
-    manifest: &resolved::Manifest,
-    job: &Job,
-    problems: &[CallProblem],
-) -> clockjack_schedule::diagnostic::Diagnostics {
-    let mut diagnostics = clockjack_schedule::diagnostic::Diagnostics::default();
+fn at_their_places(manifest: &resolved::Manifest, job: &JobId, problems: &[CallProblem]) -> Diagnostics {
+    let mut diagnostics = Diagnostics::default();
     for problem in problems {
-        let unknown_argument = problem.path.starts_with("args.") && problem.error.message.contains("has no parameter");
-        let span = if unknown_argument {
-            manifest.job_key_span(&job.id, &problem.path)
-        } else {
-            manifest.job_span(&job.id, &problem.path)
+        let span = match problem.part {
+            Part::Key => manifest.job_key_span(job, &problem.path),
+            Part::Value => manifest.job_span(job, &problem.path),
         };
-        diagnostics.push(diagnostic(&problem.error, span, &format!("job `{}`: ", job.id)));
+        diagnostics.push(diagnostic(&problem.error, span, &format!("job `{job}`: ")));
     }
     diagnostics
 }

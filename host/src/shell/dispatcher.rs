@@ -22,6 +22,9 @@ use tokio_util::task::TaskTracker;
 
 use super::{Bus, Event, recorder::Ended};
 
+/// How many runs may wait for a permit: a burst of a hundred thousand slots, at 8 bytes each.
+const WAITING_MAX: usize = 100_000;
+
 /// Runs attempts, as many at once as there are permits. Clones are the same dispatcher.
 #[derive(Clone)]
 pub(super) struct Dispatcher {
@@ -103,10 +106,19 @@ impl Dispatcher {
         Self { shared: Arc::new(Shared { clock, executor, bus, ended, guests, workers, n_permits, state }) }
     }
 
-    /// Takes runs over. They begin at once where there are permits, in their order where there are not.
-    pub(super) fn submit(&self, runs: impl IntoIterator<Item = Arc<Run>>) {
-        self.shared.state().waiting.extend(runs);
+    /// Takes runs over. They begin at once where there are permits, in their order where there are not. Gives back those
+    /// for which there is no place.
+    #[must_use]
+    pub(super) fn submit(&self, mut runs: Vec<Arc<Run>>) -> Vec<Arc<Run>> {
+        let overflow = {
+            let mut state = self.shared.state();
+            let n_places = WAITING_MAX.saturating_sub(state.waiting.len()).min(runs.len());
+            let overflow = runs.split_off(n_places);
+            state.waiting.extend(runs);
+            overflow
+        };
         Shared::employ(&self.shared);
+        overflow
     }
 
     /// Ends a run that goes on, or that waits for a permit, or that never came here.

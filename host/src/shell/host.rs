@@ -92,6 +92,7 @@ impl Host {
             inbox: inputs,
             stop: stop.clone(),
             told_wake: None,
+            left_over: Vec::new(),
         };
         let (scheduler, recorder) = spawn(scheduler, recorder);
         Self { bus, counts, dispatcher, inbox, stop, scheduler, recorder }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     core::{Core, Input},
     ports::{Change, Clock, Ledger, LedgerError},
-    run::Decision,
+    run::{Decision, Run, SkipReason},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub(super) struct Scheduler {
     pub(super) inbox: mpsc::Receiver<Vec<Input>>,
     pub(super) stop: CancellationToken,
     pub(super) told_wake: Option<DateTime<Utc>>,
+    /// Inputs that came of the last turn itself.
+    pub(super) left_over: Vec<Input>,
 }
 
 impl Scheduler {
@@ -49,6 +51,9 @@ impl Scheduler {
 
     /// How long until the core wants its next turn, by the wall clock of now.
     fn sleep(&mut self) -> Duration {
+        if !self.left_over.is_empty() {
+            return Duration::ZERO;
+        }
         let now = self.clock.now();
         self.tell_next_wake(now);
         let wait = self
@@ -68,9 +73,10 @@ impl Scheduler {
         self.bus.publish(Event::NextWake { at, wait, job: job.clone() });
     }
 
-    async fn turn(&mut self, inputs: Vec<Input>) -> Result<(), LedgerError> {
+    async fn turn(&mut self, mut inputs: Vec<Input>) -> Result<(), LedgerError> {
         let now = self.clock.now();
         let mut decisions = Vec::new();
+        inputs.append(&mut self.left_over);
         let mut batch = Some(inputs);
         while let Some(inputs) = batch {
             for input in inputs {
@@ -95,7 +101,7 @@ impl Scheduler {
     }
 
     /// Commits what was decided, and only then acts on it.
-    async fn carry_out(&self, decisions: Vec<Decision>) -> Result<(), LedgerError> {
+    async fn carry_out(&mut self, decisions: Vec<Decision>) -> Result<(), LedgerError> {
         let changes: Vec<_> = decisions.iter().filter_map(Change::of_decision).collect();
         if !changes.is_empty() {
             self.ledger.commit(changes).await?;
@@ -112,9 +118,26 @@ impl Scheduler {
                 Decision::Seen { .. } | Decision::Plan(_) | Decision::TakeBack(_) | Decision::Watermark(_) => {}
             }
         }
-        if !starts.is_empty() {
-            self.dispatcher.submit(starts);
+        if starts.is_empty() {
+            return Ok(());
         }
+        let overflow = self.dispatcher.submit(starts);
+        self.give_up(overflow).await
+    }
+
+    /// Skips runs for which the host has no place. Nothing is lost without a reason.
+    async fn give_up(&mut self, runs: Vec<Arc<Run>>) -> Result<(), LedgerError> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let skips: Vec<_> = runs.iter().map(|run| run.skipped(SkipReason::Overloaded)).collect();
+        self.ledger.commit(skips.iter().cloned().map(Change::Skip).collect()).await?;
+        for skip in skips {
+            self.counts.skipped(&skip);
+            self.bus.publish(Event::Skipped(skip));
+        }
+        // For the core they have ended; what follows from that is the business of the next turn.
+        self.left_over.extend(runs.iter().map(|run| Input::Finished { job: run.job.clone(), run: run.id }));
         Ok(())
     }
 }

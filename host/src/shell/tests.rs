@@ -293,3 +293,20 @@ async fn nothing_starts_that_the_ledger_did_not_keep() {
     // it began.
     assert_eq!(world.executor.began.lock().unwrap().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn runs_without_a_place_are_skipped_with_the_reason() {
+    let world = world(1);
+    let policy = Policy { overlap: Overlap::Allow, ..Policy::default() };
+    let hog = "hog-60000".parse::<clockjack_schedule::id::JobId>().unwrap();
+    world.host.send(vec![Input::Add { job: job("hog-60000", "every: 24h", policy), past: None }]).await;
+    // A hundred thousand find a place, three do not; once the first one runs there is a place again.
+    let fire = |request| Input::Fire { job: hog.clone(), request, cause: Cause::Api };
+    world.host.send((0..100_003).map(fire).collect()).await;
+    world.pass(100).await;
+    world.host.send(vec![fire(200_000)]).await;
+    world.pass(100).await;
+    let summary = world.host.summary();
+    let reasons: Vec<_> = summary.skips.values().flatten().collect();
+    assert_eq!(reasons, [(&"overloaded", &3)]);
+}

@@ -33,18 +33,29 @@ pub struct Call {
     pub(crate) grants: Grants,
 }
 
+/// The part of a manifest's entry that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The key.
+    Key,
+    /// The value.
+    Value,
+}
+
 /// What is wrong with a call, and at which key of the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallProblem {
     /// Path below the job: `call`, `args.days`, `grants.dirs[0].host`, `limits.memory`.
     pub path: String,
+    /// Whether the key at that path is wrong, or its value.
+    pub part: Part,
     /// What is wrong and what to do.
     pub error: LoadError,
 }
 
 impl CallProblem {
     fn new(path: impl Into<String>, code: LoadCode, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { path: path.into(), error: LoadError::new(code, message, fix) }
+        Self { path: path.into(), part: Part::Value, error: LoadError::new(code, message, fix) }
     }
 }
 
@@ -184,7 +195,8 @@ fn named(function: &Function, map: &serde_json::Map<String, Json>, problems: &mu
         let message = format!("`{}` has no parameter `{unknown}`", function.name);
         let fix = unknown_name("parameter", unknown, &names);
         let fix = fix.split_once("; ").map_or(fix.as_str(), |(_, fix)| fix).to_owned();
-        problems.push(CallProblem::new(format!("args.{unknown}"), LoadCode::Type, message, fix));
+        let problem = CallProblem::new(format!("args.{unknown}"), LoadCode::Type, message, fix);
+        problems.push(CallProblem { part: Part::Key, ..problem });
     }
     let mut values = Vec::new();
     for parameter in &function.parameters {

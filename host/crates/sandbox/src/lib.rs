@@ -28,7 +28,7 @@ pub const ENGINE_VERSION: &str = "48.0.8";
 
 pub use self::{
     attempt::Facts,
-    call::{Call, CallProblem},
+    call::{Call, CallProblem, Part},
     engine::{Allocation, EngineSettings, Sandbox},
     error::{LoadCode, LoadError},
     executor::SandboxExecutor,

@@ -51,6 +51,21 @@ impl fmt::Display for Cause {
     }
 }
 
+impl Run {
+    /// That this run's slot became no run after all.
+    #[must_use]
+    pub fn skipped(&self, reason: SkipReason) -> Skip {
+        Skip {
+            job: self.job.clone(),
+            run: Some(self.id),
+            first: self.scheduled_for,
+            last: self.scheduled_for,
+            count: 1,
+            reason,
+        }
+    }
+}
+
 /// Slots that became no run, with the reason: one slot, or a gap of many with the same reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skip {
@@ -81,6 +96,8 @@ pub enum SkipReason {
     Paused,
     /// The job was removed or given other triggers while the slot waited.
     Removed,
+    /// More runs waited for a permit than the host holds.
+    Overloaded,
 }
 
 impl SkipReason {
@@ -93,6 +110,7 @@ impl SkipReason {
             Self::Overlapping => "overlapping",
             Self::Paused => "paused",
             Self::Removed => "removed",
+            Self::Overloaded => "overloaded",
         }
     }
 }

@@ -30,7 +30,7 @@ pub use self::input::{Input, Past, ResumeFrom};
 use crate::{
     id::{JobId, RunId},
     job::Job,
-    run::{CancelReason, Cause, Decision, Run, Skip, SkipReason},
+    run::{CancelReason, Cause, Decision, Run, SkipReason},
 };
 
 /// How far ahead slots become runs. Long enough to hide a slow commit, short enough that an edit takes back little.
@@ -170,7 +170,7 @@ impl Core {
         self.take_back(index, decisions);
         let Some(entry) = self.entries[index].take() else { return };
         for run in entry.waiting {
-            decisions.push(Decision::Skip(skip_of(&run, SkipReason::Removed)));
+            decisions.push(Decision::Skip(run.skipped(SkipReason::Removed)));
         }
         self.by_id.remove(id);
         self.free.push(index);
@@ -274,16 +274,5 @@ impl Core {
                 decisions.push(Decision::TakeBack(run.id));
             }
         }
-    }
-}
-
-fn skip_of(run: &Run, reason: SkipReason) -> Skip {
-    Skip {
-        job: run.job.clone(),
-        run: Some(run.id),
-        first: run.scheduled_for,
-        last: run.scheduled_for,
-        count: 1,
-        reason,
     }
 }

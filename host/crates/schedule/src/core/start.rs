@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Core, Index, LATE_AFTER, skip_of};
+use super::{Core, Index, LATE_AFTER};
 use crate::{
     job::{Coalesce, Overlap},
     run::{CancelReason, Cause, Decision, Run, SkipReason},
@@ -43,7 +43,7 @@ impl Core {
             Coalesce::Earliest => group.remove(0),
             Coalesce::Latest | Coalesce::All => group.remove(group.len() - 1),
         };
-        decisions.extend(group.iter().map(|folded| Decision::Skip(skip_of(folded, SkipReason::Coalesced))));
+        decisions.extend(group.iter().map(|folded| Decision::Skip(folded.skipped(SkipReason::Coalesced))));
         Arc::new(Run { cause: Cause::CatchUp(n_slots), ..Run::clone(&chosen) })
     }
 
@@ -58,18 +58,18 @@ impl Core {
         let Some(entry) = self.entries[index].as_mut() else { return };
         let policy = &entry.job.policy;
         if is_misfired(&run, policy.misfire_grace, now) {
-            return decisions.push(Decision::Skip(skip_of(&run, SkipReason::Misfired)));
+            return decisions.push(Decision::Skip(run.skipped(SkipReason::Misfired)));
         }
         if entry.has_room() || policy.overlap == Overlap::Allow {
             entry.running.push(run.id);
             return decisions.push(Decision::Start(run));
         }
         match policy.overlap {
-            Overlap::Skip | Overlap::Allow => decisions.push(Decision::Skip(skip_of(&run, SkipReason::Overlapping))),
+            Overlap::Skip | Overlap::Allow => decisions.push(Decision::Skip(run.skipped(SkipReason::Overlapping))),
             Overlap::Queue => {
                 let has_place = u32::try_from(entry.waiting.len()).is_ok_and(|n| n < policy.max_backlog.get());
                 if !has_place {
-                    return decisions.push(Decision::Skip(skip_of(&run, SkipReason::Overlapping)));
+                    return decisions.push(Decision::Skip(run.skipped(SkipReason::Overlapping)));
                 }
                 entry.waiting.push_back(run);
             }
@@ -77,8 +77,7 @@ impl Core {
                 let oldest = entry.running.first().copied();
                 decisions.extend(oldest.map(|run| Decision::Cancel { run, reason: CancelReason::Replaced }));
                 // Only the newest slot waits for the place; one that waited before it is overtaken.
-                let overtaken =
-                    entry.waiting.drain(..).map(|run| Decision::Skip(skip_of(&run, SkipReason::Overlapping)));
+                let overtaken = entry.waiting.drain(..).map(|run| Decision::Skip(run.skipped(SkipReason::Overlapping)));
                 decisions.extend(overtaken);
                 entry.waiting.push_back(run);
             }

@@ -13,6 +13,8 @@ use crate::{
     zone::{Zone, Zones},
 };
 
+mod oracle;
+
 /// Instants in the scripts are milliseconds after this one.
 fn at(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_800_000_000_000 + millis).unwrap()

@@ -11,6 +11,7 @@ use super::{
     plugins::{self, PluginTable},
     policy,
     resolve::ResolveOptions,
+    resolved::BrokenJob,
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Span, did_you_mean},
@@ -24,8 +25,8 @@ use crate::{
 const TRIGGER_KINDS: [&str; 6] = ["cron", "every", "calendar", "at", "any", "all"];
 
 /// The keys that go with a trigger.
-const TRIGGER_SIDE_KEYS: [&str; 9] =
-    ["start", "end", "except", "jitter", "dst", "anchor", "mode", "overflow", "compat"];
+const TRIGGER_SIDE_KEYS: [&str; 10] =
+    ["start", "end", "except", "jitter", "dst", "anchor", "mode", "overflow", "compat", "day_rule"];
 
 const TRIGGER_EXAMPLES: &str = "add `every: 1h`, `cron: \"30 2 * * *\"` or `at: 2027-01-01T09:00:00`";
 
@@ -57,8 +58,15 @@ impl JobReader<'_> {
         fields.finish_translated(|key| foreign::answer(Place::Defaults, key), diagnostics);
     }
 
-    /// Reads one job. It is built only if nothing in it is wrong.
-    pub(super) fn read(&self, entry: &Entry, defaults: Option<&Node>, diagnostics: &mut Diagnostics) -> Option<Job> {
+    /// Reads one job. It is built only if nothing in it is wrong; of a broken one, `broken` gets what it calls, so that
+    /// faults of the call can be told together with its others.
+    pub(super) fn read(
+        &self,
+        entry: &Entry,
+        defaults: Option<&Node>,
+        broken: &mut Vec<BrokenJob>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Job> {
         let before = diagnostics.n_errors();
         let subject = format!("job `{}`", entry.key);
         let id = job_id(entry, diagnostics);
@@ -78,8 +86,10 @@ impl JobReader<'_> {
         let mut fields = Fields::open_over(&entry.value, defaults, subject, diagnostics)?;
         let plugin_node = fields.entry("plugin").map(|entry| &entry.value).filter(|node| node.value != Value::Null);
         let plugin = plugin_node.and_then(|node| self.plugins.find(node, self.folder, diagnostics));
+        let before_call = diagnostics.n_errors();
         let call = fields.get("call").and_then(|node| call(node, diagnostics));
         let args = fields.get("args").map_or(Arguments::None, |node| arguments(node, diagnostics));
+        let is_callable = before_call == diagnostics.n_errors();
         let description = fields.get("description").and_then(|node| fields::text(node, diagnostics));
         let common = self.read_common(&mut fields, diagnostics);
         let trigger = self.read_trigger(entry, &mut fields, &common, diagnostics);
@@ -93,6 +103,10 @@ impl JobReader<'_> {
         }
         fields.finish_translated(|key| foreign::answer(Place::Job, key), diagnostics);
         if before < diagnostics.n_errors() {
+            if let (true, Some(id), Some(plugin)) = (is_callable, id, plugin) {
+                let call = call.map(Into::into);
+                broken.push(BrokenJob { id, plugin, call, args, limits: common.limits, grants: common.grants });
+            }
             return None;
         }
         if trigger.is_none() {

@@ -217,7 +217,12 @@ fn read_jobs(
                     first_seen.insert(&entry.key, entry.key_span);
                 }
             }
-            let job = reader.read(entry, defaults.as_ref(), &mut diagnostics);
+            let mut broken = Vec::new();
+            let job = reader.read(entry, defaults.as_ref(), &mut broken, &mut diagnostics);
+            for job in broken {
+                manifest.job_places.insert(job.id.clone(), entry.clone());
+                manifest.broken.push(job);
+            }
             if let Some(job) = job.filter(|_| !diagnostics.has_errors() && !findings.has_broken_value(&entry.value)) {
                 keep(job, entry, manifest);
             }

@@ -6,7 +6,7 @@ use super::node::{Entry, Node};
 use crate::{
     diagnostic::Span,
     id::{JobId, PluginName},
-    job::{Ceilings, Job},
+    job::{Arguments, Ceilings, Grants, Job, Limits},
 };
 
 /// All sources of a manifest, read and checked.
@@ -19,12 +19,31 @@ pub struct Manifest {
     pub plugins: BTreeMap<PluginName, Plugin>,
     /// The jobs.
     pub jobs: BTreeMap<JobId, Arc<Job>>,
+    /// What jobs call in which something else is wrong; nothing of it may run.
+    pub broken: Vec<BrokenJob>,
     /// Settings of the host.
     pub host: HostSettings,
     /// Patterns of further files, as written, with the place of each.
     pub includes: Vec<Include>,
     pub(super) job_places: BTreeMap<JobId, Entry>,
     pub(super) plugin_places: BTreeMap<PluginName, Entry>,
+}
+
+/// What a job calls in which something else is wrong.
+#[derive(Clone, Debug)]
+pub struct BrokenJob {
+    /// Its id.
+    pub id: JobId,
+    /// Whose function.
+    pub plugin: PluginName,
+    /// Which function.
+    pub call: Option<Arc<str>>,
+    /// With what.
+    pub args: Arguments,
+    /// Within which bounds.
+    pub limits: Limits,
+    /// With which grants.
+    pub grants: Grants,
 }
 
 /// Settings of the host.
