@@ -30,7 +30,9 @@ pub enum LogFormat {
 pub fn start(format: LogFormat) {
     let filter = settings::log_filter().unwrap_or_else(|| "info".to_owned());
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_not_a_filter| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that cannot be written, because its reader has gone or its disk is full, must not end the host: by default
+    // the library would tell that on stderr too, and panic there.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match format {
         LogFormat::Text => log.event_format(Lines { look: settings::look(&io::stderr()) }).init(),
         LogFormat::Json => log.json().flatten_event(true).with_timer(Rfc3339).with_target(false).init(),
@@ -100,8 +102,8 @@ impl Fields {
         match field.name() {
             "message" => self.message = value,
             "job" => self.job = Some(value),
-            // Ids and other details are for programs.
-            "run" | "slot" if !value.is_empty() => {}
+            // Ids, and what the message says already, are for programs.
+            "run" | "slot" | "outcome" | "duration_ms" if !value.is_empty() => {}
             name if !value.is_empty() => self.values.push((name, value)),
             _ => {}
         }

@@ -43,10 +43,7 @@ impl Line {
 
     /// How the run that this line is about ended, if it did.
     pub(crate) fn outcome(&self) -> Option<&str> {
-        if self.message == "running" || self.text("run").is_empty() {
-            return None;
-        }
-        self.json["outcome"].as_str().or_else(|| self.message.split(' ').next())
+        self.json["outcome"].as_str()
     }
 }
 
@@ -90,6 +87,7 @@ pub(crate) fn runs(lines: &[Line]) -> Vec<Run> {
         match line.outcome() {
             None => run.started = Some(line.at),
             Some(outcome) => {
+                assert!(line.json["duration_ms"].as_f64().is_some_and(|ms| 0.0 < ms), "{line:?}");
                 assert!(run.ended.is_none(), "a run ended twice: {line:?}");
                 run.ended = Some(line.at);
                 run.outcome = outcome.to_owned();

@@ -14,6 +14,7 @@ mod cli_input;
 mod cli_next;
 mod log;
 mod program;
+mod readme;
 mod scene;
 mod tidy;
 mod up;

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::scene::root;
+use crate::{
+    program::clockjack,
+    scene::{guest, root},
+};
 
 /// Longest file, tests left out.
 const LINES_MAX: usize = 500;
@@ -214,6 +217,28 @@ fn the_tests_know_only_the_program() {
             assert!(!names, "{} uses one of our crates", source.path);
         }
     }
+}
+
+/// Functions of the test guests that no test names are dead weight, or a test that was forgotten.
+#[test]
+fn every_function_of_the_guests_is_called() {
+    let tests = sources(&["rs"]).into_iter().filter(|source| source.path.starts_with("tests/it/"));
+    let tests: String = tests.map(|source| source.text).collect();
+    let mut faults = Vec::new();
+    for name in ["hostile", "typed"] {
+        let view = clockjack(["inspect", &guest(name), "-o", "json"]).ends_with(0).json();
+        let exports = view["exports"].as_array().expect("a list");
+        assert!(10 < exports.len(), "{view}");
+        for function in exports.iter().filter_map(|export| export["name"].as_str()) {
+            // `echo("u8", …)` and `"echo-u8"` are the same function.
+            let short = function.strip_prefix("echo-").unwrap_or(function);
+            let names = [format!("\"{function}\""), format!("\"{short}\""), format!("call: {function}")];
+            if !names.iter().any(|name| tests.contains(name)) {
+                faults.push(format!("no test calls `{function}` of {name}"));
+            }
+        }
+    }
+    assert_none(&faults);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use crate::{
     log::{Line, lines, of, runs},
-    program::{Ended, Running, clockjack},
+    program::{CLOCKJACK, Clockjack, Ended, Running, clockjack},
     scene::{Scene, root},
 };
 
@@ -128,7 +128,7 @@ jobs:
         "cannot divide 1 by 0",
         "output \"hello\"",
         "stopping; a second signal does not wait",
-        "stopped after 2s",
+        "stopped after ",
         "1 succeeded",
         "1 failed",
     ] {
@@ -160,6 +160,10 @@ jobs:
     assert!(ended.stderr.contains("args.mib"), "{}", ended.stderr);
     assert!(ended.stderr.contains("not started: 1 error"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("running") && !scene.path("trace").exists(), "{}", ended.stderr);
+    let ended = clockjack(["up", "--log-format", "json"]).folder(scene.folder()).ends_with(1);
+    let lines = lines(&ended.stderr);
+    let finding = lines.iter().find(|line| line.text("code") == "load.type").expect("the finding is a line of the log");
+    assert!(finding.message.contains("args.mib") && finding.text("file") == "clockjack.yaml", "{finding:?}");
     let ended = clockjack(["up", "-f", "absent.yaml"]).folder(scene.folder()).ends_with(1);
     assert!(ended.stderr.contains("`absent.yaml` cannot be read"), "{}", ended.stderr);
 }
@@ -184,6 +188,43 @@ jobs: { slow: { plugin: ./hostile.wasm, call: sleep-ms, args: { ms: 700 }, every
     let summary = lines.iter().find(|line| line.message == "summary of a job").expect("a summary");
     assert_eq!(summary.text("runs"), format!("{} succeeded", runs.len()));
     assert_eq!(summary.text("skips"), format!("{n_skipped} overlapping"));
+}
+
+/// A reader of the log that goes away, or a full disk under it, does not end the host.
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    for stderr in ["2>/dev/full", "2>&-", "2>&1 | head -n 1"] {
+        let scene = Scene::with(
+            "version: 1
+plugins: { hostile: { source: ./hostile.wasm } }
+jobs:
+  writer:
+    plugin: hostile
+    call: write-file
+    args: { path: /out/trace, text: ran }
+    every: 1s
+    grants: { dirs: [{ host: ., guest: /out, mode: read_write }] }
+",
+            &["hostile"],
+        );
+        // The exit code goes through a file, because that of a pipe is its reader's.
+        let script = format!("{{ '{CLOCKJACK}' up --for 3s; echo $? >code; }} {stderr}");
+        Clockjack::of("sh").args(["-c", &script]).folder(scene.folder()).ends_with(0);
+        assert_eq!((&*scene.read("code"), &*scene.read("trace")), ("0\n", "ran"), "{stderr}");
+    }
+}
+
+/// Where the address space for a pool of instances cannot be had, they come one by one, and the log says so.
+#[test]
+fn a_small_address_space_is_enough() {
+    let scene =
+        Scene::with("version: 1\njobs: { beat: { plugin: ./typed.wasm, call: nothing, every: 500ms } }\n", &["typed"]);
+    let script = format!("ulimit -v 16000000; exec '{CLOCKJACK}' up --for 2s --log-format json");
+    let ended = Clockjack::of("sh").args(["-c", &script]).folder(scene.folder()).ends_with(0);
+    let lines = lines(&ended.stderr);
+    assert!(lines.iter().any(|line| line.message.contains("one by one")), "{}", ended.stderr);
+    let runs = runs(&lines);
+    assert!(2 <= runs.len() && runs.iter().all(|run| run.outcome == "succeeded"), "{runs:?}");
 }
 
 #[test]

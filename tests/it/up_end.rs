@@ -117,10 +117,9 @@ jobs:
     let stopping = Line::read(&running.wait_for("word of the stop", |line| line.contains("stopping"))).at;
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    for run in runs(&lines(&ended.stderr)) {
-        assert_eq!(run.outcome, "succeeded", "{run:?}");
-        // What began at that very moment may be told a moment later.
-        let latest = stopping + chrono::TimeDelta::milliseconds(200);
-        assert!(run.started.is_some_and(|started| started < latest), "{run:?}");
-    }
+    let runs = runs(&lines(&ended.stderr));
+    assert!(runs.iter().all(|run| run.outcome == "succeeded"), "{runs:?}");
+    // Twelve more slots come while it drains. The one that began at that very moment may be told a moment later.
+    let late = runs.iter().filter(|run| run.started.is_some_and(|started| stopping < started));
+    assert!(late.count() <= 1, "{runs:?}");
 }

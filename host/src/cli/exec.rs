@@ -252,8 +252,8 @@ fn view(report: &Report, duration: Duration) -> Json {
         "output": output,
         "error": if *code == OutcomeCode::Succeeded { Json::Null } else { json!(message) },
         "attempts": 1,
-        "duration_ms": millis(duration),
-        "cpu_ms": millis(report.cpu_time),
+        "duration_ms": print::millis(duration),
+        "cpu_ms": print::millis(report.cpu_time),
         "memory_peak_bytes": report.memory_peak_bytes,
         "fuel_used": report.fuel_used,
         "stdout": report.stdout.text,
@@ -271,10 +271,6 @@ fn view(report: &Report, duration: Duration) -> Json {
 fn log_view(line: &LogLine) -> Json {
     let fields: serde_json::Map<_, _> = line.fields.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
     json!({ "at": print::rfc3339(line.at), "level": line.level.as_str(), "message": line.message, "fields": fields })
-}
-
-fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// The result for people: what the guest printed is data, everything else is talk.

@@ -69,3 +69,8 @@ pub(super) fn rounded(duration: std::time::Duration) -> std::time::Duration {
     };
     std::time::Duration::from_micros(u64::try_from(micros / step * step).unwrap_or(u64::MAX))
 }
+
+/// A duration for programs: milliseconds, to the microsecond.
+pub(super) fn millis(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -81,14 +81,15 @@ fn finished(run: &Run, finish: &Finish) {
     let took = show_duration(print::rounded(finish.duration));
     let (job, id, slot) = (run.job.as_str(), run.id.to_string(), print::rfc3339(run.scheduled_for));
     let outcome = code.as_str();
+    let duration_ms = print::millis(finish.duration);
     match code {
         OutcomeCode::Succeeded | OutcomeCode::Skipped => {
-            info!(job, run = id, slot, memory, output, "{outcome} in {took}");
+            info!(job, run = id, slot, outcome, duration_ms, memory, output, "{outcome} in {took}");
         }
         _ => {
             // The message says it already where the output is the error itself.
             let reason = cut(&report.outcome.message);
-            warn!(job, run = id, slot, memory, reason, "{outcome} after {took}");
+            warn!(job, run = id, slot, outcome, duration_ms, memory, reason, "{outcome} after {took}");
         }
     }
 }

@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 use super::{Exit, ManifestArgs, check, diagnostics, print, story};
 use crate::{
     clock::SystemClock,
-    load::{self, PreparedJob},
+    load::{self, Loaded, PreparedJob},
     logging::{self, LogFormat},
     shell::{Host, HostParts},
 };
@@ -57,7 +57,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let (plugins, jobs) = load::jobs(&mut loaded, &sandbox);
     check::warn_of_triggers(&loaded.manifest, SystemClock.now(), &mut loaded.diagnostics);
     loaded.diagnostics.sort();
-    print::findings(loaded.diagnostics.all(), &loaded.sources);
+    tell_findings(&loaded, args.log_format);
     if loaded.diagnostics.has_errors() {
         error!(manifest = %shown(&args.manifests.files), "not started: {}", diagnostics::summary(loaded.diagnostics.all()));
         return Ok(Exit::Fault);
@@ -73,6 +73,23 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
 
 fn guest_runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().thread_name("guests").enable_all().build()
+}
+
+/// Findings are drawn for people; in a log for programs each is a line of its own.
+fn tell_findings(loaded: &Loaded, format: LogFormat) {
+    if format == LogFormat::Text {
+        return print::findings(loaded.diagnostics.all(), &loaded.sources);
+    }
+    let findings = diagnostics::to_json(loaded.diagnostics.all(), &loaded.sources);
+    for finding in findings.as_array().into_iter().flatten() {
+        let text = |key: &str| finding[key].as_str().unwrap_or_default();
+        let (code, file, fix, message) = (text("code"), text("file"), text("fix"), text("message"));
+        let (line, column) = (finding["line"].as_u64(), finding["column"].as_u64());
+        match text("severity") {
+            "error" => error!(code, file, line, column, fix, "{message}"),
+            _ => warn!(code, file, line, column, fix, "{message}"),
+        }
+    }
 }
 
 fn shown(files: &[PathBuf]) -> String {
