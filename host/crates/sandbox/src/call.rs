@@ -13,7 +13,7 @@ use wasmtime::component::Val;
 use crate::{
     engine::Metering,
     error::{LoadCode, LoadError},
-    exports::{self, Function, FunctionKind},
+    exports::{self, Function, FunctionKind, Parameter},
     plugin::{Linked, Plugin},
     values::{
         from_json::{absent, from_json, unknown_name},
@@ -198,27 +198,12 @@ fn named(function: &Function, map: &serde_json::Map<String, Json>, problems: &mu
         let problem = CallProblem::new(format!("args.{unknown}"), LoadCode::Type, message, fix);
         problems.push(CallProblem { part: Part::Key, ..problem });
     }
-    let mut values = Vec::new();
-    for parameter in &function.parameters {
+    let values = function.parameters.iter().filter_map(|parameter| {
         let path = format!("args.{}", parameter.name);
-        match map.get(&parameter.name) {
-            Some(json) => values.extend(converted(json, &parameter.ty, &path, problems)),
-            None => match absent(&parameter.ty) {
-                Some(value) => values.push(value),
-                None => {
-                    let message = format!(
-                        "the argument `{}` of `{}` is missing; it is a {}",
-                        parameter.name,
-                        function.name,
-                        type_name(&parameter.ty)
-                    );
-                    let fix = format!("add `{}: …` under `args:`", parameter.name);
-                    problems.push(CallProblem::new("args", LoadCode::Type, message, fix));
-                }
-            },
-        }
-    }
-    values
+        let fix = format!("add `{}: …` under `args:`", parameter.name);
+        value(function, parameter, map.get(&parameter.name), &path, &fix, problems)
+    });
+    values.collect()
 }
 
 fn listed(function: &Function, items: &[Json], problems: &mut Vec<CallProblem>) -> Vec<Val> {
@@ -227,25 +212,31 @@ fn listed(function: &Function, items: &[Json], problems: &mut Vec<CallProblem>) 
         let message = format!("`{}` takes {n_parameters} arguments, and {} are given", function.name, items.len());
         problems.push(CallProblem::new("args", LoadCode::Type, message, "remove the last ones, or write them by name"));
     }
-    let mut values = Vec::new();
-    for (index, parameter) in function.parameters.iter().enumerate() {
-        match items.get(index) {
-            Some(json) => values.extend(converted(json, &parameter.ty, &format!("args[{index}]"), problems)),
-            None => match absent(&parameter.ty) {
-                Some(value) => values.push(value),
-                None => {
-                    let message = format!(
-                        "the argument `{}` of `{}` is missing; it is a {}",
-                        parameter.name,
-                        function.name,
-                        type_name(&parameter.ty)
-                    );
-                    problems.push(CallProblem::new("args", LoadCode::Type, message, "add it to the list"));
-                }
-            },
-        }
+    let values = function.parameters.iter().enumerate().filter_map(|(index, parameter)| {
+        value(function, parameter, items.get(index), &format!("args[{index}]"), "add it to the list", problems)
+    });
+    values.collect()
+}
+
+/// The value of one parameter: what was given, or nothing where the type allows that.
+fn value(
+    function: &Function,
+    parameter: &Parameter,
+    given: Option<&Json>,
+    path: &str,
+    fix: &str,
+    problems: &mut Vec<CallProblem>,
+) -> Option<Val> {
+    if let Some(json) = given {
+        return converted(json, &parameter.ty, path, problems);
     }
-    values
+    let nothing = absent(&parameter.ty);
+    if nothing.is_none() {
+        let (name, ty) = (&parameter.name, type_name(&parameter.ty));
+        let message = format!("the argument `{name}` of `{}` is missing; it is a {ty}", function.name);
+        problems.push(CallProblem::new("args", LoadCode::Type, message, fix));
+    }
+    nothing
 }
 
 fn converted(json: &Json, ty: &wasmtime::component::Type, path: &str, problems: &mut Vec<CallProblem>) -> Option<Val> {

@@ -96,6 +96,8 @@ pub enum SkipReason {
     Paused,
     /// The job was removed or given other triggers while the slot waited.
     Removed,
+    /// Somebody cancelled it before it began.
+    Cancelled,
     /// More runs waited for a permit than the host holds.
     Overloaded,
 }
@@ -110,6 +112,7 @@ impl SkipReason {
             Self::Overlapping => "overlapping",
             Self::Paused => "paused",
             Self::Removed => "removed",
+            Self::Cancelled => "cancelled",
             Self::Overloaded => "overloaded",
         }
     }

@@ -70,7 +70,7 @@ impl Core {
             Input::Pause(job) => self.pause(now, &job, &mut decisions),
             Input::Resume { job, from } => self.resume(now, &job, from, &mut decisions),
             Input::Fire { job, request, cause } => self.fire(now, &job, request, cause, &mut decisions),
-            Input::Cancel(run) => self.cancel(run, &mut decisions),
+            Input::Cancel(run) => self.cancel(now, run, &mut decisions),
             Input::Finished { job, run } => self.finished(now, &job, run, &mut decisions),
             Input::Tick => self.tick(now, &mut decisions),
         }
@@ -222,19 +222,24 @@ impl Core {
         self.start_or_hold(index, run, now, decisions);
     }
 
-    fn cancel(&mut self, run: RunId, decisions: &mut Vec<Decision>) {
+    fn cancel(&mut self, now: DateTime<Utc>, run: RunId, decisions: &mut Vec<Decision>) {
         let planned =
             self.due.iter().find(|(_, (_, planned))| planned.id == run).map(|(key, (index, _))| (*key, *index));
         if let Some((key, index)) = planned {
-            self.due.remove(&key);
+            let taken = self.due.remove(&key).map(|(_, run)| run);
             if let Some(entry) = self.entries[index].as_mut() {
                 entry.planned.retain(|planned| *planned != key);
             }
+            decisions.extend(taken.map(|run| Decision::Skip(run.skipped(SkipReason::Cancelled))));
+            return self.count_again(index, now);
         }
         for entry in self.entries.iter_mut().flatten() {
-            entry.waiting.retain(|waiting| waiting.id != run);
+            if let Some(place) = entry.waiting.iter().position(|waiting| waiting.id == run) {
+                let taken = entry.waiting.remove(place);
+                return decisions.extend(taken.map(|run| Decision::Skip(run.skipped(SkipReason::Cancelled))));
+            }
         }
-        // Wherever the run is, the recorder ends its row: as cancelled, whether it had begun or not.
+        // It has started: the dispatcher ends it, and its row says cancelled.
         decisions.push(Decision::Cancel { run, reason: CancelReason::Requested });
     }
 
@@ -242,12 +247,8 @@ impl Core {
         let Some((index, entry)) = self.lookup(id) else { return };
         entry.running.retain(|running| *running != run);
         entry.basis.last_finished = Some(now);
-        if entry.job.trigger.waits_for_finish() && entry.next.is_none() {
-            // It has its next slot only now.
-            entry.next = entry.slot_after(now);
-        }
-        self.await_next(index);
         self.start_waiting(index, now, decisions);
+        self.count_again(index, now);
     }
 
     fn tick(&mut self, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {

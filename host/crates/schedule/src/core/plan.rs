@@ -40,6 +40,9 @@ impl Core {
     }
 
     fn plan_job(&mut self, index: Index, now: DateTime<Utc>, until: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+        if self.entry(index).is_some_and(|entry| entry.job.trigger.waits_for_finish()) {
+            return self.plan_single(index, until, decisions);
+        }
         let late = self.entry(index).and_then(|entry| entry.next).is_some_and(|next| next < now - LATE_AFTER);
         if late {
             self.plan_backlog(index, now, decisions);
@@ -52,6 +55,26 @@ impl Core {
             };
             entry.next = entry.slot_after(slot);
             self.plan_slot(index, slot, Cause::Schedule, decisions);
+        }
+    }
+
+    /// Plans the one slot of a trigger that counts from the end of the last run. The slot after it is known when that
+    /// run has ended, so there is never a backlog.
+    fn plan_single(&mut self, index: Index, until: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+        let Some(entry) = self.entries[index].as_mut() else { return };
+        if let Some(slot) = entry.next.take_if(|slot| *slot <= until) {
+            self.plan_slot(index, slot, Cause::Schedule, decisions);
+        }
+    }
+
+    /// Gives a trigger that counts from the end of the last run its next slot, once nothing of its job is under way.
+    pub(super) fn count_again(&mut self, index: Index, now: DateTime<Utc>) {
+        let Some(entry) = self.entries[index].as_mut() else { return };
+        let is_under_way = !(entry.planned.is_empty() && entry.running.is_empty() && entry.waiting.is_empty());
+        if entry.job.trigger.waits_for_finish() && entry.next.is_none() && !is_under_way {
+            // Not before the last slot that was decided: one that was cancelled must not come back.
+            entry.next = entry.slot_after(now.max(entry.decided_until));
+            self.await_next(index);
         }
     }
 

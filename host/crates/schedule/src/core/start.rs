@@ -23,6 +23,7 @@ impl Core {
             let late = key.0 < now - LATE_AFTER;
             let run = if late { self.fold(index, run, now, decisions) } else { run };
             self.start_or_hold(index, run, now, decisions);
+            self.count_again(index, now);
         }
     }
 

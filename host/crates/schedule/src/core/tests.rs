@@ -342,7 +342,7 @@ fn a_cancelled_plan_never_starts() {
     let planned = script.core.due.values().next().unwrap().1.id;
     script.input(500, Input::Cancel(planned)).tick(1_000).tick(2_000);
     script.check(expect![[r#"
-        500    cancelled on request
+        500    skip a 1000 cancelled
         2000   START a 2000 (schedule)
     "#]]);
 }
@@ -361,4 +361,40 @@ fn a_run_on_start_comes_only_the_first_time() {
     let mut script = Script::default();
     script.input(60_000, Input::Add { job: job("a", "every: 1h", policy), past: Some(past) });
     script.check(expect![""]);
+}
+
+#[test]
+fn a_trigger_that_waits_for_the_end_counts_from_there() {
+    let fixed_delay = "{ every: 1s, mode: fixed_delay }";
+    let mut script = Script::default();
+    script.add(0, job("a", fixed_delay, Policy::default())).tick(0).tick(1_000).tick(2_000).tick(3_000);
+    script.finish(3_500, "a").tick(3_500).tick(4_500).finish(4_600, "a").tick(4_600);
+    script.check(expect![[r#"
+        0      seen a
+        0      plan a 1000 (schedule)
+        0      decided until 5000
+        1000   START a 1000 (schedule)
+        3500   plan a 4500 (schedule)
+        3500   decided until 8500
+        4500   START a 4500 (schedule)
+        4600   plan a 5600 (schedule)
+        4600   decided until 9600
+    "#]]);
+    // A slot that becomes no run does not end the job.
+    let planned = script.core.due.values().next().unwrap().1.id;
+    script.input(5_000, Input::Cancel(planned)).tick(5_000).tick(6_000).tick(7_000);
+    script.check(expect![[r#"
+        5000   skip a 5600 cancelled
+        5000   plan a 6600 (schedule)
+        5000   decided until 10000
+        7000   START a 6600 (schedule)
+    "#]]);
+    let past = Past { first_seen: at(0), decided_until: at(9_000), last_finished: Some(at(5_000)), paused: false };
+    let mut script = Script::default();
+    script.input(60_000, Input::Add { job: job("a", fixed_delay, Policy::default()), past: Some(past) }).tick(60_000);
+    script.check(expect![[r#"
+        60000  plan a 6000 (schedule)
+        60000  decided until 65000
+        60000  START a 6000 (schedule)
+    "#]]);
 }
