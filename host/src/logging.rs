@@ -1,6 +1,9 @@
 //! The host's log: one line per event for people, or one JSON object per event for programs; always on stderr.
 
-use std::{fmt, io};
+use std::{
+    fmt,
+    io::{self, Write as _},
+};
 
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
@@ -9,6 +12,7 @@ use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
 };
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, time::FormatTime},
@@ -26,17 +30,37 @@ pub enum LogFormat {
     Json,
 }
 
+/// How many lines may wait for a stderr that blocks; more are dropped. A log never holds up the host.
+const LINES_MAX: usize = 10_000;
+
+/// Keeps the log going; dropping it writes what waits.
+pub struct Log {
+    stderr: NonBlocking,
+    _writer: WorkerGuard,
+}
+
+impl Log {
+    /// Writes lines that are no events, after those that were logged before.
+    pub fn tell(&self, text: &str) {
+        // As with events: where nobody reads, it is dropped.
+        drop(self.stderr.clone().write_all(format!("{text}\n").as_bytes()));
+    }
+}
+
 /// Starts the log. `CLOCKJACK_LOG` says what is in it; without it, everything of level info and above.
-pub fn start(format: LogFormat) {
+#[must_use]
+pub fn start(format: LogFormat) -> Log {
     let filter = settings::log_filter().unwrap_or_else(|| "info".to_owned());
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_not_a_filter| EnvFilter::new("info"));
     // A log that cannot be written, because its reader has gone or its disk is full, must not end the host: by default
     // the library would tell that on stderr too, and panic there.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
+    let (stderr, writer) = NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).finish(io::stderr());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr.clone()).log_internal_errors(false);
     match format {
         LogFormat::Text => log.event_format(Lines { look: settings::look(&io::stderr()) }).init(),
         LogFormat::Json => log.json().flatten_event(true).with_timer(Rfc3339).with_target(false).init(),
     }
+    Log { stderr, _writer: writer }
 }
 
 struct Rfc3339;

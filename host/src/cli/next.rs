@@ -135,19 +135,24 @@ pub(super) fn unknown_job(id: &JobId, manifest: &Manifest) -> String {
 }
 
 fn page(subject: &Subject, slots: &[DateTime<Utc>], now: DateTime<Utc>, basis: &Basis) -> String {
+    let described = subject.trigger.describe_from(now, basis);
+    if slots.is_empty() {
+        return format!("{described}\n\nno slot in that time");
+    }
+    let is_utc = subject.zone == Zone::utc();
     let rows: Vec<_> = slots
         .iter()
         .map(|slot| {
-            let note = subject.trigger.note(*slot, basis).unwrap_or_default();
-            vec![local(*slot, &subject.zone), print::rfc3339(*slot), relative(*slot, now), note]
+            let mut row = vec![local(*slot, &subject.zone)];
+            // In UTC the second column would say the same again.
+            row.extend((!is_utc).then(|| print::rfc3339(*slot)));
+            row.push(relative(*slot, now));
+            row.push(subject.trigger.note(*slot, basis).unwrap_or_default());
+            row
         })
         .collect();
-    let described = subject.trigger.describe_from(now, basis);
-    if rows.is_empty() {
-        return format!("{described}\n\nno slot in that time");
-    }
-    let mut header = vec![subject.zone.name(), "utc", "in"];
-    if rows.iter().any(|row| !row[3].is_empty()) {
+    let mut header = if is_utc { vec!["utc", "in"] } else { vec![subject.zone.name(), "utc", "in"] };
+    if rows.iter().any(|row| row.last().is_some_and(|note| !note.is_empty())) {
         header.push("note");
     }
     format!("{described}\n\n{}", print::table(&header, &rows))

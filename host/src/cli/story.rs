@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::print;
 use crate::{
-    logging::LogFormat,
+    logging::{Log, LogFormat},
     shell::{Event, Summary},
 };
 
@@ -113,7 +113,7 @@ fn cut(text: &str) -> String {
 }
 
 /// Tells what came of it all.
-pub(super) fn conclude(summary: &Summary, ran_for: Duration, format: LogFormat) {
+pub(super) fn conclude(summary: &Summary, ran_for: Duration, format: LogFormat, log: &Log) {
     let n_runs: u64 = summary.runs.values().flat_map(|outcomes| outcomes.values()).sum();
     let n_skips: u64 = summary.skips.values().flat_map(|reasons| reasons.values()).sum();
     let ran_for = show_duration(print::rounded(ran_for));
@@ -130,6 +130,6 @@ pub(super) fn conclude(summary: &Summary, ran_for: Duration, format: LogFormat) 
     }
     info!("stopped after {ran_for}: {n_runs} runs, {n_skips} slots skipped");
     if format == LogFormat::Text && !rows.is_empty() {
-        print::talk(&format!("\n{}", print::table(&["job", "runs", "skipped"], &rows)));
+        log.tell(&format!("\n{}", print::table(&["job", "runs", "skipped"], &rows)));
     }
 }

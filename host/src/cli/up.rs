@@ -23,7 +23,7 @@ use super::{Exit, ManifestArgs, check, diagnostics, print, story};
 use crate::{
     clock::SystemClock,
     load::{self, Loaded, PreparedJob},
-    logging::{self, LogFormat},
+    logging::{self, Log, LogFormat},
     shell::{Host, HostParts},
 };
 
@@ -49,7 +49,7 @@ pub(super) struct UpArgs {
 }
 
 pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
-    logging::start(args.log_format);
+    let log = logging::start(args.log_format);
     let zones = load::zones::newest();
     let mut loaded = load::manifest(&args.manifests.files, &zones);
     let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, N_PERMITS)?;
@@ -66,7 +66,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     tell_start(args, &zones, &sandbox, &plugins, took);
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
-    let exit = ring.block_on(serve(args, sandbox, jobs, &guests));
+    let exit = ring.block_on(serve(args, sandbox, jobs, &guests, &log));
     guests.shutdown_background();
     exit
 }
@@ -109,7 +109,13 @@ fn tell_start(args: &UpArgs, zones: &Zones, sandbox: &Sandbox, plugins: &[(Plugi
     info!("plugins compiled and jobs checked in {}", show_duration(print::rounded(took)));
 }
 
-async fn serve(args: &UpArgs, sandbox: Sandbox, jobs: Vec<PreparedJob>, guests: &Runtime) -> anyhow::Result<Exit> {
+async fn serve(
+    args: &UpArgs,
+    sandbox: Sandbox,
+    jobs: Vec<PreparedJob>,
+    guests: &Runtime,
+    log: &Log,
+) -> anyhow::Result<Exit> {
     let mut signals = Signals::new()?;
     let executor = SandboxExecutor::new(sandbox);
     let inputs = jobs.into_iter().map(|PreparedJob { job, call }| {
@@ -144,7 +150,7 @@ async fn serve(args: &UpArgs, sandbox: Sandbox, jobs: Vec<PreparedJob>, guests: 
     let summary = host.shut_down(args.grace, signals.next()).await?;
     told.cancel();
     teller.await?;
-    story::conclude(&summary, SystemClock.monotonic().saturating_sub(began), args.log_format);
+    story::conclude(&summary, SystemClock.monotonic().saturating_sub(began), args.log_format, log);
     Ok(Exit::Done)
 }
 

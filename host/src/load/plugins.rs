@@ -6,14 +6,11 @@ use clockjack_sandbox::{Call, CallProblem, EngineSettings, LoadCode, LoadError, 
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Diagnostics, Span},
     id::{JobId, PluginName},
-    job::{Ceilings, Job},
+    job::{Ceilings, Job, TABLE_ELEMENTS_MAX},
     manifest::resolved,
 };
 
 use super::Loaded;
-
-/// Most table elements of one attempt, over all tables: twelve times what the largest language runtime has.
-const TABLE_ELEMENTS_MAX: u64 = 100_000;
 
 /// A job with the call that it makes.
 pub struct PreparedJob {

@@ -144,14 +144,15 @@ impl Dispatcher {
         state.going.len() + state.waiting.len()
     }
 
-    /// Begins nothing more; runs that wait for a permit end as interrupted. Runs that go on, go on.
-    pub(super) fn drain(&self) {
+    /// Begins nothing more; runs that wait here for a permit, and those that waited elsewhere, end as interrupted. Runs
+    /// that go on, go on.
+    pub(super) fn drain(&self, waited: Vec<Arc<Run>>) {
         let waiting = {
             let mut state = self.shared.state();
             state.stopping = true;
             std::mem::take(&mut state.waiting)
         };
-        for run in waiting {
+        for run in waiting.into_iter().chain(waited) {
             let outcome = Outcome::ended(OutcomeCode::Interrupted, "the host stopped before the run began");
             self.shared.tell(Shared::never_began(run, outcome, self.shared.clock.now()));
         }

@@ -148,7 +148,6 @@ impl Host {
         let Self { counts, dispatcher, inbox, stop, scheduler, recorder, .. } = self;
         stop.cancel();
         scheduler.await??;
-        dispatcher.drain();
         tokio::select! {
             () = dispatcher.idle() => {}
             () = tokio::time::sleep(grace) => {}

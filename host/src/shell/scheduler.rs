@@ -41,7 +41,10 @@ impl Scheduler {
             let sleep = self.sleep();
             let inputs = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ok(()),
+                () = self.stop.cancelled() => {
+                    self.dispatcher.drain(self.core.take_waiting());
+                    return Ok(());
+                }
                 inputs = self.inbox.recv() => inputs.unwrap_or_default(),
                 () = tokio::time::sleep(sleep) => Vec::new(),
             };
@@ -106,11 +109,11 @@ impl Scheduler {
         if !changes.is_empty() {
             self.ledger.commit(changes).await?;
         }
-        let mut starts = Vec::new();
+        let (mut starts, mut cancels) = (Vec::new(), Vec::new());
         for decision in decisions {
             match decision {
                 Decision::Start(run) => starts.push(run),
-                Decision::Cancel { run, reason } => self.dispatcher.cancel(run, reason),
+                Decision::Cancel { run, reason } => cancels.push((run, reason)),
                 Decision::Skip(skip) => {
                     self.counts.skipped(&skip);
                     self.bus.publish(Event::Skipped(skip));
@@ -118,10 +121,9 @@ impl Scheduler {
                 Decision::Seen { .. } | Decision::Plan(_) | Decision::TakeBack(_) | Decision::Watermark(_) => {}
             }
         }
-        if starts.is_empty() {
-            return Ok(());
-        }
-        let overflow = self.dispatcher.submit(starts);
+        let overflow = if starts.is_empty() { Vec::new() } else { self.dispatcher.submit(starts) };
+        // After the starts: a run may be started and replaced in one turn.
+        cancels.into_iter().for_each(|(run, reason)| self.dispatcher.cancel(run, reason));
         self.give_up(overflow).await
     }
 

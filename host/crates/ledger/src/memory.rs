@@ -12,12 +12,16 @@ use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     id::{JobId, RunId, RunMap},
     outcome::OutcomeCode,
-    ports::{Change, Committed, Finish, JobRow, Ledger, LedgerError, PortFuture, RunFilter, RunRow},
+    outcome::json_bytes,
+    ports::{Change, Committed, Finish, JobRow, Ledger, LedgerError, LogLine, PortFuture, Report, RunFilter, RunRow},
     run::Skip,
 };
 
-/// How many finished runs are kept: at about 500 bytes each, some 50 MB at the most.
+/// How many finished runs are kept.
 pub const FINISHED_RUNS_MAX: usize = 100_000;
+
+/// How many bytes of what finished runs wrote, logged and returned are kept.
+const FINISHED_BYTES_MAX: usize = 256 << 20;
 
 /// How many skips are kept.
 const SKIPS_MAX: usize = 100_000;
@@ -35,6 +39,8 @@ struct State {
     runs: RunMap<RunRow>,
     /// Finished runs in the order of their ends, for making place.
     finished: VecDeque<RunId>,
+    /// What the guests of finished runs wrote, logged and returned, in bytes.
+    n_finished_bytes: usize,
     skips: VecDeque<Skip>,
 }
 
@@ -122,12 +128,19 @@ impl State {
             }
         }
         self.finished.push_back(finish.run);
+        self.n_finished_bytes += n_bytes(&finish.report);
         row.finish = Some(finish);
-        if FINISHED_RUNS_MAX < self.finished.len() {
-            let oldest = self.finished.pop_front();
-            oldest.and_then(|oldest| self.runs.remove(&oldest));
-        }
+        self.make_place();
         true
+    }
+
+    fn make_place(&mut self) {
+        while FINISHED_RUNS_MAX < self.finished.len() || FINISHED_BYTES_MAX < self.n_finished_bytes {
+            let Some(oldest) = self.finished.pop_front() else { return };
+            let finish = self.runs.remove(&oldest).and_then(|row| row.finish);
+            let freed = finish.map_or(0, |finish| n_bytes(&finish.report));
+            self.n_finished_bytes = self.n_finished_bytes.saturating_sub(freed);
+        }
     }
 
     fn job_rows(&self) -> Vec<JobRow> {
@@ -153,6 +166,17 @@ impl State {
     }
 }
 
+/// What a report holds of a guest's own words.
+fn n_bytes(report: &Report) -> usize {
+    let line = |line: &LogLine| {
+        let fields: usize = line.fields.iter().map(|(key, value)| key.len() + value.len()).sum();
+        size_of::<LogLine>() + line.message.len() + fields
+    };
+    let logs: usize = report.logs.iter().map(line).sum();
+    let output = report.outcome.output.as_ref().map_or(0, json_bytes);
+    report.stdout.text.len() + report.stderr.text.len() + report.outcome.message.len() + logs + output
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -162,6 +186,21 @@ mod tests {
     #[tokio::test]
     async fn passes_the_contract() {
         crate::contract::check(|| Box::pin(ready(Arc::new(MemoryLedger::default()) as Arc<dyn Ledger>))).await;
+    }
+
+    #[tokio::test]
+    async fn what_guests_write_is_bounded_in_bytes() {
+        let ledger = MemoryLedger::default();
+        let n_runs = 2 * FINISHED_BYTES_MAX / (8 << 20);
+        for number in 0..n_runs {
+            let run = crate::contract::run("a", i64::try_from(number).unwrap());
+            let mut finish = crate::contract::finish(&run, OutcomeCode::Succeeded);
+            if let Change::Finish(finish) = &mut finish {
+                finish.report.stdout.text = "x".repeat(8 << 20);
+            }
+            ledger.commit(vec![Change::Plan(Arc::clone(&run)), finish]).await.unwrap();
+        }
+        assert_eq!(ledger.runs(RunFilter::default()).await.unwrap().len(), n_runs / 2);
     }
 
     #[tokio::test]

@@ -108,6 +108,7 @@ impl Sandbox {
             Ok(Err(Stopped)) => Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"),
             Err(_elapsed) => classify::timed_out(call),
         };
+        let outcome = classify::bounded(outcome, call);
         let state = store.into_data();
         Report {
             cpu_time: meter.used(),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use clockjack_schedule::{
+    diagnostic::did_you_mean,
     job::{Arguments, Grants, Limits},
     manifest::scalar::show_size,
 };
@@ -16,7 +17,7 @@ use crate::{
     exports::{self, Function, FunctionKind, Parameter},
     plugin::{Linked, Plugin},
     values::{
-        from_json::{absent, from_json, unknown_name},
+        from_json::{absent, from_json},
         typename::{type_name, unsupported_part},
     },
 };
@@ -193,8 +194,11 @@ fn named(function: &Function, map: &serde_json::Map<String, Json>, problems: &mu
     let names: Vec<_> = function.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     for unknown in map.keys().filter(|key| !names.contains(&key.as_str())) {
         let message = format!("`{}` has no parameter `{unknown}`", function.name);
-        let fix = unknown_name("parameter", unknown, &names);
-        let fix = fix.split_once("; ").map_or(fix.as_str(), |(_, fix)| fix).to_owned();
+        let fix = match did_you_mean(unknown, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.is_empty() => "it takes none: remove `args`".to_owned(),
+            None => format!("its parameters are {}", names.join(", ")),
+        };
         let problem = CallProblem::new(format!("args.{unknown}"), LoadCode::Type, message, fix);
         problems.push(CallProblem { part: Part::Key, ..problem });
     }

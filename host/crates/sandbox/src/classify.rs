@@ -1,12 +1,12 @@
 //! How an attempt ended, in our vocabulary: the only place that turns traps and errors into outcomes.
 
 use clockjack_schedule::{
-    manifest::scalar::show_duration,
-    outcome::{Outcome, OutcomeCode, TrapKind},
+    manifest::scalar::{show_duration, show_size},
+    outcome::{Outcome, OutcomeCode, TrapKind, json_bytes},
     ports::Captured,
 };
 use serde_json::Value as Json;
-use wasmtime::{Trap, component::Val};
+use wasmtime::{PoolConcurrencyLimitError, Trap, component::Val};
 use wasmtime_wasi::I32Exit;
 
 use crate::{call::Call, cpu::CpuSpent, limiter::LimitHit, values::to_json::to_json};
@@ -42,6 +42,19 @@ fn failed(value: Option<&Val>) -> Outcome {
     };
     let message = message.unwrap_or_else(|| "the function returned an error without a value".to_owned());
     Outcome { code, message: cut(&message), output }
+}
+
+/// Drops a result that is larger than the job's output may be. The run stays what it is.
+pub(crate) fn bounded(outcome: Outcome, call: &Call) -> Outcome {
+    let n_bytes = outcome.output.as_ref().map_or(0, json_bytes);
+    let n_bytes = u64::try_from(n_bytes).unwrap_or(u64::MAX);
+    if n_bytes <= call.limits.output_bytes_max {
+        return outcome;
+    }
+    let (size, limit) = (show_size(n_bytes), show_size(call.limits.output_bytes_max));
+    let dropped = format!("the result of {size} was not kept; its limit is {limit} (`limits.output`)");
+    let message = if outcome.message.is_empty() { dropped } else { format!("{}; {dropped}", outcome.message) };
+    Outcome { output: None, message, ..outcome }
 }
 
 /// Text as it is, anything else as JSON.
@@ -96,7 +109,14 @@ fn reason(error: &wasmtime::Error, call: &Call, stderr: &Captured) -> (OutcomeCo
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return trap_reason(*trap, error, call, stderr);
     }
-    text_reason(&format!("{error:#}"), call)
+    if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+        return (
+            OutcomeCode::Interrupted,
+            format!("the host had no place for another instance: {full}; please report it"),
+        );
+    }
+    // The root cause only: what stands above it names functions of the guest.
+    text_reason(&error.root_cause().to_string(), call)
 }
 
 fn trap_reason(trap: Trap, error: &wasmtime::Error, call: &Call, stderr: &Captured) -> (OutcomeCode, String) {
@@ -137,7 +157,7 @@ fn text_reason(text: &str, call: &Call) -> (OutcomeCode, String) {
             "a value between guest and host was larger than 16MiB, and no key changes that".to_owned(),
         );
     }
-    if any(&["requested too many random bytes", "random"]) && any(&["too many", "exceed", "larger", "maximum"]) {
+    if text.starts_with("requested len") && text.contains("exceeds limit") {
         return (
             OutcomeCode::HostcallLimit,
             "the guest asked for more than 64KiB of random bytes in one call, and no key changes that".to_owned(),

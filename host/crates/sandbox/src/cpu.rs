@@ -16,6 +16,7 @@ use std::{
 
 use clockjack_schedule::{manifest::scalar::show_duration, stop::Stop};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Sleep;
 
 /// The processor time of one attempt so far.
 #[derive(Debug, Default)]
@@ -55,6 +56,9 @@ pub(crate) struct CpuSpent {
     pub(crate) limit: Duration,
 }
 
+/// How long a guest may go on after a request to stop: enough to see `cancel-requested` and to put things in order.
+pub(crate) const STOP_GRACE: Duration = Duration::from_millis(250);
+
 /// Somebody asked the attempt to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stopped;
@@ -64,11 +68,13 @@ pub(crate) struct Supervised<F> {
     inner: F,
     meter: Arc<CpuMeter>,
     stop: Stop,
+    /// Runs from the request on.
+    grace: Option<Pin<Box<Sleep>>>,
 }
 
 impl<F> Supervised<F> {
     pub(crate) fn new(inner: F, meter: Arc<CpuMeter>, stop: Stop) -> Self {
-        Self { inner, meter, stop }
+        Self { inner, meter, stop, grace: None }
     }
 }
 
@@ -79,7 +85,10 @@ impl<F: Future + Unpin> Future for Supervised<F> {
         // First the waker, then the flag: a request between the two wakes us again.
         self.stop.wake(context.waker());
         if self.stop.is_requested() {
-            return Poll::Ready(Err(Stopped));
+            let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(STOP_GRACE)));
+            if grace.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(Stopped));
+            }
         }
         let exact = self.meter.long.load(Relaxed);
         let now = if exact { thread_nanos } else { monotonic_nanos };

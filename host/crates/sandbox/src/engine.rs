@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use clockjack_schedule::job;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
     component::Linker,
@@ -17,8 +18,8 @@ use crate::{
     ticker::Ticker,
 };
 
-/// Most core instances of one component. Python, the runtime with the most, has 14.
-const CORE_INSTANCES_MAX: u32 = 64;
+/// Most core instances of one component.
+const CORE_INSTANCES_MAX: u32 = job::INSTANCES_MAX;
 
 /// Largest size of one core instance's own data: the largest measured (Python) is 242 KB.
 const CORE_INSTANCE_BYTES_MAX: usize = 1 << 20;
@@ -146,18 +147,20 @@ fn pool(settings: EngineSettings) -> PoolingAllocationConfig {
     let n_slots = settings.n_slots.max(1);
     let memories = u32::try_from(MEMORIES_MAX).unwrap_or(u32::MAX);
     let tables = u32::try_from(TABLES_MAX).unwrap_or(u32::MAX);
-    // Few guests have more than two memories or tables: reserve that for every slot, and the most for one.
+    // The most for every slot, though few guests need it: otherwise a job could leave another one without a table.
+    // It is address space only.
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(n_slots)
         .total_core_instances(n_slots.saturating_mul(CORE_INSTANCES_MAX))
-        .total_memories(n_slots.saturating_mul(3).saturating_add(memories))
-        .total_tables(n_slots.saturating_mul(4).saturating_add(tables))
+        .total_memories(n_slots.saturating_mul(memories))
+        .total_tables(n_slots.saturating_mul(tables))
         .total_stacks(n_slots)
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(memories)
         .max_tables_per_component(tables)
         .max_memory_size(usize::try_from(settings.memory_bytes_max).unwrap_or(usize::MAX))
-        .table_elements(usize::try_from(settings.table_elements_max).unwrap_or(usize::MAX))
+        // One more than any job may have, so that the limiter is asked before the pool refuses.
+        .table_elements(usize::try_from(settings.table_elements_max.saturating_add(1)).unwrap_or(usize::MAX))
         .max_core_instance_size(CORE_INSTANCE_BYTES_MAX)
         .max_component_instance_size(COMPONENT_INSTANCE_BYTES_MAX)
         .max_unused_warm_slots(n_slots)

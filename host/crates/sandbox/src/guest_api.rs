@@ -17,6 +17,9 @@ mod bindings {
 /// Most log lines that are kept of one attempt; more are counted.
 const LOG_LINES_MAX: usize = 1_000;
 
+/// Most fields of one log line.
+const LOG_FIELDS_MAX: usize = 64;
+
 /// Most bytes of messages and fields that are kept of one attempt.
 const LOG_BYTES_MAX: usize = 256 * 1024;
 
@@ -30,9 +33,11 @@ pub(crate) struct Logs {
 
 impl Logs {
     fn push(&mut self, line: LogLine) {
-        let fields: usize = line.fields.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let n_bytes = self.n_bytes.saturating_add(line.message.len()).saturating_add(fields);
-        if LOG_LINES_MAX <= self.lines.len() || LOG_BYTES_MAX < n_bytes {
+        // Empty texts cost the host memory, too.
+        let field = |(key, value): &(String, String)| size_of::<(String, String)>() + key.len() + value.len();
+        let fields: usize = line.fields.iter().map(field).sum();
+        let n_bytes = self.n_bytes.saturating_add(size_of::<LogLine>() + line.message.len()).saturating_add(fields);
+        if LOG_LINES_MAX <= self.lines.len() || LOG_BYTES_MAX < n_bytes || LOG_FIELDS_MAX < line.fields.len() {
             self.n_dropped += 1;
             return;
         }
@@ -123,5 +128,28 @@ fn cause(attempt: u32, cause: &run::Cause) -> types::Cause {
         run::Cause::Manual => types::Cause::Manual,
         run::Cause::Upstream(job) => types::Cause::Upstream(job.to_string()),
         run::Cause::Api => types::Cause::Api,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_texts_count_and_fields_are_bounded() {
+        let line = |n_fields| LogLine {
+            at: DateTime::UNIX_EPOCH,
+            level: LogLevel::Info,
+            message: String::new(),
+            fields: vec![(String::new(), String::new()); n_fields],
+        };
+        let mut logs = Logs::default();
+        logs.push(line(LOG_FIELDS_MAX + 1));
+        assert_eq!((logs.lines.len(), logs.n_dropped), (0, 1));
+        for _ in 0..LOG_LINES_MAX {
+            logs.push(line(LOG_FIELDS_MAX));
+        }
+        assert!(logs.n_bytes <= LOG_BYTES_MAX);
+        assert!(logs.lines.len() < 200, "{} lines of {LOG_FIELDS_MAX} empty fields", logs.lines.len());
     }
 }

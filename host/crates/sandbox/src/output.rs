@@ -65,12 +65,16 @@ impl Capture {
         if kept.n_bytes == 0 {
             return Captured::default();
         }
+        if kept.n_bytes == u64::try_from(kept.head.len() + kept.tail.len()).unwrap_or(u64::MAX) {
+            // Nothing is missing between the two: a character may begin in one and end in the other.
+            let whole: Vec<u8> = kept.head.iter().chain(&kept.tail).copied().collect();
+            let text = String::from_utf8_lossy(&whole).into_owned();
+            return Captured { text, n_bytes: kept.n_bytes, n_bytes_dropped: 0 };
+        }
         let n_kept = u64::try_from(kept.head.len() + kept.tail.len()).unwrap_or(u64::MAX);
         let n_bytes_dropped = kept.n_bytes.saturating_sub(n_kept);
         let mut text = String::from_utf8_lossy(&kept.head).into_owned();
-        if 0 < n_bytes_dropped {
-            text.push_str(&format!("\n… {n_bytes_dropped} bytes left out …\n"));
-        }
+        text.push_str(&format!("\n… {n_bytes_dropped} bytes left out …\n"));
         text.push_str(&String::from_utf8_lossy(kept.tail.make_contiguous()));
         Captured { text, n_bytes: kept.n_bytes, n_bytes_dropped }
     }
@@ -147,6 +151,9 @@ mod tests {
         let capture = Capture::new(8);
         capture.push(b"abcdefgh");
         assert_eq!(capture.take().text, "abcdefgh");
+        let capture = Capture::new(8);
+        capture.push("abcüefg".as_bytes());
+        assert_eq!(capture.take().text, "abcüefg");
         assert_eq!(Capture::new(8).take(), Captured::default());
     }
 }

@@ -199,7 +199,8 @@ fn refused(error: &wasmtime::Error) -> LoadError {
         );
     }
     if text.contains("exceeds the") && any(&["pooling allocator", "configured maximum", "limit of"]) {
-        let (code, key) = if text.contains("instances") {
+        let is_count = any(&["linear memories", "contains"]) && !text.contains("element");
+        let (code, key) = if text.contains("instances") || is_count {
             (LoadCode::InstanceLimit, "limits.instances")
         } else if text.contains("table") {
             (LoadCode::TableLimit, "limits.table_elements")

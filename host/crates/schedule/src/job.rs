@@ -107,6 +107,12 @@ pub enum Overlap {
     Allow,
 }
 
+/// Most table elements that any job may ask for, each of which costs the host eight bytes.
+pub const TABLE_ELEMENTS_MAX: u64 = 1_000_000;
+
+/// Most core instances that any job may ask for: four times what the language runtime with the most (Python) has.
+pub const INSTANCES_MAX: u32 = 64;
+
 /// What one attempt may consume. Every bound has a default; a manifest may move it up to the host's ceiling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -192,6 +192,19 @@ impl Outcome {
     }
 }
 
+/// About how many bytes a JSON value holds.
+#[must_use]
+pub fn json_bytes(json: &serde_json::Value) -> usize {
+    use serde_json::Value as Json;
+    let node = size_of::<Json>();
+    match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => node,
+        Json::String(text) => node + text.len(),
+        Json::Array(items) => node + items.iter().map(json_bytes).sum::<usize>(),
+        Json::Object(entries) => node + entries.iter().map(|(key, value)| key.len() + json_bytes(value)).sum::<usize>(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,7 +31,7 @@ pub trait Clock: Send + Sync {
 /// What runs an attempt.
 ///
 /// `execute` always ends with a report: whatever a guest does is an outcome. A request to stop ends the attempt
-/// within a tick. Dropping the future stops the guest too, and frees what it held; nothing of it goes on afterwards.
+/// within a fraction of a second, which the guest may use to end by itself. Dropping the future stops the guest too, and frees what it held; nothing of it goes on afterwards.
 pub trait Executor: Send + Sync {
     /// Runs one attempt to its end.
     fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report>;

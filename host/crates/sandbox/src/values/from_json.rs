@@ -211,7 +211,7 @@ fn missing(name: &str, ty: &Type) -> Misfit {
 }
 
 /// "unknown field `x`, did you mean …".
-pub(crate) fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
+fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
     let hint = match did_you_mean(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => "there is none".to_owned(),

@@ -114,6 +114,11 @@ impl Core {
         self.by_id.len()
     }
 
+    /// Takes the runs that wait for another one of their job to end, because nothing will start any more.
+    pub fn take_waiting(&mut self) -> Vec<Arc<Run>> {
+        self.entries.iter_mut().flatten().flat_map(|entry| entry.waiting.drain(..)).collect()
+    }
+
     fn entry(&self, index: Index) -> Option<&Entry> {
         self.entries.get(index)?.as_ref()
     }
@@ -129,7 +134,7 @@ impl Core {
             return self.change(now, job, decisions);
         }
         let new = past.is_none();
-        let run_on_start = job.policy.run_on_start && new;
+        let run_on_start = job.policy.run_on_start && new && !job.policy.paused;
         let entry = Entry::new(job, past, now);
         if new {
             decisions.push(Decision::Seen { job: id.clone(), at: now });
@@ -147,12 +152,15 @@ impl Core {
     }
 
     fn change(&mut self, now: DateTime<Utc>, job: Arc<Job>, decisions: &mut Vec<Decision>) {
+        // Slots that are due already have happened under the old definition.
+        self.tick(now, decisions);
         let Some((index, entry)) = self.lookup(&job.id) else {
             return self.add(now, job, None, decisions);
         };
         let retriggered = entry.job.trigger != job.trigger;
         if retriggered {
             self.settle_pause(index, now, decisions);
+            self.give_up_passed(index, now, decisions);
             self.take_back(index, decisions);
         }
         if let Some(entry) = self.entries[index].as_mut() {
@@ -165,8 +173,10 @@ impl Core {
     }
 
     fn remove(&mut self, now: DateTime<Utc>, id: &JobId, decisions: &mut Vec<Decision>) {
+        self.tick(now, decisions);
         let Some((index, _)) = self.lookup(id) else { return };
         self.settle_pause(index, now, decisions);
+        self.give_up_passed(index, now, decisions);
         self.take_back(index, decisions);
         let Some(entry) = self.entries[index].take() else { return };
         for run in entry.waiting {
@@ -197,6 +207,7 @@ impl Core {
             entry.paused = false;
         }
         self.await_next(index);
+        self.start_waiting(index, now, decisions);
     }
 
     /// Accounts for the slots of a pause up to now.
@@ -248,7 +259,15 @@ impl Core {
         entry.running.retain(|running| *running != run);
         entry.basis.last_finished = Some(now);
         self.start_waiting(index, now, decisions);
-        self.count_again(index, now);
+        let is_idle = self.entry(index).is_some_and(|entry| {
+            entry.job.trigger.waits_for_finish() && entry.running.is_empty() && entry.waiting.is_empty()
+        });
+        if is_idle {
+            // Also a run that came from no slot moves the next one.
+            self.take_back(index, decisions);
+            self.entries[index].iter_mut().for_each(|entry| entry.next = None);
+            self.count_again(index, now);
+        }
     }
 
     fn tick(&mut self, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
@@ -264,6 +283,18 @@ impl Core {
         }
         entry.listed = entry.next;
         self.upcoming.extend(entry.next.map(|next| Reverse((next, index))));
+    }
+
+    /// Skips the planned runs of a job whose slot has passed and which only wait for their jitter: the slot is not free
+    /// for another trigger.
+    fn give_up_passed(&mut self, index: Index, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+        let Some(entry) = self.entries[index].as_mut() else { return };
+        let has_passed = |key: &DueKey| self.due.get(key).is_some_and(|(_, run)| run.scheduled_for <= now);
+        let passed: Vec<_> = entry.planned.iter().copied().filter(has_passed).collect();
+        entry.planned.retain(|key| !passed.contains(key));
+        for (_, run) in passed.iter().filter_map(|key| self.due.remove(key)) {
+            decisions.push(Decision::Skip(run.skipped(SkipReason::Removed)));
+        }
     }
 
     /// Takes the planned runs of a job back, so that their slots are undecided again.

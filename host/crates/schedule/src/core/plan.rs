@@ -15,7 +15,9 @@ impl Core {
     /// Plans every slot up to the horizon, once the first unplanned one is nearer than half of it: so the ledger
     /// gets one commit for many slots, not one for each.
     pub(super) fn plan(&mut self, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
-        let near = |Reverse((slot, _)): &Reverse<(DateTime<Utc>, Index)>| *slot <= now + HORIZON / 2;
+        // A slot before the watermark is claimed to be decided, so it is not left for later.
+        let edge = self.watermark.map_or(now + HORIZON / 2, |watermark| watermark.max(now + HORIZON / 2));
+        let near = |Reverse((slot, _)): &Reverse<(DateTime<Utc>, Index)>| *slot <= edge;
         if !self.upcoming.peek().is_some_and(near) {
             return;
         }

@@ -21,31 +21,47 @@ impl Core {
             let Some(entry) = self.entries[index].as_mut() else { continue };
             entry.planned.retain(|planned| *planned != key);
             let late = key.0 < now - LATE_AFTER;
-            let run = if late { self.fold(index, run, now, decisions) } else { run };
-            self.start_or_hold(index, run, now, decisions);
+            let run = if late { self.fold(index, run, now, decisions) } else { Some(run) };
+            if let Some(run) = run {
+                self.start_or_hold(index, run, now, decisions);
+            }
             self.count_again(index, now);
         }
     }
 
     /// Folds the late runs of a job into one: planned runs whose instants passed while the machine slept.
-    fn fold(&mut self, index: Index, run: Arc<Run>, now: DateTime<Utc>, decisions: &mut Vec<Decision>) -> Arc<Run> {
-        let Some(entry) = self.entries[index].as_mut() else { return run };
+    /// None is left where all of them are too late.
+    fn fold(
+        &mut self,
+        index: Index,
+        run: Arc<Run>,
+        now: DateTime<Utc>,
+        decisions: &mut Vec<Decision>,
+    ) -> Option<Arc<Run>> {
+        let entry = self.entries[index].as_mut()?;
         let coalesce = entry.job.policy.coalesce;
         if coalesce == Coalesce::All || entry.planned.front().is_none_or(|(due_at, _)| now < *due_at) {
-            return run;
+            return Some(run);
         }
         let mut group = vec![run];
         while let Some(key) = entry.planned.front().copied().filter(|(due_at, _)| *due_at <= now) {
             entry.planned.pop_front();
             group.extend(self.due.remove(&key).map(|(_, run)| run));
         }
-        let n_slots = u64::try_from(group.len()).unwrap_or(u64::MAX);
+        let grace = entry.job.policy.misfire_grace;
+        let (misfired, mut group): (Vec<_>, Vec<_>) = group.into_iter().partition(|run| is_misfired(run, grace, now));
+        decisions.extend(misfired.iter().map(|run| Decision::Skip(run.skipped(SkipReason::Misfired))));
+        let n_slots = group.iter().map(|run| if let Cause::CatchUp(n) = run.cause { n } else { 1 }).sum();
+        let last = group.len().checked_sub(1)?;
         let chosen = match coalesce {
             Coalesce::Earliest => group.remove(0),
-            Coalesce::Latest | Coalesce::All => group.remove(group.len() - 1),
+            Coalesce::Latest | Coalesce::All => group.remove(last),
         };
+        if n_slots == 1 {
+            return Some(chosen);
+        }
         decisions.extend(group.iter().map(|folded| Decision::Skip(folded.skipped(SkipReason::Coalesced))));
-        Arc::new(Run { cause: Cause::CatchUp(n_slots), ..Run::clone(&chosen) })
+        Some(Arc::new(Run { cause: Cause::CatchUp(n_slots), ..Run::clone(&chosen) }))
     }
 
     /// Starts a due run, or does what the job's policy says where it may not start now.
@@ -89,7 +105,7 @@ impl Core {
     pub(super) fn start_waiting(&mut self, index: Index, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
         loop {
             let Some(entry) = self.entries[index].as_mut() else { return };
-            if !entry.has_room() {
+            if entry.paused || !entry.has_room() {
                 return;
             }
             let Some(run) = entry.waiting.pop_front() else { return };

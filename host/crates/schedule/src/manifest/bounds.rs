@@ -10,17 +10,11 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
-    job::{Ceilings, Limits},
+    job::{Ceilings, INSTANCES_MAX, Limits, TABLE_ELEMENTS_MAX},
 };
 
 /// Smallest memory limit: one page, below which no module with a memory can start.
 const MEMORY_BYTES_MIN: u64 = 64 << 10;
-
-/// Most table elements, each of which costs the host a few bytes.
-const TABLE_ELEMENTS_MAX: u64 = 10_000_000;
-
-/// Most core instances of one attempt.
-const INSTANCES_MAX: u32 = 1_000;
 
 /// Reads `host: {ceilings: …}`.
 pub(super) fn read_ceilings(host: &mut Fields<'_>, built_in: &Ceilings, diagnostics: &mut Diagnostics) -> Ceilings {

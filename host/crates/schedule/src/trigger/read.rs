@@ -152,7 +152,14 @@ impl<'r> Reader<'r> {
         self.depth += 1;
         let children: Vec<_> = items.iter().map(|item| self.trigger(item)).collect();
         self.depth -= 1;
-        children.into_iter().collect()
+        let children: Vec<Trigger> = children.into_iter().collect::<Option<_>>()?;
+        if 1 < children.len() && children.iter().any(Trigger::waits_for_finish) {
+            // The other children's slots would have to wait for the end of a run, too.
+            let message = "`mode: fixed_delay` stands alone: it counts from the end of the last run";
+            let fix = "give the job that trigger only, or leave `mode` out for a fixed grid";
+            return self.reject_with("trigger.value", span, message, fix);
+        }
+        Some(children)
     }
 
     /// A trigger from the keys of an open map.
