@@ -32,13 +32,13 @@ pub(super) struct ExecArgs {
     #[arg(last = true, value_name = "WORD")]
     words: Vec<String>,
     /// Wall-clock limit, such as `30s`.
-    #[arg(long, value_parser = scalar::parse_duration)]
+    #[arg(long, value_parser = parse_time)]
     timeout: Option<Duration>,
     /// Limit of all memories together, such as `64MiB`.
-    #[arg(long, value_parser = scalar::parse_size)]
+    #[arg(long, value_parser = parse_memory)]
     memory: Option<u64>,
     /// Processor-time limit, such as `10s`.
-    #[arg(long, value_parser = scalar::parse_duration)]
+    #[arg(long, value_parser = parse_time)]
     cpu_time: Option<Duration>,
     /// Limit of instructions; they are counted only when this is given.
     #[arg(long)]
@@ -57,6 +57,19 @@ pub(super) struct ExecArgs {
     job: Option<JobId>,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = scalar::parse_duration(text)?;
+    if time.is_zero() { Err("the time must be longer than zero".to_owned()) } else { Ok(time) }
+}
+
+/// A guest's addresses have 32 bits.
+const MEMORY_BYTES_MAX: u64 = 4 << 30;
+
+fn parse_memory(text: &str) -> Result<u64, String> {
+    let size = scalar::parse_size(text)?;
+    if (64 << 10..=MEMORY_BYTES_MAX).contains(&size) { Ok(size) } else { Err("write 64KiB to 4GiB".to_owned()) }
 }
 
 fn parse_dir(text: &str) -> Result<DirGrant, String> {

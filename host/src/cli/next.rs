@@ -127,6 +127,9 @@ fn tell(diagnostics: &Diagnostics, text: &str) {
 /// That there is no such job, with the nearest one.
 pub(super) fn unknown_job(id: &JobId, manifest: &Manifest) -> String {
     let names = || manifest.jobs.keys().map(JobId::as_str);
+    if manifest.jobs.is_empty() {
+        return format!("error: no job `{id}` can be read");
+    }
     let hint = match did_you_mean(id.as_str(), names()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the jobs are {}", names().collect::<Vec<_>>().join(", ")),

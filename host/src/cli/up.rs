@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use clockjack_ledger::MemoryLedger;
-use clockjack_sandbox::{Allocation, Plugin, Sandbox, SandboxExecutor};
+use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     core::Input,
     id::PluginName,
@@ -63,7 +63,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Fault);
     }
     let took = SystemClock.monotonic().saturating_sub(began);
-    tell_start(args, &zones, &sandbox, &plugins, took);
+    tell_start(args, &zones, &plugins, took);
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
     let exit = ring.block_on(serve(args, sandbox, jobs, &guests, &log));
@@ -96,12 +96,9 @@ fn shown(files: &[PathBuf]) -> String {
     files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn tell_start(args: &UpArgs, zones: &Zones, sandbox: &Sandbox, plugins: &[(PluginName, Arc<Plugin>)], took: Duration) {
+fn tell_start(args: &UpArgs, zones: &Zones, plugins: &[(PluginName, Arc<Plugin>)], took: Duration) {
     let files = shown(&args.manifests.files);
     info!(manifest = %files, ledger = "memory:", zone_rules = zones.version(), "clockjack {}", env!("CARGO_PKG_VERSION"));
-    if sandbox.allocation() == Allocation::OnDemand {
-        warn!("instances come one by one from the system, which is slower: the address space for a pool cannot be had");
-    }
     for (name, plugin) in plugins {
         let size = show_size(plugin.n_bytes);
         info!(plugin = %name, size, sha256 = &plugin.digest[..12], functions = plugin.functions.len(), "plugin loaded");

@@ -103,7 +103,7 @@ impl Sandbox {
         let fuel_left = store.get_fuel().ok();
         let (stdout, stderr) = (stdout.take(), stderr.take());
         let outcome = match supervised {
-            Ok(Ok(Ok(result))) => classify::returned(result),
+            Ok(Ok(Ok(result))) => classify::returned(result, call),
             Ok(Ok(Err(error))) => classify::trapped(&error, phase, call, &stderr),
             Ok(Err(Stopped)) => Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"),
             Err(_elapsed) => classify::timed_out(call),

@@ -22,8 +22,11 @@ pub(crate) enum Phase {
 }
 
 /// The function returned.
-pub(crate) fn returned(result: Option<Val>) -> Outcome {
+pub(crate) fn returned(result: Option<Val>, call: &Call) -> Outcome {
     match result {
+        // WASI 0.2 knows two exit codes: 0 and "another one".
+        Some(Val::Result(Ok(_))) if call.function().is_command() => exited(0),
+        Some(Val::Result(Err(_))) if call.function().is_command() => exited(1),
         None => Outcome::succeeded(None),
         Some(Val::Result(Ok(value))) => Outcome::succeeded(value.as_deref().map(to_json)),
         Some(Val::Result(Err(value))) => failed(value.as_deref()),
@@ -152,10 +155,12 @@ fn trap_reason(trap: Trap, error: &wasmtime::Error, call: &Call, stderr: &Captur
 fn text_reason(text: &str, call: &Call) -> (OutcomeCode, String) {
     let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if any(&["fuel allocated for hostcalls has been exhausted", "too much data"]) {
-        return (
-            OutcomeCode::HostcallLimit,
-            "a value between guest and host was larger than 16MiB, and no key changes that".to_owned(),
+        let element = size_of::<Val>();
+        let message = format!(
+            "the values of one call between guest and host were larger than 16MiB as the host holds them ({element} bytes \
+             for each element of a list), and no key changes that"
         );
+        return (OutcomeCode::HostcallLimit, message);
     }
     if text.starts_with("requested len") && text.contains("exceeds limit") {
         return (

@@ -90,7 +90,7 @@ impl Sandbox {
         let (plain, allocation) = match bench(settings, Metering::Plain, Allocation::Pooling) {
             Ok(plain) => (plain, Allocation::Pooling),
             Err(refused) => {
-                tracing::warn!(reason = %refused, "no pool of instances; each one is asked of the system");
+                tracing::warn!(reason = %refused, "no pool of instances: they come one by one from the system, which is slower");
                 (bench(settings, Metering::Plain, Allocation::OnDemand)?, Allocation::OnDemand)
             }
         };
@@ -137,7 +137,12 @@ pub(crate) fn config(settings: EngineSettings, metering: Metering, allocation: A
         .wasm_memory64(false)
         .wasm_relaxed_simd(false);
     match allocation {
-        Allocation::OnDemand => config.allocation_strategy(InstanceAllocationStrategy::OnDemand),
+        // Where address space is short, a memory takes what it uses, at the price of a bounds check per access.
+        Allocation::OnDemand => config
+            .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+            .memory_reservation(0)
+            .memory_guard_size(0)
+            .memory_reservation_for_growth(1 << 20),
         Allocation::Pooling => config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings))),
     };
     config

@@ -173,7 +173,9 @@ impl<'r> Reader<'r> {
             return None;
         }
         if never_fires(&trigger) {
-            return self.never(&trigger, fields.span());
+            // On a job, the map around the trigger says other things, too: point at the trigger's own value.
+            let kind = TRIGGER_KEYS.into_iter().find_map(|key| fields.get(key));
+            return self.never(&trigger, kind.map_or(fields.span(), |node| node.span));
         }
         Some(trigger)
     }
