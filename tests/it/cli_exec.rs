@@ -107,6 +107,7 @@ fn the_error_says_what_is_to_happen() {
 fn logs_and_the_facts_of_the_attempt_reach_both_sides() {
     let result = exec("typed", &["facts", "--timeout", "30s"]);
     assert_contract(&result);
+    assert_eq!(result["progress"], "1 of 1: told");
     let facts = &result["output"];
     assert_eq!((&facts["attempt"], &facts["max-attempts"]), (&json!(1), &json!(1)));
     assert_eq!(facts["cause"], "manual");

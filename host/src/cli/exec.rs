@@ -277,6 +277,7 @@ fn view(report: &Report, duration: Duration) -> Json {
         "stderr_truncated": 0 < report.stderr.n_bytes_dropped,
         "logs": report.logs.iter().map(log_view).collect::<Vec<_>>(),
         "logs_dropped": report.n_logs_dropped,
+        "progress": report.progress,
         "sha256": &*report.digest,
     })
 }

@@ -173,8 +173,9 @@ fn n_bytes(report: &Report) -> usize {
         size_of::<LogLine>() + line.message.len() + fields
     };
     let logs: usize = report.logs.iter().map(line).sum();
+    let progress = report.progress.as_ref().map_or(0, String::len);
     let output = report.outcome.output.as_ref().map_or(0, json_bytes);
-    report.stdout.text.len() + report.stderr.text.len() + report.outcome.message.len() + logs + output
+    report.stdout.text.len() + report.stderr.text.len() + report.outcome.message.len() + logs + progress + output
 }
 
 #[cfg(test)]

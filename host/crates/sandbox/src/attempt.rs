@@ -118,6 +118,7 @@ impl Sandbox {
             stderr,
             n_logs_dropped: state.logs.n_dropped,
             logs: state.logs.lines,
+            progress: state.progress,
             ..self.report(call, outcome)
         }
     }

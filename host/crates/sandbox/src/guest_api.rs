@@ -17,6 +17,9 @@ mod bindings {
 /// Most log lines that are kept of one attempt; more are counted.
 const LOG_LINES_MAX: usize = 1_000;
 
+/// Longest message of a progress report that is kept.
+const PROGRESS_CHARS_MAX: usize = 500;
+
 /// Most fields of one log line.
 const LOG_FIELDS_MAX: usize = 64;
 
@@ -69,8 +72,10 @@ impl run_api::Host for GuestState {
 
     fn progress(&mut self, done: u64, total: Option<u64>, message: Option<String>) {
         let of = total.map_or_else(String::new, |total| format!(" of {total}"));
-        self.progress =
-            Some(format!("{done}{of}{}", message.map_or_else(String::new, |message| format!(": {message}"))));
+        // Each report replaces the one before, and is as short as a person reads.
+        let told: String = message.iter().flat_map(|message| message.chars()).take(PROGRESS_CHARS_MAX).collect();
+        let told = if told.is_empty() { told } else { format!(": {told}") };
+        self.progress = Some(format!("{done}{of}{told}"));
     }
 
     fn heartbeat(&mut self) {}

@@ -73,6 +73,8 @@ pub struct Report {
     pub logs: Vec<LogLine>,
     /// How many log lines were not kept.
     pub n_logs_dropped: u64,
+    /// How far the guest last said that it was.
+    pub progress: Option<String>,
     /// Which generation of the plugin ran.
     pub generation: u32,
     /// The SHA-256 of the component that ran, in hex.
@@ -92,6 +94,7 @@ impl Report {
             stderr: Captured::default(),
             logs: Vec::new(),
             n_logs_dropped: 0,
+            progress: None,
             generation: 0,
             digest: Arc::from(""),
         }
