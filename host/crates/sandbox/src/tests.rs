@@ -128,7 +128,8 @@ async fn the_overshoot_of_a_limit_is_small() {
     let report = run_with(&looping, Limits { cpu_time: Duration::from_millis(100), ..Limits::default() }).await;
     assert_eq!(report.outcome.code, OutcomeCode::TimeoutCpu);
     assert!(Duration::from_millis(100) <= report.cpu_time, "{:?}", report.cpu_time);
-    assert!(report.cpu_time < Duration::from_millis(130), "{:?}", report.cpu_time);
+    // A tick is 2 ms. The first one is timed with the wall clock, in which a busy machine may do something else.
+    assert!(report.cpu_time < Duration::from_millis(200), "{:?}", report.cpu_time);
 }
 
 #[tokio::test]
