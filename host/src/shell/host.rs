@@ -36,7 +36,7 @@ pub struct HostParts {
 
 /// Why a host stopped working.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum HostError {
     /// The record could not be kept.
     #[error("the ledger failed")]
     Ledger(#[from] LedgerError),
@@ -128,7 +128,7 @@ impl Host {
     }
 
     /// Waits until the host fails by itself. Cancel-safe; never returns while all is well.
-    pub async fn failed(&mut self) -> StartError {
+    pub async fn failed(&mut self) -> HostError {
         let ended = tokio::select! {
             ended = &mut self.scheduler => ended,
             ended = &mut self.recorder => ended,
@@ -144,7 +144,7 @@ impl Host {
     ///
     /// # Errors
     /// When the last rows could not be written.
-    pub async fn shut_down(self, grace: Duration, hurry: impl Future<Output = ()>) -> Result<Summary, StartError> {
+    pub async fn shut_down(self, grace: Duration, hurry: impl Future<Output = ()>) -> Result<Summary, HostError> {
         let Self { counts, dispatcher, inbox, stop, scheduler, recorder, .. } = self;
         stop.cancel();
         scheduler.await??;

@@ -10,6 +10,6 @@ mod tests;
 
 pub use self::{
     bus::{Bus, Event},
-    host::{Host, HostParts, StartError},
+    host::{Host, HostError, HostParts},
     recorder::Summary,
 };

@@ -24,7 +24,7 @@ use clockjack_schedule::{
 };
 use expect_test::expect;
 
-use super::{Host, HostParts, StartError};
+use super::{Host, HostError, HostParts};
 use crate::clock::TestClock;
 
 /// An executor whose runs take as long as their job's name says, `slow-1500` for instance.
@@ -288,7 +288,7 @@ async fn nothing_starts_that_the_ledger_did_not_keep() {
     let mut world = world_on(ledger, 4);
     world.host.send(vec![add("quick-10", "every: 4s")]).await;
     let failure = tokio::time::timeout(Duration::from_secs(60), world.host.failed()).await.expect("the host gives up");
-    assert!(matches!(failure, StartError::Ledger(LedgerError::Unavailable(_))), "{failure:?}");
+    assert!(matches!(failure, HostError::Ledger(LedgerError::Unavailable(_))), "{failure:?}");
     // The first two commits took the job and its first slot in; the end of that run could not be kept, and no slot after
     // it began.
     assert_eq!(world.executor.began.lock().unwrap().len(), 1);
