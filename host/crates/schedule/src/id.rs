@@ -13,6 +13,10 @@ use chrono::{DateTime, Utc};
 /// Longest name of a job, plugin, pool, store, secret or label, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 
+/// Keep the numbers of keys and of upstream runs apart.
+const KEY_SEED: u64 = 1;
+const UPSTREAM_SEED: u64 = 2;
+
 /// What a name may not be, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -91,6 +95,30 @@ name! {
     PluginName
 }
 
+name! {
+    /// The name of a pool, unique in a manifest.
+    PoolName
+}
+
+impl Default for PoolName {
+    /// The pool of jobs that name none.
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
+name! {
+    /// The name of a store, unique in a manifest.
+    StoreName
+}
+
+impl Default for StoreName {
+    /// The store of jobs that name none.
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
 /// The identity of a run, the same on every host and after every crash: for a slot it is computed from the job and
 /// the nominal instant, so a slot that is materialised twice is the same run.
 ///
@@ -110,6 +138,18 @@ impl RunId {
     pub fn of_request(job: &JobId, at: DateTime<Utc>, request: u64) -> Self {
         // A slot's number is its instant in microseconds; the high bit keeps requests out of that range.
         Self::hashed(at, job.as_str(), request | 1 << 63)
+    }
+
+    /// The run that somebody asked for under an idempotency key: the same job and key are the same run.
+    #[must_use]
+    pub fn of_key(job: &JobId, key: &str) -> Self {
+        Self::hashed(DateTime::UNIX_EPOCH, job.as_str(), fnv1a(key.as_bytes(), KEY_SEED) | 1 << 63)
+    }
+
+    /// The run that follows a run of another job, for the slot that is passed on.
+    #[must_use]
+    pub fn of_upstream(job: &JobId, slot: DateTime<Utc>, upstream: Self) -> Self {
+        Self::hashed(slot, job.as_str(), fnv1a(&upstream.0.to_le_bytes(), UPSTREAM_SEED) | 1 << 63)
     }
 
     /// The 128 bits.

@@ -5,7 +5,8 @@
 use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
-    id::{JobId, PluginName},
+    id::{JobId, PluginName, PoolName, StoreName},
+    outcome::OutcomeCode,
     trigger::Trigger,
     zone::Zone,
 };
@@ -21,12 +22,20 @@ pub struct Job {
     pub call: Option<Arc<str>>,
     /// What the function gets.
     pub args: Arguments,
-    /// When.
-    pub trigger: Trigger,
+    /// When. Absent for a job that runs only after others, or when it is asked to.
+    pub trigger: Option<Trigger>,
+    /// A hash of the trigger as it was written, by which a later start of the host knows that it was changed.
+    pub trigger_hash: u64,
+    /// Whose ends make it run; any of them.
+    pub after: Vec<After>,
     /// Its time zone, for triggers that name none and for display.
     pub zone: Zone,
     /// What happens when slots are late or meet a run that still goes on.
     pub policy: Policy,
+    /// Which pool's places its runs take.
+    pub pool: PoolName,
+    /// Where its slots and runs are recorded.
+    pub store: StoreName,
     /// What an attempt may consume.
     pub limits: Limits,
     /// What an attempt may touch.
@@ -66,6 +75,104 @@ pub struct Policy {
     pub paused: bool,
     /// Whether the job runs once when the host first sees it.
     pub run_on_start: bool,
+    /// What happens after an attempt that failed.
+    pub retry: Retry,
+    /// What happens to a run that a crash cut.
+    pub delivery: Delivery,
+    /// Among the runs that wait for a place in the pool the highest priority comes first.
+    pub priority: i32,
+    /// How long finished runs and skips are kept.
+    pub keep: Keep,
+}
+
+/// What happens after an attempt that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How many attempts there are in all, the first one included. Attempts that a stop of the host cut do not count.
+    pub attempts_max: NonZeroU32,
+    /// How long after the first failure the second attempt begins; doubles with each further one.
+    pub backoff: Duration,
+    /// Longest such time. A guest's own `retry-after` may be longer.
+    pub backoff_max: Duration,
+    /// How many percent of the time are left to chance, 0 to 100: at 20 it is between 80 % and 100 % of the backoff.
+    pub jitter_percent: u8,
+    /// Which outcomes are tried again; empty means every one that is a failure.
+    pub on: Vec<OutcomeCode>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts_max: NonZeroU32::MIN,
+            backoff: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(5 * 60),
+            // Enough that jobs that failed together do not come back together.
+            jitter_percent: 20,
+            on: Vec::new(),
+        }
+    }
+}
+
+/// What happens to a run that a crash cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is tried again; its job may see a slot twice.
+    #[default]
+    AtLeastOnce,
+    /// It ends as `lost`; no slot is begun twice.
+    AtMostOnce,
+}
+
+/// How long finished runs and skips are kept. Whatever breaks one of the bounds goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// How old they may be, counted from the slot.
+    pub age_max: Duration,
+    /// How many runs, and as many skips, of the job.
+    pub n_max: NonZeroU32,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        // A month of what runs every five minutes; a job that runs every second fills it in three hours.
+        Self {
+            age_max: Duration::from_secs(30 * 24 * 3_600),
+            n_max: NonZeroU32::new(10_000).expect("10,000 is not zero"),
+        }
+    }
+}
+
+/// Whose end makes a job run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct After {
+    /// The other job.
+    pub job: JobId,
+    /// Which ends of it.
+    pub on: AfterOn,
+}
+
+/// Which ends of another job make a job run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterOn {
+    /// `succeeded`.
+    #[default]
+    Success,
+    /// Every end but `succeeded` and `skipped`.
+    Failure,
+    /// Every end.
+    Always,
+}
+
+impl AfterOn {
+    /// Whether this end of the other job makes the job run.
+    #[must_use]
+    pub fn matches(self, code: OutcomeCode) -> bool {
+        match self {
+            Self::Success => code == OutcomeCode::Succeeded,
+            Self::Failure => !code.is_success(),
+            Self::Always => true,
+        }
+    }
 }
 
 impl Default for Policy {
@@ -79,6 +186,10 @@ impl Default for Policy {
             max_instances: NonZeroU32::MIN,
             paused: false,
             run_on_start: false,
+            retry: Retry::default(),
+            delivery: Delivery::default(),
+            priority: 0,
+            keep: Keep::default(),
         }
     }
 }

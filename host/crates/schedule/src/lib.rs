@@ -3,13 +3,14 @@
 //! Nothing here reads a clock, does I/O, draws a random number or waits: time and input are arguments, decisions
 //! are return values, so a year can be simulated in seconds and every decision can be repeated.
 
-pub mod core;
+// pub mod core;
 pub mod diagnostic;
 pub mod id;
 pub mod job;
 pub mod manifest;
 pub mod outcome;
 pub mod ports;
+pub mod retry;
 pub mod run;
 pub mod stop;
 pub mod trigger;

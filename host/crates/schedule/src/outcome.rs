@@ -177,18 +177,32 @@ pub struct Outcome {
     pub message: String,
     /// What the function returned, or the value of its error.
     pub output: Option<serde_json::Value>,
+    /// Whether the guest itself said when another attempt makes sense.
+    pub again: Again,
+}
+
+/// What a guest says about another attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Again {
+    /// Nothing: the job's policy decides.
+    #[default]
+    AsPolicySays,
+    /// It will not help (`permanent`).
+    Never,
+    /// Not before this time has passed (`retry-after`).
+    After(std::time::Duration),
 }
 
 impl Outcome {
     /// Success with what the function returned.
     #[must_use]
     pub fn succeeded(output: Option<serde_json::Value>) -> Self {
-        Self { code: OutcomeCode::Succeeded, message: String::new(), output }
+        Self { code: OutcomeCode::Succeeded, message: String::new(), output, again: Again::default() }
     }
 
     /// Any other end with its reason.
     pub fn ended(code: OutcomeCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), output: None }
+        Self { code, message: message.into(), output: None, again: Again::default() }
     }
 }
 

@@ -2,14 +2,14 @@
 //!
 //! Each port has two implementations and a contract suite that both pass.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, num::NonZeroU32, pin::Pin, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
 use crate::{
     id::{JobId, RunId},
     outcome::{Outcome, OutcomeCode},
-    run::{Decision, Run, Skip},
+    run::{Cut, Decision, JobState, Run, Skip},
     stop::Stop,
 };
 
@@ -158,58 +158,88 @@ impl LogLevel {
 ///
 /// **Atomic.** A batch is kept whole or not at all; after an `Err` nothing of it is kept.
 /// **Durable.** After `Ok` the batch survives what the ledger's name promises (for the memory ledger: nothing).
-/// **Ordered.** Batches take effect in the order in which `commit` was called.
-/// **Idempotent.** A `Plan` of a run that exists changes nothing, so a batch may be repeated after an unclear end.
+/// **Ordered.** Batches take effect in the order in which `commit` was called, and changes in their order in the batch.
+/// **Idempotent.** A `Plan` of a run that exists, finished or not, changes nothing, and neither does a repeated `Claim`,
+/// `Again` or `Job`, so a batch may be repeated after an unclear end.
 /// **Fenced.** A `Finish` of a run that has ended already, or that does not exist, changes nothing and is counted as stale.
+/// The same goes for an `Again` whose attempt has ended already.
 /// The watermark never moves back. Reads see every batch that was acknowledged before they began.
 pub trait Ledger: Send + Sync {
-    /// What is known of all jobs.
-    fn load(&self) -> PortFuture<'_, Result<Vec<JobRow>, LedgerError>>;
+    /// What a host needs to go on: jobs, unfinished runs, the watermark.
+    fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>>;
 
     /// Keeps a batch.
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>>;
 
-    /// Runs, newest slot first.
+    /// Runs, finished or not: the newest slot first, of one slot the greatest job id and then the greatest run id. The
+    /// reports have no output, no stdout, no stderr and no log lines; [`Ledger::run`] has them.
     fn runs(&self, filter: RunFilter) -> PortFuture<'_, Result<Vec<RunRow>, LedgerError>>;
 
-    /// Skips of a job, newest first.
-    fn skips(&self, job: Option<JobId>, n_max: usize) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>>;
+    /// All that is kept of one run.
+    fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>>;
+
+    /// Skips, newest first by their last slot, of one slot the greatest job id first.
+    fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>>;
+
+    /// Removes what is older or more than is to be kept, at most `n_max` rows in one call, oldest first. Unfinished
+    /// runs stay.
+    fn prune(&self, keep: Vec<KeepOf>, n_max: usize) -> PortFuture<'_, Result<Pruned, LedgerError>>;
+
+    /// Ends in good order: what was acknowledged stands in one file. Nothing may be called after it.
+    fn close(&self) -> PortFuture<'_, Result<(), LedgerError>>;
 }
 
 /// The ledger could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Nothing was kept; the same call may work later.
-    #[error("the ledger cannot be reached: {0}")]
+    /// Nothing was kept; the same call may work later: a full disk, a file that cannot be written, a lock.
+    #[error("the ledger cannot be written now: {0}")]
     Unavailable(String),
+    /// What was written may or may not have reached the disk, so that nothing may go on from here: a failed fsync.
+    #[error("the ledger failed: {0}")]
+    Failed(String),
     /// What is stored makes no sense; nothing may be written over it.
     #[error("the ledger is damaged: {0}")]
     Damaged(String),
+    /// The ledger cannot be opened, with what to do about it: another process has it, or a newer version made it.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// What a commit did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// Finishes that came too late to count.
+    /// Ends that came too late to count.
     pub n_stale: usize,
 }
 
 /// One change to the record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// A job was seen for the first time.
-    Seen {
-        /// Which.
-        job: JobId,
-        /// When.
-        at: DateTime<Utc>,
-    },
+    /// What is known of a job.
+    Job(JobState),
     /// A slot became a run.
     Plan(Arc<Run>),
-    /// A planned run was taken back; its row goes.
-    TakeBack(RunId),
-    /// Slots became no run.
+    /// A planned run was taken back; its row goes, unless it is claimed.
+    TakeBack {
+        /// Whose.
+        job: JobId,
+        /// Which.
+        run: RunId,
+    },
+    /// Slots became no run. Where the slot had been a run already, its row goes.
     Skip(Skip),
+    /// An attempt of a run is about to begin.
+    Claim(Claim),
+    /// An attempt that was claimed has not begun, and will not now: the run is planned as before.
+    Release {
+        /// Whose.
+        job: JobId,
+        /// Which.
+        run: RunId,
+    },
+    /// An attempt has ended and another one follows.
+    Again(Box<Again>),
     /// A run has ended.
     Finish(Box<Finish>),
     /// Every slot of every job up to here is decided.
@@ -217,21 +247,68 @@ pub enum Change {
 }
 
 impl Change {
-    /// What of a decision is to be kept. Starts and cancellations are acts; their result comes as a `Finish`.
+    /// What of a decision is to be kept. Cancellations are acts; their result comes as a `Finish`.
     #[must_use]
-    pub fn of_decision(decision: &Decision) -> Option<Self> {
+    pub fn of_decision(decision: &Decision, now: DateTime<Utc>) -> Option<Self> {
         match decision {
-            Decision::Seen { job, at } => Some(Self::Seen { job: job.clone(), at: *at }),
+            Decision::Job(state) => Some(Self::Job(state.clone())),
             Decision::Plan(run) => Some(Self::Plan(Arc::clone(run))),
-            Decision::TakeBack(run) => Some(Self::TakeBack(*run)),
+            Decision::TakeBack { job, run } => Some(Self::TakeBack { job: job.clone(), run: *run }),
             Decision::Skip(skip) => Some(Self::Skip(skip.clone())),
+            Decision::Start(start) => Some(Self::Claim(Claim {
+                job: start.run.job.clone(),
+                run: start.run.id,
+                attempt: start.attempt,
+                at: now,
+            })),
+            Decision::Again(cut) => {
+                Some(Self::Again(Box::new(Again { finish: Finish::of_cut(cut), retry_at: cut.at })))
+            }
+            Decision::End(cut) => Some(Self::Finish(Box::new(Finish::of_cut(cut)))),
             Decision::Watermark(at) => Some(Self::Watermark(*at)),
-            Decision::Start(_) | Decision::Cancel { .. } => None,
+            Decision::Cancel { .. } => None,
+        }
+    }
+
+    /// Whose change it is; absent for the watermark, which is everybody's.
+    #[must_use]
+    pub fn job(&self) -> Option<&JobId> {
+        match self {
+            Self::Job(state) => Some(&state.job),
+            Self::Plan(run) => Some(&run.job),
+            Self::TakeBack { job, .. } | Self::Release { job, .. } => Some(job),
+            Self::Skip(skip) => Some(&skip.job),
+            Self::Claim(claim) => Some(&claim.job),
+            Self::Again(again) => Some(&again.finish.job),
+            Self::Finish(finish) => Some(&finish.job),
+            Self::Watermark(_) => None,
         }
     }
 }
 
-/// The end of a run.
+/// An attempt of a run is about to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose.
+    pub job: JobId,
+    /// Which run.
+    pub run: RunId,
+    /// Which attempt, counted from 1.
+    pub attempt: u32,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The end of an attempt after which another one follows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Again {
+    /// How the attempt ended. `n_attempts` is its number.
+    pub finish: Finish,
+    /// When the next one is due.
+    pub retry_at: DateTime<Utc>,
+}
+
+/// The end of a run, or of one of its attempts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finish {
     /// Which run.
@@ -250,19 +327,55 @@ pub struct Finish {
     pub report: Report,
 }
 
+impl Finish {
+    fn of_cut(cut: &Cut) -> Self {
+        Self {
+            run: cut.run.id,
+            job: cut.run.job.clone(),
+            started_at: cut.started_at,
+            finished_at: cut.at,
+            duration: Duration::ZERO,
+            n_attempts: cut.n_attempts,
+            report: Report::without_guest(cut.outcome.clone()),
+        }
+    }
+}
+
+/// What a host needs to go on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// Every job that was ever seen and whose history is kept, by id.
+    pub jobs: Vec<JobRow>,
+    /// Every slot of every job that is not paused is decided up to here.
+    pub watermark: Option<DateTime<Utc>>,
+}
+
 /// What the ledger knows of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JobRow {
-    /// Which job.
-    pub job: JobId,
-    /// When it was first seen.
-    pub first_seen: DateTime<Utc>,
-    /// Every slot up to here is decided.
-    pub decided_until: DateTime<Utc>,
+    /// Its state as it was last kept.
+    pub state: JobState,
     /// When its last run ended.
     pub last_finished: Option<DateTime<Utc>>,
     /// The slot of its last run that succeeded.
     pub last_success: Option<DateTime<Utc>>,
+    /// Its runs that have not ended, oldest slot first.
+    pub open: Vec<OpenRun>,
+}
+
+/// A run that has not ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenRun {
+    /// The run.
+    pub run: Arc<Run>,
+    /// How many attempts have ended.
+    pub n_attempts: u32,
+    /// How many of them were cut by a stop of the host.
+    pub n_interrupted: u32,
+    /// When the next attempt was claimed, if it was: it has begun, or was about to.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// When the next attempt is due, after one that ended.
+    pub retry_at: Option<DateTime<Utc>>,
 }
 
 /// What the ledger knows of a run.
@@ -270,8 +383,44 @@ pub struct JobRow {
 pub struct RunRow {
     /// The run.
     pub run: Arc<Run>,
-    /// How it ended; absent while it has not.
-    pub finish: Option<Box<Finish>>,
+    /// How far it is.
+    pub state: RunState,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunState {
+    /// It has not ended.
+    Open {
+        /// How many attempts have ended.
+        n_attempts: u32,
+        /// When the next attempt was claimed.
+        claimed_at: Option<DateTime<Utc>>,
+        /// When the next attempt is due, after one that ended.
+        retry_at: Option<DateTime<Utc>>,
+    },
+    /// It has ended.
+    Ended(Box<Finish>),
+}
+
+impl RunRow {
+    /// How it ended, if it has.
+    #[must_use]
+    pub fn finish(&self) -> Option<&Finish> {
+        match &self.state {
+            RunState::Open { .. } => None,
+            RunState::Ended(finish) => Some(finish),
+        }
+    }
+}
+
+/// All that is kept of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunStory {
+    /// The run; where it has ended, with the whole report of its last attempt.
+    pub row: RunRow,
+    /// Its earlier attempts with their whole reports, first to last.
+    pub attempts: Vec<Finish>,
 }
 
 /// Which runs to read.
@@ -279,10 +428,49 @@ pub struct RunRow {
 pub struct RunFilter {
     /// Only of this job.
     pub job: Option<JobId>,
-    /// Only with this outcome.
+    /// Only with this outcome, which leaves those out that have not ended.
     pub outcome: Option<OutcomeCode>,
     /// Only slots at or after this instant.
     pub since: Option<DateTime<Utc>>,
+    /// Only slots before this instant.
+    pub until: Option<DateTime<Utc>>,
+    /// Only runs that come after this one in the order of the answer: the next page.
+    pub beyond: Option<RunId>,
     /// At most this many; zero means no bound.
     pub n_max: usize,
+}
+
+/// Which skips to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SkipFilter {
+    /// Only of this job.
+    pub job: Option<JobId>,
+    /// Only those whose last slot is at or after this instant.
+    pub since: Option<DateTime<Utc>>,
+    /// Only those whose first slot is before this instant.
+    pub until: Option<DateTime<Utc>>,
+    /// At most this many; zero means no bound.
+    pub n_max: usize,
+}
+
+/// What to keep of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepOf {
+    /// Which job.
+    pub job: JobId,
+    /// Slots before this instant go.
+    pub since: DateTime<Utc>,
+    /// More runs than this, and more skips than this, go.
+    pub n_max: NonZeroU32,
+}
+
+/// What a pruning removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// How many finished runs.
+    pub n_runs: usize,
+    /// How many skips.
+    pub n_skips: usize,
+    /// There is more to remove.
+    pub has_more: bool,
 }

@@ -4,7 +4,11 @@ use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-use crate::id::{JobId, RunId};
+use crate::{
+    id::{JobId, RunId},
+    job::{AfterOn, Job},
+    outcome::Outcome,
+};
 
 /// The record of one slot, or of one start that somebody asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +58,7 @@ impl fmt::Display for Cause {
 impl Run {
     /// That this run's slot became no run after all.
     #[must_use]
-    pub fn skipped(&self, reason: SkipReason) -> Skip {
+    pub fn skipped(&self, reason: SkipReason, at: DateTime<Utc>) -> Skip {
         Skip {
             job: self.job.clone(),
             run: Some(self.id),
@@ -62,6 +66,8 @@ impl Run {
             last: self.scheduled_for,
             count: 1,
             reason,
+            at,
+            by: None,
         }
     }
 }
@@ -81,6 +87,18 @@ pub struct Skip {
     pub count: u64,
     /// Why.
     pub reason: SkipReason,
+    /// When that was decided.
+    pub at: DateTime<Utc>,
+    /// The run that was in the way (`overlapping`), or into which the slots were folded (`coalesced`).
+    pub by: Option<RunId>,
+}
+
+impl Skip {
+    /// The same with the run that caused it.
+    #[must_use]
+    pub fn because_of(self, by: Option<RunId>) -> Self {
+        Self { by, ..self }
+    }
 }
 
 /// Why a slot became no run.
@@ -142,25 +160,91 @@ impl fmt::Display for CancelReason {
     }
 }
 
-/// What the core says.
+/// What is known of a job beside its definition. Kept in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobState {
+    /// Which job.
+    pub job: JobId,
+    /// When it was first seen: its triggers count from here.
+    pub first_seen: DateTime<Utc>,
+    /// Every slot up to here is decided or does not count. While the job is not paused, what the watermark says counts
+    /// too, where that is later.
+    pub decided_until: DateTime<Utc>,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// What the manifest said of `paused` when it was last read. Only a change of it pauses or resumes the job, so that
+    /// what a person did stays.
+    pub paused_in_manifest: bool,
+    /// The hash of its trigger.
+    pub trigger_hash: u64,
+    /// When it was removed; its history stays.
+    pub removed_at: Option<DateTime<Utc>>,
+}
+
+/// A run that starts now, with all that its attempt and its end need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// The run.
+    pub run: Arc<Run>,
+    /// Which attempt, counted from 1.
+    pub attempt: u32,
+    /// How many of the attempts before it were cut by a stop of the host.
+    pub n_interrupted: u32,
+    /// The definition of its job.
+    pub job: Arc<Job>,
+    /// The slot of the last run of the job that succeeded.
+    pub last_success: Option<DateTime<Utc>>,
+    /// The jobs that run after it.
+    pub followers: Arc<[Follower]>,
+}
+
+/// A job that runs after another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follower {
+    /// Which job.
+    pub job: JobId,
+    /// After which ends.
+    pub on: AfterOn,
+}
+
+/// The end of an attempt that the core itself decides, because the host was not there to see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cut {
+    /// The run.
+    pub run: Arc<Run>,
+    /// How many attempts it had, this one included.
+    pub n_attempts: u32,
+    /// When the last one was about to begin.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When that was noticed.
+    pub at: DateTime<Utc>,
+    /// How it counts.
+    pub outcome: Outcome,
+}
+
+/// What the core says.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// A job was seen for the first time; its triggers count from here.
-    Seen {
-        /// Which job.
-        job: JobId,
-        /// When.
-        at: DateTime<Utc>,
-    },
+    /// What is known of a job has changed.
+    Job(JobState),
     /// A slot becomes a run that will start at `due_at`. Durable before anything acts on it.
     Plan(Arc<Run>),
     /// A planned run is taken back; its slot is free again.
-    TakeBack(RunId),
+    TakeBack {
+        /// Whose.
+        job: JobId,
+        /// Which run.
+        run: RunId,
+    },
     /// Slots become no run.
     Skip(Skip),
-    /// A planned run starts now.
-    Start(Arc<Run>),
-    /// A run that goes on, or waits for a permit, is to end.
+    /// An attempt of a planned run starts now. That it does is durable before it does.
+    Start(Box<Start>),
+    /// An attempt was cut; another one follows.
+    Again(Box<Cut>),
+    /// A run ends without a further attempt.
+    End(Box<Cut>),
+    /// A run that goes on is to end.
     Cancel {
         /// Which run.
         run: RunId,

@@ -1,13 +1,14 @@
 //! What goes into the core: one closed enum.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
 use crate::{
-    id::{JobId, RunId},
+    id::{JobId, PoolName, RunId},
     job::Job,
-    run::Cause,
+    ports::JobRow,
+    run::{Cause, Run},
 };
 
 /// One thing that happened.
@@ -18,7 +19,7 @@ pub enum Input {
         /// Its definition.
         job: Arc<Job>,
         /// Its past; absent for a job that was never seen before.
-        past: Option<Past>,
+        past: Option<Box<Past>>,
     },
     /// A job has a new definition. Its past, pause and runs stay.
     Change(Arc<Job>),
@@ -37,20 +38,30 @@ pub enum Input {
     Fire {
         /// Of which job.
         job: JobId,
-        /// Tells two requests at one instant apart.
-        request: u64,
+        /// The run that it becomes: [`RunId::of_key`] or [`RunId::of_request`]. One that is known is not started twice.
+        run: RunId,
         /// Who.
         cause: Cause,
     },
     /// Somebody wants a run to end.
     Cancel(RunId),
-    /// A run has ended, with whatever outcome.
-    Finished {
-        /// Whose.
-        job: JobId,
-        /// Which.
-        run: RunId,
+    /// A job that the ledger knows is in no manifest any more. Its history stays; what of it has not ended, ends.
+    Forget(Box<Past>),
+    /// A run has ended, and its row says so.
+    Ended(Ended),
+    /// An attempt has ended, and another one follows.
+    Again {
+        /// The run.
+        run: Arc<Run>,
+        /// How many attempts have ended.
+        n_attempts: u32,
+        /// How many of them were cut by a stop of the host.
+        n_interrupted: u32,
+        /// When the next one is due.
+        retry_at: DateTime<Utc>,
     },
+    /// The pools of the manifest, with how many runs each of them lets go on at once.
+    Pools(BTreeMap<PoolName, NonZeroU32>),
     /// Time has passed.
     Tick,
 }
@@ -64,15 +75,22 @@ pub enum ResumeFrom {
     Last,
 }
 
+/// A run that has ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The run.
+    pub run: Arc<Run>,
+    /// Whether it ended as `succeeded`.
+    pub succeeded: bool,
+    /// The runs of other jobs that follow from it, planned in the same commit as its end.
+    pub followers: Vec<Arc<Run>>,
+}
+
 /// What the ledger knows of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Past {
-    /// When the job was first seen.
-    pub first_seen: DateTime<Utc>,
-    /// Every slot up to here has been decided.
-    pub decided_until: DateTime<Utc>,
-    /// When its last run ended.
-    pub last_finished: Option<DateTime<Utc>>,
-    /// Whether it is paused.
-    pub paused: bool,
+    /// Its row.
+    pub row: JobRow,
+    /// Every slot of every job that is not paused is decided up to here.
+    pub watermark: Option<DateTime<Utc>>,
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Span, did_you_mean},
-    id::JobId,
+    id::{JobId, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy},
     trigger::{Calendars, Trigger, TriggerContext},
     zone::Zone,
@@ -119,7 +119,11 @@ impl JobReader<'_> {
             plugin: plugin?,
             call: call.map(Into::into),
             args,
-            trigger: trigger?,
+            trigger: Some(trigger?),
+            trigger_hash: 0,
+            after: Vec::new(),
+            pool: PoolName::default(),
+            store: StoreName::default(),
             zone: common.zone,
             policy: common.policy,
             limits: common.limits,

@@ -110,7 +110,7 @@ fn show_manifest(manifest: &Manifest) -> String {
 fn show_job(job: &Job) -> String {
     let mut shown = format!("job {}: {} {}\n", job.id, job.plugin, job.call.as_deref().unwrap_or("-"));
     let basis = Basis { first_seen: chrono::DateTime::UNIX_EPOCH, last_finished: None };
-    let first = job.trigger.next_after(chrono::DateTime::UNIX_EPOCH, &basis);
+    let first = job.trigger.as_ref().unwrap().next_after(chrono::DateTime::UNIX_EPOCH, &basis);
     let mut line = |name: &str, value: String| writeln!(shown, "  {name}: {value}").unwrap();
     line("first slot", first.map_or_else(|| "never".to_owned(), |slot| slot.to_rfc3339()));
     if let Some(description) = &job.description {
