@@ -4,7 +4,7 @@
 //! that the sandbox uses; `path_us` is the processor time of the whole ring per run, planning and recording included.
 //! Figures of one line belong together; figures of two runs on a shared machine do not. `--tiny` only shows that it works.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,6 +20,7 @@ use clockjack_sandbox::{Call, Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     core::Input,
     diagnostic::Diagnostics,
+    id::{PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy},
     manifest::parse::parse,
     ports::{Clock as _, Finish, Ledger, RunFilter, RunRow},
@@ -172,7 +173,7 @@ fn ring(sandbox: &Sandbox, component: &Path, n_jobs: usize, spread: TimeDelta) -
         ledger: Arc::clone(&ledger),
         executor: Arc::new(executor),
         guests: guests.handle().clone(),
-        n_permits: usize::try_from(N_PERMITS)?,
+        pools: [(PoolName::default(), NonZeroU32::new(N_PERMITS).unwrap_or(NonZeroU32::MIN))].into(),
     };
     ring.block_on(async {
         let host = Host::start(parts);
@@ -189,7 +190,7 @@ fn ring(sandbox: &Sandbox, component: &Path, n_jobs: usize, spread: TimeDelta) -
         host.shut_down(Duration::from_secs(1), std::future::pending()).await?;
         let rows = ledger.runs(RunFilter::default()).await?;
         anyhow::ensure!(rows.len() == n_jobs, "{} rows for {n_jobs} slots", rows.len());
-        let finishes: Vec<_> = rows.iter().filter_map(|row| row.finish.as_ref().map(|finish| (row, finish))).collect();
+        let finishes: Vec<_> = rows.iter().filter_map(|row| row.finish().map(|finish| (row, finish))).collect();
         anyhow::ensure!(finishes.iter().all(|(_, finish)| finish.report.outcome.code.is_success()), "a guest failed");
         let late = |row: &RunRow, finish: &Finish| {
             finish.started_at.map(|started| (started - row.run.scheduled_for).as_seconds_f64() * 1e3)
@@ -217,7 +218,11 @@ fn job(index: usize, slot: DateTime<Utc>, zones: &Zones) -> anyhow::Result<Job> 
         plugin: "bench".parse()?,
         call: None,
         args: Arguments::None,
-        trigger: trigger.ok_or_else(|| anyhow::anyhow!("{diagnostics:?}"))?,
+        trigger: Some(trigger.ok_or_else(|| anyhow::anyhow!("{diagnostics:?}"))?),
+        trigger_hash: 0,
+        after: Vec::new(),
+        pool: PoolName::default(),
+        store: StoreName::default(),
         zone,
         policy: Policy::default(),
         limits: Limits::default(),

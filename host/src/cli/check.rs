@@ -58,7 +58,9 @@ pub(super) fn warn_of_triggers(manifest: &Manifest, now: DateTime<Utc>, diagnost
         let place = ["triggers", "cron", "every", "calendar", "at", "any", "all"];
         let key = place.into_iter().find(|key| manifest.job_node(id).is_some_and(|node| node.get(key).is_some()));
         let span = manifest.job_span(id, key.unwrap_or_default());
-        job.trigger.warnings(now, &basis(now), span, diagnostics);
+        if let Some(trigger) = &job.trigger {
+            trigger.warnings(now, &basis(now), span, diagnostics);
+        }
     }
 }
 
@@ -67,9 +69,10 @@ fn overview(manifest: &Manifest, now: DateTime<Utc>) -> String {
         .jobs
         .iter()
         .map(|(id, job)| {
-            let next = job.trigger.next_after(now, &basis(now));
-            let next = next.map_or_else(|| "never".to_owned(), |next| next.format("%Y-%m-%d %H:%M:%SZ").to_string());
-            vec![id.to_string(), next, job.trigger.describe()]
+            let next = job.next_after(now, &basis(now));
+            let none = if job.trigger.is_some() { "never" } else { "-" };
+            let next = next.map_or_else(|| none.to_owned(), |next| next.format("%Y-%m-%d %H:%M:%SZ").to_string());
+            vec![id.to_string(), next, job.describe()]
         })
         .collect();
     let n_jobs = manifest.jobs.len();
@@ -85,8 +88,8 @@ fn jobs(manifest: &Manifest, now: DateTime<Utc>) -> serde_json::Value {
             "job": id.as_str(),
             "plugin": job.plugin.as_str(),
             "call": job.call.as_deref(),
-            "trigger": job.trigger.describe(),
-            "next": job.trigger.next_after(now, &basis(now)).map(print::rfc3339),
+            "trigger": job.describe(),
+            "next": job.next_after(now, &basis(now)).map(print::rfc3339),
         })
     };
     manifest.jobs.iter().map(view).collect()

@@ -259,7 +259,7 @@ fn refuse_all(errors: Vec<LoadError>, output: Output) -> Exit {
 }
 
 fn view(report: &Report, duration: Duration) -> Json {
-    let Outcome { code, message, output } = &report.outcome;
+    let Outcome { code, message, output, .. } = &report.outcome;
     json!({
         "outcome": code.as_str(),
         "output": output,

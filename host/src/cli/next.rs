@@ -101,7 +101,11 @@ fn subject(args: &NextArgs, zones: &Zones, zone: Option<&Zone>) -> Option<Subjec
         print::talk(&unknown_job(id, &loaded.manifest));
         return None;
     };
-    Some(Subject { trigger: job.trigger.clone(), zone: zone.unwrap_or(&job.zone).clone() })
+    let Some(trigger) = job.trigger.clone() else {
+        print::talk(&format!("error: job `{id}` has no slots of its own: {}", job.describe()));
+        return None;
+    };
+    Some(Subject { trigger, zone: zone.unwrap_or(&job.zone).clone() })
 }
 
 fn written(text: &str, zones: &Zones, zone: Option<&Zone>) -> Option<Subject> {

@@ -5,15 +5,15 @@ use std::{collections::BTreeSet, time::Duration};
 use clockjack_schedule::{
     manifest::scalar::{show_duration, show_size},
     outcome::OutcomeCode,
-    ports::Finish,
-    run::{Cause, Run, Skip},
+    ports::{Again, Finish},
+    run::{Cause, Cut, Run, Skip},
 };
 use tokio::{
     sync::broadcast::{self, error::RecvError},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::print;
 use crate::{
@@ -61,16 +61,71 @@ fn log(event: Event, is_first_wake: &mut bool) {
                 debug!("next wake-up in {wait}, at {at}, for {job}");
             }
         }
-        Event::RunStarted(run) => started(&run),
+        Event::JobChanged { job, next } => {
+            let next = next.map_or_else(|| "never".to_owned(), |next| next.format("%Y-%m-%d %H:%M:%SZ").to_string());
+            info!(job = job.as_str(), next, "job changed");
+        }
+        Event::JobRemoved(job) => info!(job = job.as_str(), "job removed; its history stays"),
+        Event::RunStarted { run, attempt } => started(&run, attempt),
+        Event::AttemptEnded { run, again } => tried(&run, &again),
         Event::RunFinished { run, finish } => finished(&run, &finish),
+        Event::RunCut { cut, is_tried_again } => was_cut(&cut, is_tried_again),
         Event::Skipped(skip) => skipped(&skip),
+        Event::ClockStepped { .. } | Event::LedgerHeld { .. } | Event::LedgerBack { .. } | Event::LedgerSlow { .. } => {
+            of_the_host(&event);
+        }
     }
 }
 
-fn started(run: &Run) {
+/// What happened to the host itself.
+fn of_the_host(event: &Event) {
+    match event {
+        Event::ClockStepped { by } => {
+            let (size, where_to) =
+                (by.abs().to_std().unwrap_or_default(), if by.num_milliseconds() < 0 { "back" } else { "ahead" });
+            let size = show_duration(print::rounded(size));
+            warn!("the wall clock went {where_to} by {size}: it was set, or the machine slept; no slot runs twice");
+        }
+        Event::LedgerHeld { why } => {
+            error!("nothing new starts until the ledger can be written; runs that go on, go on: {why}");
+        }
+        Event::LedgerBack { after } => {
+            let after = show_duration(print::rounded(*after));
+            warn!("the ledger can be written again after {after}; what was due meanwhile is treated as late");
+        }
+        Event::LedgerSlow { took } => {
+            let took = show_duration(print::rounded(*took));
+            warn!("a commit of the ledger took {took}; slots start late while it does");
+        }
+        _ => {}
+    }
+}
+
+fn started(run: &Run, attempt: u32) {
     let slot = print::rfc3339(run.scheduled_for);
     let cause = if run.cause == Cause::Schedule { String::new() } else { run.cause.to_string() };
-    info!(job = run.job.as_str(), run = %run.id, slot, cause, "running");
+    let attempt = if attempt == 1 { String::new() } else { attempt.to_string() };
+    info!(job = run.job.as_str(), run = %run.id, slot, cause, attempt, "running");
+}
+
+fn tried(run: &Run, again: &Again) {
+    let Again { finish, retry_at } = again;
+    let (slot, retry_at) = (print::rfc3339(run.scheduled_for), print::rfc3339(*retry_at));
+    let (outcome, reason) = (finish.report.outcome.code.as_str(), cut(&finish.report.outcome.message));
+    let (duration_ms, number) = (print::millis(finish.duration), finish.n_attempts);
+    let job = run.job.as_str();
+    warn!(job, run = %run.id, slot, outcome, duration_ms, retry_at, reason, "attempt {number}: {outcome}; tried again");
+}
+
+fn was_cut(cut: &Cut, is_tried_again: bool) {
+    let (job, run, slot) = (cut.run.job.as_str(), cut.run.id.to_string(), print::rfc3339(cut.run.scheduled_for));
+    let (outcome, reason) = (cut.outcome.code.as_str(), cut.outcome.message.as_str());
+    let number = cut.n_attempts;
+    if is_tried_again {
+        warn!(job, run, slot, reason, "attempt {number}: {outcome}; tried again");
+    } else {
+        warn!(job, run, slot, outcome, reason, "{outcome}");
+    }
 }
 
 fn finished(run: &Run, finish: &Finish) {

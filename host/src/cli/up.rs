@@ -1,13 +1,13 @@
 //! `clockjack up`: the host in the foreground, from the manifest to the last row.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use clockjack_ledger::MemoryLedger;
 use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     core::Input,
-    id::PluginName,
+    id::{PluginName, PoolName},
     manifest::scalar::{self, show_duration, show_size},
     ports::Clock as _,
     zone::Zones,
@@ -127,7 +127,7 @@ async fn serve(
         ledger: Arc::new(MemoryLedger::default()),
         executor: Arc::new(executor),
         guests: guests.handle().clone(),
-        n_permits: usize::try_from(N_PERMITS)?,
+        pools: [(PoolName::default(), NonZeroU32::new(N_PERMITS).unwrap_or(NonZeroU32::MIN))].into(),
     });
     let events = host.bus().listen();
     let told = CancellationToken::new();

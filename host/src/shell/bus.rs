@@ -1,12 +1,12 @@
 //! The bus: events for whoever listens. A slow listener loses events and is told how many; it never slows a run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
     id::JobId,
-    ports::Finish,
-    run::{Run, Skip},
+    ports::{Again, Finish},
+    run::{Cut, Run, Skip},
 };
 use tokio::sync::broadcast;
 
@@ -30,18 +30,66 @@ pub enum Event {
         /// When.
         at: DateTime<Utc>,
         /// How far away that is.
-        wait: std::time::Duration,
+        wait: Duration,
         /// For which job.
         job: JobId,
     },
+    /// A job has another definition.
+    JobChanged {
+        /// Which job.
+        job: JobId,
+        /// When its next slot is.
+        next: Option<DateTime<Utc>>,
+    },
+    /// A job is gone; its history stays.
+    JobRemoved(JobId),
     /// An attempt began.
-    RunStarted(Arc<Run>),
+    RunStarted {
+        /// Of which run.
+        run: Arc<Run>,
+        /// Which, counted from 1.
+        attempt: u32,
+    },
+    /// An attempt has ended, and another one follows.
+    AttemptEnded {
+        /// Of which run.
+        run: Arc<Run>,
+        /// How, and when the next one is due.
+        again: Arc<Again>,
+    },
     /// A run has ended, and its row says so.
     RunFinished {
         /// Which run.
         run: Arc<Run>,
         /// How.
         finish: Arc<Finish>,
+    },
+    /// A run that an earlier life of the host left unfinished has ended or is tried again.
+    RunCut {
+        /// What is known of it.
+        cut: Box<Cut>,
+        /// Whether another attempt follows.
+        is_tried_again: bool,
+    },
+    /// The wall clock and the monotonic clock went apart: the clock was set, or the machine slept.
+    ClockStepped {
+        /// How far the wall clock is ahead of where it should be; negative where it was set back.
+        by: TimeDelta,
+    },
+    /// The ledger cannot be written; nothing new starts until it can.
+    LedgerHeld {
+        /// Why.
+        why: String,
+    },
+    /// The ledger can be written again.
+    LedgerBack {
+        /// After how long.
+        after: Duration,
+    },
+    /// A commit took long.
+    LedgerSlow {
+        /// How long.
+        took: Duration,
     },
     /// Slots became no run.
     Skipped(Skip),

@@ -1,31 +1,35 @@
-//! The dispatcher: runs what the core started, as many at once as there are permits.
+//! The dispatcher: runs what the core started, as many of a pool at once as it has places.
 //!
-//! Runs wait in one queue; a worker takes the next one as soon as it has ended one, so a burst needs no round trip
-//! through the core. Guests live on a runtime of their own: however busy they are, the trigger loop gets its turn.
+//! What was claimed ahead waits in the queue of its pool; a worker takes the next attempt as soon as it has ended one, so
+//! a burst needs no round trip through the core for each. Guests live on a runtime of their own: however busy they are,
+//! the trigger loop gets its turn.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
+    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
-    id::{JobId, RunId, RunMap},
-    outcome::{Outcome, OutcomeCode},
+    core::POOL_SIZE,
+    id::{PoolName, RunId, RunMap},
+    outcome::{Again, Outcome, OutcomeCode},
     ports::{Attempt, Clock, Executor, Finish, Report},
-    run::{CancelReason, Run},
+    retry,
+    run::{CancelReason, Start},
     stop::Stop,
 };
-use tokio::{runtime, sync::mpsc};
+use tokio::{
+    runtime,
+    sync::mpsc::{self, error::SendError},
+};
 use tokio_util::task::TaskTracker;
 
-use super::{Bus, Event, recorder::Ended};
+use super::{Bus, Event, crash::crash_point, recorder::Ended};
 
-/// How many runs may wait for a permit: a burst of a hundred thousand slots, at 8 bytes each.
-const WAITING_MAX: usize = 100_000;
-
-/// Runs attempts, as many at once as there are permits. Clones are the same dispatcher.
+/// Runs attempts, as many of a pool at once as it has places. Clones are the same dispatcher.
 #[derive(Clone)]
 pub(super) struct Dispatcher {
     shared: Arc<Shared>,
@@ -38,51 +42,46 @@ struct Shared {
     ended: mpsc::Sender<Ended>,
     guests: runtime::Handle,
     workers: TaskTracker,
-    n_permits: usize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Arc<Run>>,
-    n_workers: usize,
+    pools: HashMap<PoolName, Pool>,
     going: RunMap<Going>,
-    last_success: HashMap<JobId, DateTime<Utc>>,
     stopping: bool,
 }
 
-impl State {
-    /// Takes the next run, or counts a worker less.
-    fn next(&mut self) -> Option<Begin> {
-        let Some(run) = self.waiting.pop_front() else {
-            self.n_workers -= 1;
-            return None;
-        };
-        let stop = Stop::default();
-        self.going.insert(run.id, Going { stop: stop.clone(), cancelled: None });
-        let last_success = self.last_success.get(&run.job).copied();
-        Some(Begin { run, stop, last_success })
-    }
+struct Pool {
+    size: usize,
+    waiting: VecDeque<Box<Start>>,
+    n_workers: usize,
+}
 
-    fn settle(&mut self, ended: &Ended) {
-        self.going.remove(&ended.run.id);
-        if ended.finish.report.outcome.code == OutcomeCode::Succeeded {
-            let slot = ended.run.scheduled_for;
-            match self.last_success.get_mut(&ended.run.job) {
-                Some(newest) => *newest = slot.max(*newest),
-                None => {
-                    self.last_success.insert(ended.run.job.clone(), slot);
-                }
-            }
-        }
+impl Default for Pool {
+    fn default() -> Self {
+        Self { size: usize::try_from(POOL_SIZE).unwrap_or(1), waiting: VecDeque::new(), n_workers: 0 }
     }
 }
 
-/// A run that begins.
+impl State {
+    /// Takes the next attempt of a pool, or counts a worker less.
+    fn next(&mut self, name: &PoolName) -> Option<Begin> {
+        let pool = self.pools.get_mut(name)?;
+        let Some(start) = pool.waiting.pop_front().filter(|_| pool.n_workers <= pool.size) else {
+            pool.n_workers -= 1;
+            return None;
+        };
+        let stop = Stop::default();
+        self.going.insert(start.run.id, Going { stop: stop.clone(), cancelled: None });
+        Some(Begin { start, stop })
+    }
+}
+
+/// An attempt that begins.
 struct Begin {
-    run: Arc<Run>,
+    start: Box<Start>,
     stop: Stop,
-    last_success: Option<DateTime<Utc>>,
 }
 
 struct Going {
@@ -96,32 +95,41 @@ pub(super) struct DispatcherParts {
     pub(super) bus: Bus,
     pub(super) ended: mpsc::Sender<Ended>,
     pub(super) guests: runtime::Handle,
-    pub(super) n_permits: usize,
 }
 
 impl Dispatcher {
     pub(super) fn new(parts: DispatcherParts) -> Self {
-        let DispatcherParts { clock, executor, bus, ended, guests, n_permits } = parts;
+        let DispatcherParts { clock, executor, bus, ended, guests } = parts;
         let (workers, state) = (TaskTracker::new(), Mutex::default());
-        Self { shared: Arc::new(Shared { clock, executor, bus, ended, guests, workers, n_permits, state }) }
+        Self { shared: Arc::new(Shared { clock, executor, bus, ended, guests, workers, state }) }
     }
 
-    /// Takes runs over. They begin at once where there are permits, in their order where there are not. Gives back those
-    /// for which there is no place.
-    #[must_use]
-    pub(super) fn submit(&self, mut runs: Vec<Arc<Run>>) -> Vec<Arc<Run>> {
-        let overflow = {
-            let mut state = self.shared.state();
-            let n_places = WAITING_MAX.saturating_sub(state.waiting.len()).min(runs.len());
-            let overflow = runs.split_off(n_places);
-            state.waiting.extend(runs);
-            overflow
-        };
+    /// Gives pools their sizes. Runs that go on, go on.
+    pub(super) fn resize(&self, sizes: &BTreeMap<PoolName, NonZeroU32>) {
+        let mut state = self.shared.state();
+        for (name, size) in sizes {
+            let size = usize::try_from(size.get()).unwrap_or(usize::MAX);
+            state.pools.entry(name.clone()).or_default().size = size;
+        }
+    }
+
+    /// Takes attempts over that the core started. They begin at once where there are places, in their order where they
+    /// were claimed ahead.
+    pub(super) fn submit(&self, starts: Vec<Box<Start>>) {
+        let mut state = self.shared.state();
+        for start in starts {
+            // Most are of a pool that is known already; a clone of its name would be thrown away.
+            let pool = match state.pools.get_mut(&start.job.pool) {
+                Some(pool) => pool,
+                None => state.pools.entry(start.job.pool.clone()).or_default(),
+            };
+            pool.waiting.push_back(start);
+        }
+        drop(state);
         Shared::employ(&self.shared);
-        overflow
     }
 
-    /// Ends a run that goes on, or that waits for a permit, or that never came here.
+    /// Ends a run that goes on, or that was claimed and has not begun, or that never came here.
     pub(super) fn cancel(&self, run: RunId, reason: CancelReason) {
         let mut state = self.shared.state();
         if let Some(going) = state.going.get_mut(&run) {
@@ -129,34 +137,31 @@ impl Dispatcher {
             going.stop.request();
             return;
         }
-        let place = state.waiting.iter().position(|waiting| waiting.id == run);
-        let waiting = place.and_then(|place| state.waiting.remove(place));
+        let taken = state.pools.values_mut().find_map(|pool| {
+            let place = pool.waiting.iter().position(|waiting| waiting.run.id == run)?;
+            pool.waiting.remove(place)
+        });
         drop(state);
-        if let Some(run) = waiting {
+        if let Some(start) = taken {
             let outcome = Outcome::ended(OutcomeCode::Cancelled, reason.to_string());
-            self.shared.tell(Shared::never_began(run, outcome, self.shared.clock.now()));
+            self.shared.tell(Shared::never_began(start, outcome, self.shared.clock.now()));
         }
     }
 
-    /// How many runs go on or wait.
+    /// How many runs go on, or are about to.
     pub(super) fn n_unfinished(&self) -> usize {
         let state = self.shared.state();
-        state.going.len() + state.waiting.len()
+        state.going.len() + state.pools.values().map(|pool| pool.waiting.len()).sum::<usize>()
     }
 
-    /// Begins nothing more; runs that wait here for a permit, and those that waited elsewhere, end as interrupted. Runs
-    /// that go on, go on.
-    pub(super) fn drain(&self, waited: Vec<Arc<Run>>) {
-        let waiting = {
-            let mut state = self.shared.state();
-            state.stopping = true;
-            std::mem::take(&mut state.waiting)
-        };
-        for run in waiting.into_iter().chain(waited) {
-            let outcome = Outcome::ended(OutcomeCode::Interrupted, "the host stopped before the run began");
-            self.shared.tell(Shared::never_began(run, outcome, self.shared.clock.now()));
-        }
+    /// Begins nothing more, and gives back what was claimed and has not begun. Runs that go on, go on.
+    pub(super) fn drain(&self) -> Vec<Box<Start>> {
+        let mut state = self.shared.state();
+        state.stopping = true;
+        let waiting = state.pools.values_mut().flat_map(|pool| std::mem::take(&mut pool.waiting)).collect();
+        drop(state);
         self.shared.workers.close();
+        waiting
     }
 
     /// Waits until no run goes on.
@@ -175,58 +180,74 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Spawns as many workers as there are runs that wait and permits that are free.
+    /// Spawns as many workers as there are attempts that wait and places that are free.
     fn employ(shared: &Arc<Self>) {
-        let n_new = {
-            let mut state = shared.state();
-            let n_new = state.waiting.len().min(shared.n_permits.saturating_sub(state.n_workers));
-            state.n_workers += n_new;
-            n_new
-        };
-        for _ in 0..n_new {
-            shared.workers.spawn_on(Arc::clone(shared).work(), &shared.guests);
+        let mut new = Vec::new();
+        for (name, pool) in &mut shared.state().pools {
+            let n_new = pool.waiting.len().min(pool.size.saturating_sub(pool.n_workers));
+            pool.n_workers += n_new;
+            new.extend((0..n_new).map(|_| name.clone()));
+        }
+        for pool in new {
+            shared.workers.spawn_on(Arc::clone(shared).work(pool), &shared.guests);
         }
     }
 
     /// One worker: runs what waits until nothing does.
-    async fn work(self: Arc<Self>) {
-        let mut next = self.state().next();
+    async fn work(self: Arc<Self>, pool: PoolName) {
+        let mut next = self.state().next(&pool);
         while let Some(begin) = next {
-            let mut watch = Watch { shared: &self, run: Some(Arc::clone(&begin.run)) };
+            let mut watch = Watch { shared: &self, pool: &pool, start: Some(begin.start.clone()) };
             let ended = self.attempt(begin).await;
-            watch.run = None;
+            watch.start = None;
             // One look at the shared state ends a run and begins the next.
             next = {
                 let mut state = self.state();
-                state.settle(&ended);
-                state.next()
+                state.going.remove(&ended.start.run.id);
+                state.next(&pool)
             };
             // The channel's bound is the brake: guests wait for the ledger, not the other way round.
-            drop(self.ended.send(ended).await);
+            self.hand_over(ended).await;
+        }
+    }
+
+    async fn hand_over(&self, ended: Ended) {
+        if let Err(SendError(Ended { start, finish })) = self.ended.send(ended).await {
+            let (run, outcome) = (start.run.id.to_string(), finish.report.outcome.code.as_str());
+            tracing::warn!(job = start.run.job.as_str(), run, outcome, "the end of this run could not be recorded");
         }
     }
 
     async fn attempt(&self, begin: Begin) -> Ended {
-        let Begin { run, stop, last_success } = begin;
+        let Begin { start, stop } = begin;
+        let run = &start.run;
+        crash_point!("dispatcher::before_attempt");
         let (started_at, began) = (self.clock.now(), self.clock.monotonic());
-        self.bus.publish(Event::RunStarted(Arc::clone(&run)));
-        let attempt = Attempt { run: Arc::clone(&run), number: 1, number_max: 1, started_at, last_success, stop };
+        self.bus.publish(Event::RunStarted { run: Arc::clone(run), attempt: start.attempt });
+        let attempt = Attempt {
+            run: Arc::clone(run),
+            number: start.attempt,
+            number_max: retry::attempts_max(&start.job.policy, start.n_interrupted),
+            started_at,
+            last_success: start.last_success,
+            stop,
+        };
         let mut report = self.executor.execute(attempt).await;
+        crash_point!("dispatcher::after_attempt");
         let duration = self.clock.monotonic().saturating_sub(began);
         if report.outcome.code == OutcomeCode::Cancelled {
             self.name_the_reason(run.id, &mut report);
         }
-        let finished_at = self.clock.now();
         let finish = Finish {
             run: run.id,
             job: run.job.clone(),
             started_at: Some(started_at),
-            finished_at,
+            finished_at: self.clock.now(),
             duration,
-            n_attempts: 1,
+            n_attempts: start.attempt,
             report,
         };
-        Ended { run, finish }
+        Ended { start, finish }
     }
 
     /// The executor knows only that it was stopped; here it is known why.
@@ -242,41 +263,46 @@ impl Shared {
         };
     }
 
-    fn never_began(run: Arc<Run>, outcome: Outcome, now: DateTime<Utc>) -> Ended {
+    fn never_began(start: Box<Start>, outcome: Outcome, now: DateTime<Utc>) -> Ended {
         let finish = Finish {
-            run: run.id,
-            job: run.job.clone(),
+            run: start.run.id,
+            job: start.run.job.clone(),
             started_at: None,
             finished_at: now,
             duration: Duration::ZERO,
-            n_attempts: 0,
+            n_attempts: start.attempt,
             report: Report::without_guest(outcome),
         };
-        Ended { run, finish }
+        Ended { start, finish }
     }
 
     /// Tells the recorder from where nothing can wait.
-    fn tell(&self, ended: Ended) {
-        let channel = self.ended.clone();
-        self.workers.spawn_on(async move { drop(channel.send(ended).await) }, &self.guests);
+    fn tell(self: &Arc<Self>, ended: Ended) {
+        let shared = Arc::clone(self);
+        self.workers.spawn_on(async move { shared.hand_over(ended).await }, &self.guests);
     }
 }
 
-/// Sees to it that a run ends even where the host's own code panics: such a run is interrupted, and says so.
+/// Sees to it that a run ends even where the host's own code panics: such a run has failed, and says so. It is not
+/// tried again: what made the host panic once would do so again.
 struct Watch<'w> {
     shared: &'w Arc<Shared>,
-    run: Option<Arc<Run>>,
+    pool: &'w PoolName,
+    start: Option<Box<Start>>,
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        let Some(run) = self.run.take() else { return };
+        let Some(start) = self.start.take() else { return };
         let mut state = self.shared.state();
-        state.n_workers -= 1;
-        state.going.remove(&run.id);
+        state.pools.entry(self.pool.clone()).and_modify(|pool| pool.n_workers -= 1);
+        state.going.remove(&start.run.id);
         drop(state);
-        let outcome = Outcome::ended(OutcomeCode::Interrupted, "the host failed while it ran this; please report it");
-        self.shared.tell(Shared::never_began(run, outcome, self.shared.clock.now()));
+        let outcome = Outcome {
+            again: Again::Never,
+            ..Outcome::ended(OutcomeCode::Failed, "the host itself failed while it ran this; please report it")
+        };
+        self.shared.tell(Shared::never_began(start, outcome, self.shared.clock.now()));
         // The worker is gone; what waits gets another one.
         Shared::employ(self.shared);
     }

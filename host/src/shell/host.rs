@@ -1,10 +1,17 @@
 //! The host: the ring put together, started and stopped in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
 
 use clockjack_schedule::{
-    core::{Core, Input},
-    ports::{Clock, Executor, Ledger, LedgerError},
+    core::{Core, Input, Past},
+    id::PoolName,
+    job::Job,
+    ports::{Clock, Executor, Ledger, LedgerError, Loaded},
 };
 use tokio::{
     runtime,
@@ -16,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Bus, Summary,
     dispatcher::{Dispatcher, DispatcherParts},
+    keeper::Keeper,
+    pruner::{Jobs, Pruner},
     recorder::{Counts, ENDED_MAX, Recorder},
     scheduler::{INBOX_MAX, Scheduler},
 };
@@ -30,8 +39,8 @@ pub struct HostParts {
     pub executor: Arc<dyn Executor>,
     /// Where guests run.
     pub guests: runtime::Handle,
-    /// How many runs go on at once.
-    pub n_permits: usize,
+    /// How many runs of each pool go on at once.
+    pub pools: BTreeMap<PoolName, NonZeroU32>,
 }
 
 /// Why a host stopped working.
@@ -53,49 +62,76 @@ pub struct Host {
     bus: Bus,
     counts: Counts,
     dispatcher: Dispatcher,
+    ledger: Arc<dyn Ledger>,
     inbox: mpsc::Sender<Vec<Input>>,
     stop: CancellationToken,
-    scheduler: TaskHandle,
-    recorder: TaskHandle,
+    /// Each of the two until its end was seen.
+    scheduler: Option<TaskHandle>,
+    recorder: Option<TaskHandle>,
+    pruner: JoinHandle<()>,
 }
 
 impl Host {
     /// Starts a host without jobs. Must be called inside a runtime, on which the host's own tasks go on.
     #[must_use]
     pub fn start(parts: HostParts) -> Self {
-        let HostParts { clock, ledger, executor, guests, n_permits } = parts;
+        let HostParts { clock, ledger, executor, guests, pools } = parts;
         let (bus, counts, stop) = (Bus::default(), Counts::default(), CancellationToken::new());
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let (ended, ends) = mpsc::channel(ENDED_MAX);
-        let dispatcher = Dispatcher::new(DispatcherParts {
-            clock: Arc::clone(&clock),
-            executor,
-            bus: bus.clone(),
-            ended,
-            guests,
-            n_permits,
-        });
-        let recorder = Recorder {
+        let parts =
+            DispatcherParts { clock: Arc::clone(&clock), executor, bus: bus.clone(), ended, guests: guests.clone() };
+        let dispatcher = Dispatcher::new(parts);
+        dispatcher.resize(&pools);
+        let keeper = Keeper {
             ledger: Arc::clone(&ledger),
+            clock: Arc::clone(&clock),
+            bus: bus.clone(),
+            stop: stop.clone(),
+            n_held: Arc::default(),
+        };
+        let recorder = Recorder {
+            keeper: keeper.clone(),
             bus: bus.clone(),
             counts: counts.clone(),
             ended: ends,
             inbox: inbox.clone(),
         };
+        let jobs = Jobs::default();
         let scheduler = Scheduler {
             core: Core::default(),
-            clock,
-            ledger,
+            clock: Arc::clone(&clock),
+            keeper,
             bus: bus.clone(),
             counts: counts.clone(),
             dispatcher: dispatcher.clone(),
+            jobs: jobs.clone(),
             inbox: inputs,
             stop: stop.clone(),
             told_wake: None,
-            left_over: Vec::new(),
+            last_turn: None,
+            left_over: vec![Input::Pools(pools)],
         };
+        let pruner = guests.spawn(Pruner { ledger: Arc::clone(&ledger), clock, jobs, stop: stop.clone() }.work());
         let (scheduler, recorder) = spawn(scheduler, recorder);
-        Self { bus, counts, dispatcher, inbox, stop, scheduler, recorder }
+        let (scheduler, recorder) = (Some(scheduler), Some(recorder));
+        Self { bus, counts, dispatcher, ledger, inbox, stop, scheduler, recorder, pruner }
+    }
+
+    /// Takes the jobs of a manifest in with what the ledger knows of them, at the start of a host.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn take_in(&self, jobs: Vec<Arc<Job>>) -> Result<(), LedgerError> {
+        let loaded = self.ledger.load().await?;
+        self.send(with_their_past(jobs, loaded)).await;
+        Ok(())
+    }
+
+    /// Gives the pools other sizes.
+    pub async fn resize(&self, pools: BTreeMap<PoolName, NonZeroU32>) {
+        self.dispatcher.resize(&pools);
+        self.send(vec![Input::Pools(pools)]).await;
     }
 
     /// Where to listen.
@@ -130,24 +166,26 @@ impl Host {
     /// Waits until the host fails by itself. Cancel-safe; never returns while all is well.
     pub async fn failed(&mut self) -> HostError {
         let ended = tokio::select! {
-            ended = &mut self.scheduler => ended,
-            ended = &mut self.recorder => ended,
+            ended = end_of(&mut self.scheduler) => ended,
+            ended = end_of(&mut self.recorder) => ended,
         };
         match ended {
-            Ok(Ok(())) => LedgerError::Unavailable("a task of the host ended by itself".to_owned()).into(),
-            Ok(Err(error)) => error.into(),
-            Err(error) => error.into(),
+            Ok(()) => LedgerError::Failed("a task of the host ended by itself".to_owned()).into(),
+            Err(error) => error,
         }
     }
 
-    /// Stops in order: no more starts, drain for `grace` or until `hurry` is done, then end what still goes on.
+    /// Stops in order: no more starts, drain for `grace` or until `hurry` is done, then end what still goes on, and close
+    /// the ledger.
     ///
     /// # Errors
-    /// When the last rows could not be written.
+    /// When the last rows could not be written. What goes on gets its time all the same.
     pub async fn shut_down(self, grace: Duration, hurry: impl Future<Output = ()>) -> Result<Summary, HostError> {
-        let Self { counts, dispatcher, inbox, stop, scheduler, recorder, .. } = self;
+        let Self { counts, dispatcher, ledger, inbox, stop, mut scheduler, mut recorder, pruner, .. } = self;
         stop.cancel();
-        scheduler.await??;
+        let scheduled = if scheduler.is_some() { end_of(&mut scheduler).await } else { Ok(()) };
+        // Where the scheduler failed before, nobody has told the dispatcher yet.
+        drop(dispatcher.drain());
         tokio::select! {
             () = dispatcher.idle() => {}
             () = tokio::time::sleep(grace) => {}
@@ -157,9 +195,36 @@ impl Host {
         dispatcher.idle().await;
         // With the last dispatcher its end of the recorder's channel goes, and the recorder ends after the last row.
         drop((dispatcher, inbox));
-        recorder.await??;
+        let recorded = if recorder.is_some() { end_of(&mut recorder).await } else { Ok(()) };
+        drop(pruner.await);
+        scheduled.and(recorded)?;
+        ledger.close().await?;
         Ok(counts.read())
     }
+}
+
+/// Waits for the end of a task; for ever where it has been seen already. Cancel-safe.
+async fn end_of(task: &mut Option<TaskHandle>) -> Result<(), HostError> {
+    let Some(handle) = task.as_mut() else { return std::future::pending().await };
+    let ended = handle.await;
+    *task = None;
+    Ok(ended??)
+}
+
+/// The inputs that take jobs in with what the ledger knows of them. What it knows beside them is forgotten, but for its
+/// history.
+fn with_their_past(jobs: Vec<Arc<Job>>, loaded: Loaded) -> Vec<Input> {
+    let Loaded { jobs: rows, watermark } = loaded;
+    let mut pasts: HashMap<_, _> =
+        rows.into_iter().map(|row| (row.state.job.clone(), Box::new(Past { row, watermark }))).collect();
+    let adds = jobs.into_iter().map(|job| {
+        let past = pasts.remove(&job.id);
+        Input::Add { job, past }
+    });
+    let mut inputs: Vec<_> = adds.collect();
+    let is_over = |past: &Past| past.row.state.removed_at.is_some() && past.row.open.is_empty();
+    inputs.extend(pasts.into_values().filter(|past| !is_over(past)).map(Input::Forget));
+    inputs
 }
 
 #[expect(clippy::disallowed_methods, reason = "the two tasks of the ring; shutdown waits for their handles")]

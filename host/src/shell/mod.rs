@@ -1,8 +1,11 @@
 //! The ring: inbox → core → ledger → dispatcher → executor → recorder → bus, and back as an input.
 
 mod bus;
+mod crash;
 mod dispatcher;
 mod host;
+mod keeper;
+mod pruner;
 mod recorder;
 mod scheduler;
 #[cfg(test)]

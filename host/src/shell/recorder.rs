@@ -10,15 +10,16 @@ use std::{
 };
 
 use clockjack_schedule::{
-    core::Input,
+    core::{self, Input, followers_of},
     id::JobId,
     outcome::OutcomeCode,
-    ports::{Change, Finish, Ledger, LedgerError},
-    run::{Run, Skip, SkipReason},
+    ports::{Again, Change, Finish, LedgerError},
+    retry::{self, Attempts},
+    run::{Skip, SkipReason, Start},
 };
 use tokio::sync::mpsc;
 
-use super::{Bus, Event};
+use super::{Bus, Event, crash::crash_point, keeper::Keeper};
 
 /// How many ended runs one commit takes at the most.
 const BATCH_MAX: usize = 1_024;
@@ -32,11 +33,18 @@ const GATHER: Duration = Duration::from_millis(1);
 /// How many ended runs may wait for the recorder before workers wait too.
 pub(super) const ENDED_MAX: usize = 4_096;
 
-/// A run that has ended.
+/// An attempt that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) run: Arc<Run>,
+    pub(super) start: Box<Start>,
     pub(super) finish: Finish,
+}
+
+/// What follows from the end of an attempt.
+struct Verdict {
+    changes: Vec<Change>,
+    event: Event,
+    input: Input,
 }
 
 /// What happened since the host started, by job.
@@ -73,20 +81,20 @@ impl Counts {
         *self.summary().skips.entry(skip.job.clone()).or_default().entry(reason.as_str()).or_default() += skip.count;
     }
 
-    fn finished(&self, ended: &Ended) {
-        let code = ended.finish.report.outcome.code;
+    /// Counts runs that have ended, and the attempts that were cut, whose runs end in another life of the host.
+    fn finished(&self, job: &JobId, code: OutcomeCode) {
         let mut summary = self.summary();
         // Most runs are of a job that is known already; a clone of its id would be thrown away.
-        match summary.runs.get_mut(&ended.run.job) {
+        match summary.runs.get_mut(job) {
             Some(outcomes) => *outcomes.entry(code).or_default() += 1,
-            None => *summary.runs.entry(ended.run.job.clone()).or_default().entry(code).or_default() += 1,
+            None => *summary.runs.entry(job.clone()).or_default().entry(code).or_default() += 1,
         }
     }
 }
 
 /// The recorder's task.
 pub(super) struct Recorder {
-    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) keeper: Keeper,
     pub(super) bus: Bus,
     pub(super) counts: Counts,
     pub(super) ended: mpsc::Receiver<Ended>,
@@ -111,28 +119,67 @@ impl Recorder {
     }
 
     async fn record(&self, batch: Vec<Ended>) -> Result<(), LedgerError> {
-        let finished: Vec<_> =
-            batch.iter().map(|ended| Input::Finished { job: ended.run.job.clone(), run: ended.run.id }).collect();
-        for ended in &batch {
-            self.counts.finished(ended);
-        }
-        let mut changes = Vec::with_capacity(batch.len());
-        let mut events = Vec::new();
-        for Ended { run, finish } in batch {
-            if self.bus.has_listeners() {
-                events.push(Event::RunFinished { run, finish: Arc::new(finish.clone()) });
+        let n_attempts = batch.len();
+        let (mut changes, mut events, mut inputs) = (Vec::new(), Vec::new(), Vec::with_capacity(n_attempts));
+        for ended in batch {
+            let code = ended.finish.report.outcome.code;
+            let verdict = judge(ended);
+            if matches!(verdict.event, Event::RunFinished { .. }) || code == OutcomeCode::Interrupted {
+                self.counts.finished(verdict.job(), code);
             }
-            changes.push(Change::Finish(Box::new(finish)));
+            changes.extend(verdict.changes);
+            events.push(verdict.event);
+            inputs.push(verdict.input);
         }
-        let n_changes = changes.len();
-        let committed = self.ledger.commit(changes).await?;
-        self.counts.n_finished.fetch_add(n_changes, Relaxed);
+        crash_point!("recorder::before_commit");
+        let committed = self.keeper.commit(changes).await?;
+        crash_point!("recorder::after_commit");
+        self.counts.n_finished.fetch_add(n_attempts, Relaxed);
         if 0 < committed.n_stale {
             tracing::warn!(n_runs = committed.n_stale, "runs ended that had ended before; their results were dropped");
         }
         events.into_iter().for_each(|event| self.bus.publish(event));
         // After shutdown nobody reads the inbox any more; the rows are finished all the same.
-        drop(self.inbox.send(finished).await);
+        drop(self.inbox.send(inputs).await);
         Ok(())
+    }
+}
+
+impl Verdict {
+    fn job(&self) -> &JobId {
+        match &self.event {
+            Event::RunFinished { run, .. } | Event::AttemptEnded { run, .. } => &run.job,
+            _ => unreachable!("a verdict's event is the end of a run or of an attempt"),
+        }
+    }
+}
+
+/// Whether the run ends with this attempt, and what follows from it. The runs of a chain are planned in the commit that
+/// ends the run that they follow: a crash leaves both or neither.
+fn judge(ended: Ended) -> Verdict {
+    let Ended { start, finish } = ended;
+    let Start { run, attempt, n_interrupted, job, followers, .. } = *start;
+    let code = finish.report.outcome.code;
+    let n_interrupted = n_interrupted + u32::from(code == OutcomeCode::Interrupted);
+    let attempts = Attempts { n_ended: attempt, n_interrupted };
+    let next = retry::next_after(&job.policy, run.id, attempts, &finish.report.outcome);
+    if let Some(delay) = next {
+        let retry_at = finish.finished_at + delay;
+        let again = Arc::new(Again { finish, retry_at });
+        return Verdict {
+            changes: vec![Change::Again(Arc::clone(&again))],
+            event: Event::AttemptEnded { run: Arc::clone(&run), again },
+            input: Input::Again { run, n_attempts: attempt, n_interrupted, retry_at },
+        };
+    }
+    let finish = Arc::new(finish);
+    let followers = followers_of(&run, code, &followers, finish.finished_at);
+    let plans = followers.iter().map(|run| Change::Plan(Arc::clone(run)));
+    let input =
+        core::Ended { run: Arc::clone(&run), succeeded: code == OutcomeCode::Succeeded, followers: followers.clone() };
+    Verdict {
+        changes: plans.chain([Change::Finish(Arc::clone(&finish))]).collect(),
+        event: Event::RunFinished { run, finish },
+        input: Input::Ended(input),
     }
 }

@@ -1,17 +1,17 @@
-//! The scheduler's task: it owns the core. One input at a time, commit before act, and a sleep that is capped.
+//! The scheduler's task: it owns the core. One turn at a time, commit before act, and a sleep that is capped.
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
-    core::{Core, Input},
-    ports::{Change, Clock, Ledger, LedgerError},
-    run::{Decision, Run, SkipReason},
+    core::{self, Core, Input, LATE_AFTER},
+    ports::{Change, Clock, LedgerError},
+    run::{Decision, SkipReason, Start},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Bus, Event, dispatcher::Dispatcher, recorder::Counts};
+use super::{Bus, Event, crash::crash_point, dispatcher::Dispatcher, keeper::Keeper, pruner::Jobs, recorder::Counts};
 
 /// Longest sleep. The wall clock is read again at least this often, so that suspend and clock steps heal themselves.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -19,17 +19,23 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// How many batches of inputs may wait.
 pub(super) const INBOX_MAX: usize = 1_024;
 
+/// From how far on a step of the clock is told; below it a clock that is kept right by small corrections is meant.
+const STEP_MIN: TimeDelta = TimeDelta::seconds(1);
+
 /// The scheduler's task.
 pub(super) struct Scheduler {
     pub(super) core: Core,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) keeper: Keeper,
     pub(super) bus: Bus,
     pub(super) counts: Counts,
     pub(super) dispatcher: Dispatcher,
+    pub(super) jobs: Jobs,
     pub(super) inbox: mpsc::Receiver<Vec<Input>>,
     pub(super) stop: CancellationToken,
     pub(super) told_wake: Option<DateTime<Utc>>,
+    /// Both clocks at the last turn.
+    pub(super) last_turn: Option<(DateTime<Utc>, Duration)>,
     /// Inputs that came of the last turn itself.
     pub(super) left_over: Vec<Input>,
 }
@@ -41,15 +47,22 @@ impl Scheduler {
             let sleep = self.sleep();
             let inputs = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => {
-                    self.dispatcher.drain(self.core.take_waiting());
-                    return Ok(());
-                }
+                () = self.stop.cancelled() => return self.release().await,
                 inputs = self.inbox.recv() => inputs.unwrap_or_default(),
                 () = tokio::time::sleep(sleep) => Vec::new(),
             };
             self.turn(inputs).await?;
         }
+    }
+
+    /// Gives back what was claimed and has not begun, so that the next start of the host knows that it has not.
+    async fn release(&self) -> Result<(), LedgerError> {
+        let release = |start: Box<Start>| Change::Release { job: start.run.job.clone(), run: start.run.id };
+        let changes: Vec<_> = self.dispatcher.drain().into_iter().map(release).collect();
+        if !changes.is_empty() {
+            self.keeper.commit(changes).await?;
+        }
+        Ok(())
     }
 
     /// How long until the core wants its next turn, by the wall clock of now.
@@ -76,70 +89,128 @@ impl Scheduler {
         self.bus.publish(Event::NextWake { at, wait, job: job.clone() });
     }
 
+    /// Compares the two clocks since the last turn.
+    fn look_at_clocks(&mut self, now: DateTime<Utc>) {
+        let monotonic = self.clock.monotonic();
+        if let Some((wall_before, monotonic_before)) = self.last_turn {
+            let passed = TimeDelta::from_std(monotonic.saturating_sub(monotonic_before)).unwrap_or(TimeDelta::MAX);
+            let by = now.signed_duration_since(wall_before) - passed;
+            if STEP_MIN <= by.abs() {
+                self.bus.publish(Event::ClockStepped { by });
+            }
+        }
+        self.last_turn = Some((now, monotonic));
+    }
+
     async fn turn(&mut self, mut inputs: Vec<Input>) -> Result<(), LedgerError> {
         let now = self.clock.now();
+        self.look_at_clocks(now);
         let mut decisions = Vec::new();
         inputs.append(&mut self.left_over);
         let mut batch = Some(inputs);
         while let Some(inputs) = batch {
             for input in inputs {
-                self.enter(now, input, &mut decisions);
+                if !self.is_answered(&input).await? {
+                    self.enter(now, input, &mut decisions);
+                }
             }
             batch = self.inbox.try_recv().ok();
         }
         decisions.extend(self.core.handle(now, Input::Tick));
-        self.carry_out(decisions).await
+        self.carry_out(now, decisions).await
     }
 
-    fn enter(&mut self, now: DateTime<Utc>, input: Input, decisions: &mut Vec<Decision>) {
-        let added = match &input {
-            Input::Add { job, .. } => Some(Arc::clone(job)),
-            _ => None,
-        };
-        decisions.extend(self.core.handle(now, input));
-        if let Some(job) = added {
-            let next = self.core.next_slot(&job.id);
-            self.bus.publish(Event::JobAdded { job: job.id.clone(), next, trigger: job.trigger.describe().into() });
+    /// Whether a request was made before under the same idempotency key, and its run has ended. A run that has not ended
+    /// is known to the core.
+    async fn is_answered(&self, input: &Input) -> Result<bool, LedgerError> {
+        match input {
+            Input::Fire { run, .. } if run.is_keyed() => Ok(self.keeper.ledger.run(*run).await?.is_some()),
+            _ => Ok(false),
         }
     }
 
+    fn enter(&mut self, now: DateTime<Utc>, input: Input, decisions: &mut Vec<Decision>) {
+        let told = match &input {
+            Input::Add { job, .. } | Input::Change(job) => {
+                self.jobs.add(Arc::clone(job));
+                let known = self.core.job(&job.id);
+                Some((job.id.clone(), known.is_none(), known.is_none_or(|known| known != job)))
+            }
+            Input::Remove(job) => {
+                self.bus.publish(Event::JobRemoved(job.clone()));
+                None
+            }
+            _ => None,
+        };
+        decisions.extend(self.core.handle(now, input));
+        let Some((job, is_new, true)) = told.filter(|_| self.bus.has_listeners()) else { return };
+        let next = self.core.next_slot(&job);
+        let trigger = self.core.job(&job).map(|job| job.describe()).unwrap_or_default().into();
+        self.bus.publish(if is_new { Event::JobAdded { job, next, trigger } } else { Event::JobChanged { job, next } });
+    }
+
     /// Commits what was decided, and only then acts on it.
-    async fn carry_out(&mut self, decisions: Vec<Decision>) -> Result<(), LedgerError> {
-        let changes: Vec<_> = decisions.iter().filter_map(Change::of_decision).collect();
+    async fn carry_out(&mut self, now: DateTime<Utc>, decisions: Vec<Decision>) -> Result<(), LedgerError> {
+        let changes: Vec<_> = decisions.iter().filter_map(|decision| Change::of_decision(decision, now)).collect();
         if !changes.is_empty() {
-            self.ledger.commit(changes).await?;
+            crash_point!("scheduler::before_commit");
+            self.keeper.commit(changes).await?;
+            crash_point!("scheduler::after_commit");
         }
         let (mut starts, mut cancels) = (Vec::new(), Vec::new());
         for decision in decisions {
             match decision {
-                Decision::Start(run) => starts.push(run),
+                Decision::Start(start) => starts.push(start),
                 Decision::Cancel { run, reason } => cancels.push((run, reason)),
                 Decision::Skip(skip) => {
                     self.counts.skipped(&skip);
                     self.bus.publish(Event::Skipped(skip));
                 }
-                Decision::Seen { .. } | Decision::Plan(_) | Decision::TakeBack(_) | Decision::Watermark(_) => {}
+                Decision::Again(cut) => self.bus.publish(Event::RunCut { cut, is_tried_again: true }),
+                Decision::End(cut) => self.bus.publish(Event::RunCut { cut, is_tried_again: false }),
+                Decision::Job(_) | Decision::Plan(_) | Decision::TakeBack { .. } | Decision::Watermark(_) => {}
             }
         }
-        let overflow = if starts.is_empty() { Vec::new() } else { self.dispatcher.submit(starts) };
+        let starts = self.give_up_late(now, starts).await?;
+        if !starts.is_empty() {
+            self.dispatcher.submit(starts);
+        }
         // After the starts: a run may be started and replaced in one turn.
         cancels.into_iter().for_each(|(run, reason)| self.dispatcher.cancel(run, reason));
-        self.give_up(overflow).await
+        Ok(())
     }
 
-    /// Skips runs for which the host has no place. Nothing is lost without a reason.
-    async fn give_up(&mut self, runs: Vec<Arc<Run>>) -> Result<(), LedgerError> {
-        if runs.is_empty() {
-            return Ok(());
+    /// Where the commit itself took long, some runs are too late by now: those are skipped, for the same reason as if they
+    /// had waited anywhere else.
+    async fn give_up_late(
+        &mut self,
+        decided_at: DateTime<Utc>,
+        starts: Vec<Box<Start>>,
+    ) -> Result<Vec<Box<Start>>, LedgerError> {
+        let now = self.clock.now();
+        if now - decided_at <= LATE_AFTER {
+            return Ok(starts);
         }
-        let skips: Vec<_> = runs.iter().map(|run| run.skipped(SkipReason::Overloaded)).collect();
-        self.ledger.commit(skips.iter().cloned().map(Change::Skip).collect()).await?;
+        let (late, starts): (Vec<_>, Vec<_>) = starts.into_iter().partition(|start| is_too_late(start, now));
+        if late.is_empty() {
+            return Ok(starts);
+        }
+        let skips: Vec<_> = late.iter().map(|start| start.run.skipped(SkipReason::Misfired, now)).collect();
+        self.keeper.commit(skips.iter().cloned().map(Change::Skip).collect()).await?;
         for skip in skips {
             self.counts.skipped(&skip);
             self.bus.publish(Event::Skipped(skip));
         }
         // For the core they have ended; what follows from that is the business of the next turn.
-        self.left_over.extend(runs.iter().map(|run| Input::Finished { job: run.job.clone(), run: run.id }));
-        Ok(())
+        self.left_over.extend(
+            late.into_iter()
+                .map(|start| Input::Ended(core::Ended { run: start.run, succeeded: false, followers: Vec::new() })),
+        );
+        Ok(starts)
     }
+}
+
+fn is_too_late(start: &Start, now: DateTime<Utc>) -> bool {
+    let grace = start.job.policy.misfire_grace.and_then(|grace| TimeDelta::from_std(grace).ok());
+    start.attempt == 1 && grace.is_some_and(|grace| grace < now - start.run.due_at)
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroU32,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -11,12 +12,13 @@ use clockjack_ledger::MemoryLedger;
 use clockjack_schedule::{
     core::Input,
     diagnostic::Diagnostics,
-    id::RunId,
+    id::{PoolName, RunId, StoreName},
     job::{Arguments, Grants, Job, Limits, Overlap, Policy},
     manifest::parse::parse,
     outcome::{Outcome, OutcomeCode},
     ports::{
-        Attempt, Change, Clock, Committed, Executor, JobRow, Ledger, LedgerError, PortFuture, Report, RunFilter, RunRow,
+        Attempt, Change, Clock, Committed, Executor, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, Report,
+        RunFilter, RunRow, RunStory, SkipFilter,
     },
     run::{Cause, Skip},
     trigger::{Trigger, TriggerContext},
@@ -24,7 +26,7 @@ use clockjack_schedule::{
 };
 use expect_test::expect;
 
-use super::{Host, HostError, HostParts};
+use super::{Event, Host, HostError, HostParts};
 use crate::clock::TestClock;
 
 /// An executor whose runs take as long as their job's name says, `slow-1500` for instance.
@@ -51,23 +53,33 @@ impl Executor for Scripted {
     }
 }
 
-/// A ledger that fails from the n-th commit on.
+/// A ledger that answers with an error from the n-th commit on.
 struct Failing {
     inner: MemoryLedger,
     n_good: Mutex<usize>,
+    n_bad: Mutex<usize>,
+    error: fn() -> LedgerError,
+}
+
+impl Failing {
+    fn after(n_good: usize, n_bad: usize, error: fn() -> LedgerError) -> Arc<Self> {
+        let (inner, n_good, n_bad) = (MemoryLedger::default(), Mutex::new(n_good), Mutex::new(n_bad));
+        Arc::new(Self { inner, n_good, n_bad, error })
+    }
 }
 
 impl Ledger for Failing {
-    fn load(&self) -> PortFuture<'_, Result<Vec<JobRow>, LedgerError>> {
+    fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>> {
         self.inner.load()
     }
 
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {
-        let mut n_good = self.n_good.lock().unwrap();
-        if *n_good == 0 {
-            return Box::pin(async { Err(LedgerError::Unavailable("the disk is full".to_owned())) });
+        let (mut n_good, mut n_bad) = (self.n_good.lock().unwrap(), self.n_bad.lock().unwrap());
+        if *n_good == 0 && *n_bad != 0 {
+            *n_bad -= 1;
+            return Box::pin(async { Err((self.error)()) });
         }
-        *n_good -= 1;
+        *n_good = n_good.saturating_sub(1);
         self.inner.commit(changes)
     }
 
@@ -75,12 +87,20 @@ impl Ledger for Failing {
         self.inner.runs(filter)
     }
 
-    fn skips(
-        &self,
-        job: Option<clockjack_schedule::id::JobId>,
-        n_max: usize,
-    ) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {
-        self.inner.skips(job, n_max)
+    fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
+        self.inner.run(id)
+    }
+
+    fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {
+        self.inner.skips(filter)
+    }
+
+    fn prune(&self, keep: Vec<KeepOf>, n_max: usize) -> PortFuture<'_, Result<Pruned, LedgerError>> {
+        self.inner.prune(keep, n_max)
+    }
+
+    fn close(&self) -> PortFuture<'_, Result<(), LedgerError>> {
+        self.inner.close()
     }
 }
 
@@ -95,7 +115,7 @@ fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap()
 }
 
-fn world_on(ledger: Arc<dyn Ledger>, n_permits: usize) -> World {
+fn world_on(ledger: Arc<dyn Ledger>, n_places: u32) -> World {
     let clock = Arc::new(TestClock::starting_at(start()));
     let executor = Arc::new(Scripted::default());
     let host = Host::start(HostParts {
@@ -103,13 +123,13 @@ fn world_on(ledger: Arc<dyn Ledger>, n_permits: usize) -> World {
         ledger: Arc::clone(&ledger),
         executor: Arc::clone(&executor) as Arc<dyn Executor>,
         guests: tokio::runtime::Handle::current(),
-        n_permits,
+        pools: [(PoolName::default(), NonZeroU32::new(n_places).unwrap())].into(),
     });
     World { clock, ledger, executor, host }
 }
 
-fn world(n_permits: usize) -> World {
-    world_on(Arc::new(MemoryLedger::default()), n_permits)
+fn world(n_places: u32) -> World {
+    world_on(Arc::new(MemoryLedger::default()), n_places)
 }
 
 fn job(id: &str, trigger: &str, policy: Policy) -> Arc<Job> {
@@ -121,7 +141,11 @@ fn job(id: &str, trigger: &str, policy: Policy) -> Arc<Job> {
         plugin: "p".parse().unwrap(),
         call: None,
         args: Arguments::None,
-        trigger,
+        trigger: Some(trigger),
+        trigger_hash: 0,
+        after: Vec::new(),
+        pool: PoolName::default(),
+        store: StoreName::default(),
         zone,
         policy,
         limits: Limits::default(),
@@ -146,7 +170,7 @@ impl World {
         let mut lines: Vec<(i64, String)> = Vec::new();
         for row in self.ledger.runs(RunFilter::default()).await.unwrap() {
             let slot = rel(row.run.scheduled_for);
-            let end = row.finish.map_or_else(
+            let end = row.finish().map_or_else(
                 || "planned".to_owned(),
                 |finish| {
                     format!(
@@ -159,7 +183,7 @@ impl World {
             );
             lines.push((slot, format!("{slot} {} {end}", row.run.job)));
         }
-        for skip in self.ledger.skips(None, 100).await.unwrap() {
+        for skip in self.ledger.skips(SkipFilter::default()).await.unwrap() {
             let slot = rel(skip.first);
             lines.push((slot, format!("{slot} {} skipped {} of {}", skip.job, skip.reason, skip.count)));
         }
@@ -206,7 +230,7 @@ async fn permits_bound_what_runs_at_once_and_nothing_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_drains_and_then_interrupts() {
+async fn shutdown_drains_then_interrupts_and_keeps_what_did_not_begin() {
     let world = world(1);
     world
         .host
@@ -218,13 +242,13 @@ async fn shutdown_drains_and_then_interrupts() {
     assert_eq!((clock.now() - start()).num_milliseconds(), 6_500);
     assert_eq!(executor.began.lock().unwrap().as_slice(), ["long-60000"]);
     let outcomes: Vec<_> = summary.runs.values().flat_map(BTreeMap::keys).collect();
-    assert_eq!(outcomes, [&OutcomeCode::Interrupted, &OutcomeCode::Interrupted]);
-    let rows =
-        ledger.runs(RunFilter { outcome: Some(OutcomeCode::Interrupted), ..RunFilter::default() }).await.unwrap();
-    let mut messages: Vec<_> =
-        rows.iter().map(|row| row.finish.as_ref().unwrap().report.outcome.message.as_str()).collect();
-    messages.sort_unstable();
-    assert_eq!(messages, ["the host stopped before the run began", "the host stopped before the run had ended"]);
+    assert_eq!(outcomes, [&OutcomeCode::Interrupted]);
+    // What was cut is tried again by the next life of the host, what had not begun begins there.
+    let open: Vec<_> = ledger.load().await.unwrap().jobs.into_iter().flat_map(|row| row.open).collect();
+    let told: Vec<_> = open.iter().map(|open| (open.run.job.as_str(), open.n_attempts, open.claimed_at)).collect();
+    assert_eq!(told, [("long-60000", 1, None), ("next-10", 0, None)]);
+    let story = ledger.run(open[0].run.id).await.unwrap().unwrap();
+    assert_eq!(story.attempts[0].report.outcome.message, "the host stopped before the run had ended");
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,7 +266,10 @@ async fn a_run_that_is_asked_for_or_cancelled_is_recorded() {
     let world = world(4);
     let slow = "slow-5000".parse::<clockjack_schedule::id::JobId>().unwrap();
     world.host.send(vec![add("slow-5000", "every: 1h")]).await;
-    world.host.send(vec![Input::Fire { job: slow.clone(), request: 1, cause: Cause::Manual }]).await;
+    world
+        .host
+        .send(vec![Input::Fire { job: slow.clone(), run: RunId::of_request(&slow, start(), 1), cause: Cause::Manual }])
+        .await;
     world.pass(100).await;
     world.host.send(vec![Input::Cancel(RunId::of_request(&slow, start(), 1))]).await;
     world.pass(100).await;
@@ -267,12 +294,12 @@ async fn a_newer_slot_replaces_the_run_that_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_of_the_host_is_an_interrupted_run_and_the_others_go_on() {
+async fn a_fault_of_the_host_is_a_failed_run_and_the_others_go_on() {
     let world = world(1);
     world.host.send(vec![add("panic", "at: \"2027-01-15T08:00:01Z\""), add("quick-10", "every: 1s")]).await;
     world.pass(2_500).await;
     expect![[r#"
-        1000 panic interrupted -1..1000
+        1000 panic failed -1..1000
         1000 quick-10 succeeded 1000..1010
         2000 quick-10 succeeded 2000..2010
         3000 quick-10 planned
@@ -284,14 +311,42 @@ async fn a_fault_of_the_host_is_an_interrupted_run_and_the_others_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_starts_that_the_ledger_did_not_keep() {
-    let ledger = Arc::new(Failing { inner: MemoryLedger::default(), n_good: Mutex::new(2) });
+    let ledger = Failing::after(2, usize::MAX, || LedgerError::Failed("fsync".to_owned()));
     let mut world = world_on(ledger, 4);
     world.host.send(vec![add("quick-10", "every: 4s")]).await;
     let failure = tokio::time::timeout(Duration::from_secs(60), world.host.failed()).await.expect("the host gives up");
-    assert!(matches!(failure, HostError::Ledger(LedgerError::Unavailable(_))), "{failure:?}");
-    // The first two commits took the job and its first slot in; the end of that run could not be kept, and no slot after
-    // it began.
-    assert_eq!(world.executor.began.lock().unwrap().len(), 1);
+    assert!(matches!(failure, HostError::Ledger(LedgerError::Failed(_))), "{failure:?}");
+    // The first commits took the job and its first slot in; its claim could not be kept, so it did not begin.
+    assert_eq!(world.executor.began.lock().unwrap().len(), 0);
+    world.host.shut_down(Duration::from_secs(1), std::future::pending()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_is_full_for_a_while_holds_the_host_up_and_loses_nothing() {
+    // The job, its first slots, and from then on nothing for some tries of both tasks.
+    let ledger = Failing::after(2, 8, || LedgerError::Unavailable("the disk is full".to_owned()));
+    let world = world_on(ledger, 4);
+    let mut events = world.host.bus().listen();
+    world.host.send(vec![add("quick-10", "every: 1s")]).await;
+    world.pass(10_000).await;
+    let told = world.told().await;
+    assert!(told.lines().filter(|line| line.contains("succeeded")).count() >= 4, "{told}");
+    let (mut n_held, mut n_back) = (0, 0);
+    while let Ok(event) = events.try_recv() {
+        n_held += usize::from(matches!(event, Event::LedgerHeld { .. }));
+        n_back += usize::from(matches!(event, Event::LedgerBack { .. }));
+    }
+    assert_eq!((n_held, n_back), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_stops_while_its_ledger_is_full_says_so() {
+    let ledger = Failing::after(3, usize::MAX, || LedgerError::Unavailable("the disk is full".to_owned()));
+    let world = world_on(ledger, 4);
+    world.host.send(vec![add("quick-10", "every: 1s")]).await;
+    world.pass(5_000).await;
+    let ended = world.host.shut_down(Duration::from_secs(1), std::future::pending()).await;
+    assert!(matches!(ended, Err(HostError::Ledger(LedgerError::Unavailable(_)))), "{ended:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -301,7 +356,8 @@ async fn runs_without_a_place_are_skipped_with_the_reason() {
     let hog = "hog-60000".parse::<clockjack_schedule::id::JobId>().unwrap();
     world.host.send(vec![Input::Add { job: job("hog-60000", "every: 24h", policy), past: None }]).await;
     // A hundred thousand find a place, three do not; once the first one runs there is a place again.
-    let fire = |request| Input::Fire { job: hog.clone(), request, cause: Cause::Api };
+    let fire =
+        |request| Input::Fire { job: hog.clone(), run: RunId::of_request(&hog, start(), request), cause: Cause::Api };
     world.host.send((0..100_003).map(fire).collect()).await;
     world.pass(100).await;
     world.host.send(vec![fire(200_000)]).await;

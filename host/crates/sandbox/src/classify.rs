@@ -1,8 +1,10 @@
 //! How an attempt ended, in our vocabulary: the only place that turns traps and errors into outcomes.
 
+use std::time::Duration;
+
 use clockjack_schedule::{
     manifest::scalar::{show_duration, show_size},
-    outcome::{Outcome, OutcomeCode, TrapKind, json_bytes},
+    outcome::{Again, Outcome, OutcomeCode, TrapKind, json_bytes},
     ports::Captured,
 };
 use serde_json::Value as Json;
@@ -39,12 +41,46 @@ fn failed(value: Option<&Val>) -> Outcome {
     let output = value.map(to_json);
     let (code, message) = match value {
         Some(Val::Variant(case, payload)) if case == "skipped" => (OutcomeCode::Skipped, payload.as_deref().map(shown)),
+        // Its own words; the time is said by when the next attempt is due.
+        Some(Val::Variant(case, Some(payload))) if case == "retry-after" => {
+            (OutcomeCode::Failed, retry_reason(payload))
+        }
         Some(Val::Variant(case, Some(payload))) => (OutcomeCode::Failed, Some(format!("{case}: {}", shown(payload)))),
         Some(value) => (OutcomeCode::Failed, Some(shown(value))),
         None => (OutcomeCode::Failed, None),
     };
     let message = message.unwrap_or_else(|| "the function returned an error without a value".to_owned());
-    Outcome { code, message: cut(&message), output }
+    Outcome { code, message: cut(&message), output, again: again(value) }
+}
+
+/// Why a guest asks for another attempt: the text of `retry-after(tuple<millis, string>)`.
+fn retry_reason(payload: &Val) -> Option<String> {
+    match payload {
+        Val::Tuple(parts) => Some(format!("retry-after: {}", parts.get(1).map(shown).unwrap_or_default())),
+        other => Some(format!("retry-after: {}", shown(other))),
+    }
+}
+
+/// What the case of an error says about another attempt.
+fn again(value: Option<&Val>) -> Again {
+    match value {
+        Some(Val::Variant(case, _)) if case == "permanent" => Again::Never,
+        Some(Val::Enum(case)) if case == "permanent" => Again::Never,
+        Some(Val::Variant(case, Some(payload))) if case == "retry-after" => {
+            millis(payload).map_or(Again::AsPolicySays, |millis| Again::After(Duration::from_millis(millis)))
+        }
+        Some(_) | None => Again::AsPolicySays,
+    }
+}
+
+/// The milliseconds in a payload: a number, or the first of a tuple.
+fn millis(payload: &Val) -> Option<u64> {
+    match payload {
+        Val::U64(millis) => Some(*millis),
+        Val::U32(millis) => Some(u64::from(*millis)),
+        Val::Tuple(parts) => millis(parts.first()?),
+        _ => None,
+    }
 }
 
 /// Drops a result that is larger than the job's output may be. The run stays what it is.
@@ -92,6 +128,7 @@ fn exited(code: i32) -> Outcome {
     match code {
         0 => Outcome { output, ..Outcome::succeeded(None) },
         code => Outcome {
+            again: Again::default(),
             output,
             ..Outcome::ended(OutcomeCode::Failed, format!("the command ended with exit code {code}"))
         },

@@ -4,10 +4,12 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     id::{JobId, PluginName, PoolName, StoreName},
     outcome::OutcomeCode,
-    trigger::Trigger,
+    trigger::{Basis, Trigger},
     zone::Zone,
 };
 
@@ -44,6 +46,30 @@ pub struct Job {
     pub description: Option<Arc<str>>,
     /// Free words for filters.
     pub labels: BTreeMap<String, String>,
+}
+
+impl Job {
+    /// When it runs, in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let after = self.after.iter().map(|after| {
+            let on = match after.on {
+                AfterOn::Success => "succeeded",
+                AfterOn::Failure => "failed",
+                AfterOn::Always => "ended",
+            };
+            format!("after `{}` has {on}", after.job)
+        });
+        let parts: Vec<_> = self.trigger.as_ref().map(Trigger::describe).into_iter().chain(after).collect();
+        let text = parts.join("; ");
+        text.strip_prefix("after").map_or_else(|| text.clone(), |rest| format!("After{rest}"))
+    }
+
+    /// Its first slot after an instant; none where it has no trigger, or no further slot.
+    #[must_use]
+    pub fn next_after(&self, after: DateTime<Utc>, basis: &Basis) -> Option<DateTime<Utc>> {
+        self.trigger.as_ref()?.next_after(after, basis)
+    }
 }
 
 /// What a function gets.

@@ -239,9 +239,9 @@ pub enum Change {
         run: RunId,
     },
     /// An attempt has ended and another one follows.
-    Again(Box<Again>),
+    Again(Arc<Again>),
     /// A run has ended.
-    Finish(Box<Finish>),
+    Finish(Arc<Finish>),
     /// Every slot of every job up to here is decided.
     Watermark(DateTime<Utc>),
 }
@@ -262,9 +262,9 @@ impl Change {
                 at: now,
             })),
             Decision::Again(cut) => {
-                Some(Self::Again(Box::new(Again { finish: Finish::of_cut(cut), retry_at: cut.at })))
+                Some(Self::Again(Arc::new(Again { finish: Finish::of_cut(cut), retry_at: cut.at })))
             }
-            Decision::End(cut) => Some(Self::Finish(Box::new(Finish::of_cut(cut)))),
+            Decision::End(cut) => Some(Self::Finish(Arc::new(Finish::of_cut(cut)))),
             Decision::Watermark(at) => Some(Self::Watermark(*at)),
             Decision::Cancel { .. } => None,
         }
@@ -400,7 +400,7 @@ pub enum RunState {
         retry_at: Option<DateTime<Utc>>,
     },
     /// It has ended.
-    Ended(Box<Finish>),
+    Ended(Arc<Finish>),
 }
 
 impl RunRow {

@@ -2,10 +2,39 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{DueKey, input::Past};
-use crate::{id::RunId, job::Job, run::Run, trigger::Basis};
+use super::due::DueKey;
+use crate::{
+    id::RunId,
+    job::Job,
+    run::{Cause, JobState, Run},
+    trigger::Basis,
+};
+
+/// An attempt that is still to begin.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) run: Arc<Run>,
+    /// Which attempt, counted from 1.
+    pub(super) attempt: u32,
+    /// How many of the attempts before it were cut by a stop of the host.
+    pub(super) n_interrupted: u32,
+}
+
+impl Pending {
+    pub(super) fn first(run: Arc<Run>) -> Self {
+        Self { run, attempt: 1, n_interrupted: 0 }
+    }
+
+    /// Whether its run came from a slot of its job's own trigger.
+    pub(super) fn is_of_slot(&self) -> bool {
+        match self.run.cause {
+            Cause::Schedule | Cause::CatchUp(_) => true,
+            Cause::Manual | Cause::Upstream(_) | Cause::Api | Cause::Start => false,
+        }
+    }
+}
 
 /// One job.
 #[derive(Debug)]
@@ -19,43 +48,119 @@ pub(super) struct Entry {
     pub(super) listed: Option<DateTime<Utc>>,
     /// Every slot up to here has been decided.
     pub(super) decided_until: DateTime<Utc>,
+    /// The slot of its last run that succeeded.
+    pub(super) last_success: Option<DateTime<Utc>>,
+    /// What is under way; most jobs of a large host have nothing.
+    activity: Option<Box<Activity>>,
+}
+
+/// What of a job is under way.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
     /// Where its planned runs stand among those that are due.
     pub(super) planned: VecDeque<DueKey>,
-    /// Runs that have started and not ended.
+    /// Where its runs stand that wait for their next attempt; they count as running.
+    pub(super) retries: Vec<DueKey>,
+    /// Runs that are ready or have started, and have not ended.
     pub(super) running: Vec<RunId>,
     /// Due runs that wait for another one of the job to end.
-    pub(super) waiting: VecDeque<Arc<Run>>,
+    pub(super) waiting: VecDeque<Pending>,
+}
+
+impl Activity {
+    fn is_empty(&self) -> bool {
+        self.planned.is_empty() && self.retries.is_empty() && self.running.is_empty() && self.waiting.is_empty()
+    }
 }
 
 impl Entry {
-    pub(super) fn new(job: Arc<Job>, past: Option<Past>, now: DateTime<Utc>) -> Self {
-        let paused = past.as_ref().map_or(job.policy.paused, |past| past.paused);
-        let past = past.unwrap_or(Past { first_seen: now, decided_until: now, last_finished: None, paused });
-        let basis = Basis { first_seen: past.first_seen, last_finished: past.last_finished };
+    pub(super) fn new(job: Arc<Job>, state: &JobState, last_finished: Option<DateTime<Utc>>) -> Self {
+        let basis = Basis { first_seen: state.first_seen, last_finished };
+        let (paused, decided_until) = (state.paused, state.decided_until);
+        let (next, listed, last_success, activity) = (None, None, None, None);
+        let mut entry = Self { job, basis, paused, next, listed, decided_until, last_success, activity };
         // A trigger that counts from the end of the last run is asked from there: its slots are not on a grid, and
         // what was decided ahead of time says nothing about them.
-        let decided = if job.trigger.waits_for_finish() { past.last_finished } else { None };
-        let next = job.trigger.next_after(decided.unwrap_or(past.decided_until), &basis);
-        Self {
-            job,
-            basis,
-            paused,
-            next,
-            listed: None,
-            decided_until: past.decided_until,
-            planned: VecDeque::new(),
-            running: Vec::new(),
-            waiting: VecDeque::new(),
+        let decided = if entry.waits_for_finish() { last_finished } else { None };
+        entry.next = entry.slot_after(decided.unwrap_or(decided_until));
+        entry
+    }
+
+    /// What the ledger keeps of it.
+    pub(super) fn state(&self) -> JobState {
+        let undecided = self.next.filter(|_| self.paused).map(|next| next - TimeDelta::microseconds(1));
+        JobState {
+            job: self.job.id.clone(),
+            first_seen: self.basis.first_seen,
+            decided_until: undecided.map_or(self.decided_until, |undecided| undecided.min(self.decided_until)),
+            paused: self.paused,
+            paused_in_manifest: self.job.policy.paused,
+            trigger_hash: self.job.trigger_hash,
+            removed_at: None,
         }
+    }
+
+    /// What is under way, for a change.
+    pub(super) fn activity(&mut self) -> &mut Activity {
+        self.activity.get_or_insert_default()
+    }
+
+    /// Frees the room of what is under way, once nothing is.
+    pub(super) fn tidy(&mut self) {
+        self.activity.take_if(|activity| activity.is_empty());
+    }
+
+    pub(super) fn planned(&self) -> impl Iterator<Item = DueKey> {
+        self.activity.iter().flat_map(|activity| activity.planned.iter().copied())
+    }
+
+    /// How many of its runs wait for another one or for their next attempt.
+    pub(super) fn n_waiting(&self) -> usize {
+        self.activity.as_ref().map_or(0, |activity| activity.waiting.len() + activity.retries.len())
+    }
+
+    pub(super) fn running(&self) -> &[RunId] {
+        self.activity.as_ref().map_or(&[], |activity| &activity.running)
+    }
+
+    /// Whether a run of the job is under way, at whatever stage but planned.
+    pub(super) fn knows(&self, run: RunId) -> bool {
+        self.activity.as_ref().is_some_and(|activity| {
+            activity.running.contains(&run) || activity.waiting.iter().any(|waiting| waiting.run.id == run)
+        })
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.activity.as_ref().is_none_or(|activity| activity.is_empty())
+    }
+
+    pub(super) fn waits_for_finish(&self) -> bool {
+        self.job.trigger.as_ref().is_some_and(crate::trigger::Trigger::waits_for_finish)
     }
 
     /// The first slot after an instant.
     pub(super) fn slot_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.job.trigger.next_after(after, &self.basis)
+        self.job.trigger.as_ref()?.next_after(after, &self.basis)
     }
 
     /// Whether another run of the job may go on beside those that do.
     pub(super) fn has_room(&self) -> bool {
-        u32::try_from(self.running.len()).is_ok_and(|n_running| n_running < self.job.policy.max_instances.get())
+        u32::try_from(self.running().len()).is_ok_and(|n_running| n_running < self.job.policy.max_instances.get())
+    }
+
+    /// When a slot's run may start.
+    pub(super) fn due_at(&self, slot: DateTime<Utc>) -> DateTime<Utc> {
+        let delay = self.job.trigger.as_ref().map(|trigger| trigger.start_delay(slot, &self.basis)).unwrap_or_default();
+        TimeDelta::from_std(delay).ok().and_then(|delay| slot.checked_add_signed(delay)).unwrap_or(slot)
+    }
+
+    /// How late a slot may start.
+    pub(super) fn grace(&self) -> Option<TimeDelta> {
+        self.job.policy.misfire_grace.and_then(|grace| TimeDelta::from_std(grace).ok())
+    }
+
+    /// Waiting counts: a run that could not start within the grace is misfired, whatever held it up.
+    pub(super) fn is_misfired(&self, run: &Run, now: DateTime<Utc>) -> bool {
+        self.grace().is_some_and(|grace| grace < now.signed_duration_since(run.due_at))
     }
 }

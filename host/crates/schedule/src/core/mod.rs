@@ -4,33 +4,54 @@
 //! commits what it says to the ledger before it acts, and comes back at `next_wake`.
 //!
 //! **Look-ahead.** A slot becomes a run up to [`HORIZON`] before it is due, so that its row is durable by then and
-//! the start itself needs memory only. Edits, pauses and removals take planned runs back.
+//! only the claim is left to write when it starts. Edits, pauses and removals take planned runs back.
 //!
 //! **Lateness.** A slot more than [`LATE_AFTER`] behind is late: downtime, suspend, a stalled machine. Late slots
 //! of a job are looked at together, as one backlog, under `misfire_grace` and `coalesce`.
+//!
+//! **One way.** A run is planned, becomes due, is ready (its job has room), starts (its pool has a place) and ends.
+//! What a crash left comes back as an input at the stage that the ledger knows, and goes on from there.
+//!
+//! **One turn, one commit.** The decisions of inputs that are handled at one instant, and of the tick after them, are
+//! committed together. What a state of a job promises about its slots is true only of the whole.
 
 mod backlog;
+mod due;
+mod ends;
 mod entry;
 mod input;
+mod jobs;
 mod plan;
+mod pools;
+mod recover;
+mod requests;
 mod start;
 #[cfg(test)]
 mod tests;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap},
     sync::Arc,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use self::entry::Entry;
-pub use self::input::{Input, Past, ResumeFrom};
+use self::{
+    due::Due,
+    entry::{Entry, Pending},
+    pools::Pools,
+};
+pub use self::{
+    ends::followers_of,
+    input::{Ended, Input, Past, ResumeFrom},
+    pools::POOL_SIZE,
+};
 use crate::{
     id::{JobId, RunId},
     job::Job,
-    run::{CancelReason, Cause, Decision, Run, SkipReason},
+    outcome::OutcomeCode,
+    run::{Decision, Follower, Run},
 };
 
 /// How far ahead slots become runs. Long enough to hide a slow commit, short enough that an edit takes back little.
@@ -42,9 +63,6 @@ pub const LATE_AFTER: TimeDelta = TimeDelta::seconds(1);
 /// A place in the list of jobs.
 type Index = usize;
 
-/// When a planned run is due, with a number that keeps runs of one instant in the order of their planning.
-type DueKey = (DateTime<Utc>, u64);
-
 /// The scheduling core.
 #[derive(Debug, Default)]
 pub struct Core {
@@ -53,9 +71,14 @@ pub struct Core {
     by_id: HashMap<JobId, Index>,
     /// The next unplanned slot of each active job; what is stale is told by the entry's own `next`.
     upcoming: BinaryHeap<Reverse<(DateTime<Utc>, Index)>>,
-    /// Planned runs in the order in which they start.
-    due: BTreeMap<DueKey, (Index, Arc<Run>)>,
-    next_number: u64,
+    due: Due,
+    pools: Pools,
+    /// Which jobs run after a job.
+    followers: HashMap<JobId, Arc<[Follower]>>,
+    /// Runs that are due and came from no slot here, until the next tick.
+    incoming: Vec<(JobId, Pending)>,
+    /// Runs that the core ended by itself, whose followers the next tick plans.
+    ended: Vec<(Arc<Run>, OutcomeCode)>,
     watermark: Option<DateTime<Utc>>,
 }
 
@@ -67,38 +90,47 @@ impl Core {
             Input::Add { job, past } => self.add(now, job, past, &mut decisions),
             Input::Change(job) => self.change(now, job, &mut decisions),
             Input::Remove(job) => self.remove(now, &job, &mut decisions),
+            Input::Forget(past) => self.forget(now, *past, &mut decisions),
             Input::Pause(job) => self.pause(now, &job, &mut decisions),
             Input::Resume { job, from } => self.resume(now, &job, from, &mut decisions),
-            Input::Fire { job, request, cause } => self.fire(now, &job, request, cause, &mut decisions),
+            Input::Fire { job, run, cause } => self.fire(now, &job, run, cause, &mut decisions),
             Input::Cancel(run) => self.cancel(now, run, &mut decisions),
-            Input::Finished { job, run } => self.finished(now, &job, run, &mut decisions),
+            Input::Ended(ended) => self.run_ended(now, ended, &mut decisions),
+            Input::Again { run, n_attempts, n_interrupted, retry_at } => {
+                self.attempt_ended(
+                    now,
+                    Pending { run, attempt: n_attempts + 1, n_interrupted },
+                    retry_at,
+                    &mut decisions,
+                );
+            }
+            Input::Pools(sizes) => self.pools.resize(&sizes),
             Input::Tick => self.tick(now, &mut decisions),
         }
+        self.start_ready(now, &mut decisions);
         decisions
     }
 
     /// When the core wants its next tick: the next start, or the next slot that comes within half the horizon.
     #[must_use]
     pub fn next_wake(&self) -> Option<DateTime<Utc>> {
-        let next_start = self.due.keys().next().map(|(due_at, _)| *due_at);
         let next_plan = self.upcoming.peek().map(|Reverse((slot, _))| *slot - HORIZON / 2);
-        [next_start, next_plan].into_iter().flatten().min()
+        [self.due.next(), next_plan].into_iter().flatten().min()
     }
 
     /// The instant at which the next run is due, planned already or not.
     #[must_use]
     pub fn next_due(&self) -> Option<(DateTime<Utc>, &JobId)> {
-        let planned = self.due.iter().next().map(|((due_at, _), (_, run))| (*due_at, &run.job));
         let upcoming =
             self.upcoming.peek().and_then(|Reverse((slot, index))| Some((*slot, &self.entry(*index)?.job.id)));
-        [planned, upcoming].into_iter().flatten().min()
+        [self.due.first(), upcoming].into_iter().flatten().min()
     }
 
     /// The next slot of a job: planned already, or the next undecided one. Absent while it is paused.
     #[must_use]
     pub fn next_slot(&self, id: &JobId) -> Option<DateTime<Utc>> {
         let entry = self.entry(*self.by_id.get(id)?)?;
-        let planned = entry.planned.front().and_then(|key| self.due.get(key)).map(|(_, run)| run.scheduled_for);
+        let planned = entry.planned().next().and_then(|key| self.due.get(key)).map(|run| run.scheduled_for);
         planned.or(entry.next.filter(|_| !entry.paused))
     }
 
@@ -108,19 +140,42 @@ impl Core {
         self.entry(*self.by_id.get(id)?).map(|entry| &entry.job)
     }
 
+    /// The definitions of all jobs, in no order.
+    pub fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.entries.iter().flatten().map(|entry| &entry.job)
+    }
+
+    /// Whether a job is paused.
+    #[must_use]
+    pub fn is_paused(&self, id: &JobId) -> bool {
+        self.by_id.get(id).and_then(|index| self.entry(*index)).is_some_and(|entry| entry.paused)
+    }
+
     /// How many jobs there are.
     #[must_use]
     pub fn n_jobs(&self) -> usize {
         self.by_id.len()
     }
 
-    /// Takes the runs that wait for another one of their job to end, because nothing will start any more.
-    pub fn take_waiting(&mut self) -> Vec<Arc<Run>> {
-        self.entries.iter_mut().flatten().flat_map(|entry| entry.waiting.drain(..)).collect()
+    /// How many runs wait: for another run of their job to end, for a place in their pool, or for their next attempt.
+    #[must_use]
+    pub fn n_waiting(&self) -> usize {
+        let of_jobs: usize = self.entries.iter().flatten().map(Entry::n_waiting).sum();
+        of_jobs + self.pools.n_ready()
+    }
+
+    /// Whether a run goes on: it was started and has not been told to have ended.
+    #[must_use]
+    pub fn is_going(&self, run: RunId) -> bool {
+        self.pools.is_going(run)
     }
 
     fn entry(&self, index: Index) -> Option<&Entry> {
         self.entries.get(index)?.as_ref()
+    }
+
+    fn entry_mut(&mut self, index: Index) -> Option<&mut Entry> {
+        self.entries.get_mut(index)?.as_mut()
     }
 
     fn lookup(&mut self, id: &JobId) -> Option<(Index, &mut Entry)> {
@@ -128,149 +183,9 @@ impl Core {
         Some((index, self.entries.get_mut(index)?.as_mut()?))
     }
 
-    fn add(&mut self, now: DateTime<Utc>, job: Arc<Job>, past: Option<Past>, decisions: &mut Vec<Decision>) {
-        let id = job.id.clone();
-        if self.by_id.contains_key(&id) {
-            return self.change(now, job, decisions);
-        }
-        let new = past.is_none();
-        let run_on_start = job.policy.run_on_start && new && !job.policy.paused;
-        let entry = Entry::new(job, past, now);
-        if new {
-            decisions.push(Decision::Seen { job: id.clone(), at: now });
-        }
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            self.entries.len() - 1
-        });
-        self.by_id.insert(id.clone(), index);
-        self.entries[index] = Some(entry);
-        self.await_next(index);
-        if run_on_start {
-            self.fire(now, &id, 0, Cause::Start, decisions);
-        }
-    }
-
-    fn change(&mut self, now: DateTime<Utc>, job: Arc<Job>, decisions: &mut Vec<Decision>) {
-        // Slots that are due already have happened under the old definition.
-        self.tick(now, decisions);
-        let Some((index, entry)) = self.lookup(&job.id) else {
-            return self.add(now, job, None, decisions);
-        };
-        let retriggered = entry.job.trigger != job.trigger;
-        if retriggered {
-            self.settle_pause(index, now, decisions);
-            self.give_up_passed(index, now, decisions);
-            self.take_back(index, decisions);
-        }
-        if let Some(entry) = self.entries[index].as_mut() {
-            entry.job = job;
-            if retriggered {
-                entry.next = entry.slot_after(now);
-            }
-        }
-        self.await_next(index);
-    }
-
-    fn remove(&mut self, now: DateTime<Utc>, id: &JobId, decisions: &mut Vec<Decision>) {
-        self.tick(now, decisions);
-        let Some((index, _)) = self.lookup(id) else { return };
-        self.settle_pause(index, now, decisions);
-        self.give_up_passed(index, now, decisions);
-        self.take_back(index, decisions);
-        let Some(entry) = self.entries[index].take() else { return };
-        for run in entry.waiting {
-            decisions.push(Decision::Skip(run.skipped(SkipReason::Removed)));
-        }
-        self.by_id.remove(id);
-        self.free.push(index);
-    }
-
-    fn pause(&mut self, now: DateTime<Utc>, id: &JobId, decisions: &mut Vec<Decision>) {
-        // Slots that are due already have happened; they start before the pause.
-        self.tick(now, decisions);
-        let Some((index, entry)) = self.lookup(id) else { return };
-        entry.paused = true;
-        self.take_back(index, decisions);
-    }
-
-    fn resume(&mut self, now: DateTime<Utc>, id: &JobId, from: ResumeFrom, decisions: &mut Vec<Decision>) {
-        let Some((index, entry)) = self.lookup(id) else { return };
-        if !entry.paused {
-            return;
-        }
-        match from {
-            ResumeFrom::Now => self.settle_pause(index, now, decisions),
-            ResumeFrom::Last => {}
-        }
-        if let Some(entry) = self.entries[index].as_mut() {
-            entry.paused = false;
-        }
-        self.await_next(index);
-        self.start_waiting(index, now, decisions);
-    }
-
-    /// Accounts for the slots of a pause up to now.
-    fn settle_pause(&mut self, index: Index, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
-        let Some(entry) = self.entries[index].as_mut().filter(|entry| entry.paused) else { return };
-        let slots = backlog::collect(entry, now, 0);
-        if let Some(gap) = slots.older {
-            decisions.push(Decision::Skip(gap.skip(&entry.job.id, SkipReason::Paused)));
-        }
-        entry.next = slots.next;
-    }
-
-    fn fire(&mut self, now: DateTime<Utc>, id: &JobId, request: u64, cause: Cause, decisions: &mut Vec<Decision>) {
-        let Some((index, _)) = self.lookup(id) else { return };
-        let run = Arc::new(Run {
-            id: RunId::of_request(id, now, request),
-            job: id.clone(),
-            scheduled_for: now,
-            due_at: now,
-            cause,
-        });
-        decisions.push(Decision::Plan(Arc::clone(&run)));
-        self.start_or_hold(index, run, now, decisions);
-    }
-
-    fn cancel(&mut self, now: DateTime<Utc>, run: RunId, decisions: &mut Vec<Decision>) {
-        let planned =
-            self.due.iter().find(|(_, (_, planned))| planned.id == run).map(|(key, (index, _))| (*key, *index));
-        if let Some((key, index)) = planned {
-            let taken = self.due.remove(&key).map(|(_, run)| run);
-            if let Some(entry) = self.entries[index].as_mut() {
-                entry.planned.retain(|planned| *planned != key);
-            }
-            decisions.extend(taken.map(|run| Decision::Skip(run.skipped(SkipReason::Cancelled))));
-            return self.count_again(index, now);
-        }
-        for entry in self.entries.iter_mut().flatten() {
-            if let Some(place) = entry.waiting.iter().position(|waiting| waiting.id == run) {
-                let taken = entry.waiting.remove(place);
-                return decisions.extend(taken.map(|run| Decision::Skip(run.skipped(SkipReason::Cancelled))));
-            }
-        }
-        // It has started: the dispatcher ends it, and its row says cancelled.
-        decisions.push(Decision::Cancel { run, reason: CancelReason::Requested });
-    }
-
-    fn finished(&mut self, now: DateTime<Utc>, id: &JobId, run: RunId, decisions: &mut Vec<Decision>) {
-        let Some((index, entry)) = self.lookup(id) else { return };
-        entry.running.retain(|running| *running != run);
-        entry.basis.last_finished = Some(now);
-        self.start_waiting(index, now, decisions);
-        let is_idle = self.entry(index).is_some_and(|entry| {
-            entry.job.trigger.waits_for_finish() && entry.running.is_empty() && entry.waiting.is_empty()
-        });
-        if is_idle {
-            // Also a run that came from no slot moves the next one.
-            self.take_back(index, decisions);
-            self.entries[index].iter_mut().for_each(|entry| entry.next = None);
-            self.count_again(index, now);
-        }
-    }
-
     fn tick(&mut self, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+        self.plan_followers(now, decisions);
+        self.enter_incoming(now, decisions);
         self.plan(now, decisions);
         self.release(now, decisions);
     }
@@ -283,28 +198,5 @@ impl Core {
         }
         entry.listed = entry.next;
         self.upcoming.extend(entry.next.map(|next| Reverse((next, index))));
-    }
-
-    /// Skips the planned runs of a job whose slot has passed and which only wait for their jitter: the slot is not free
-    /// for another trigger.
-    fn give_up_passed(&mut self, index: Index, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
-        let Some(entry) = self.entries[index].as_mut() else { return };
-        let has_passed = |key: &DueKey| self.due.get(key).is_some_and(|(_, run)| run.scheduled_for <= now);
-        let passed: Vec<_> = entry.planned.iter().copied().filter(has_passed).collect();
-        entry.planned.retain(|key| !passed.contains(key));
-        for (_, run) in passed.iter().filter_map(|key| self.due.remove(key)) {
-            decisions.push(Decision::Skip(run.skipped(SkipReason::Removed)));
-        }
-    }
-
-    /// Takes the planned runs of a job back, so that their slots are undecided again.
-    fn take_back(&mut self, index: Index, decisions: &mut Vec<Decision>) {
-        let Some(entry) = self.entries[index].as_mut() else { return };
-        for key in std::mem::take(&mut entry.planned) {
-            if let Some((_, run)) = self.due.remove(&key) {
-                entry.next = Some(entry.next.map_or(run.scheduled_for, |next| next.min(run.scheduled_for)));
-                decisions.push(Decision::TakeBack(run.id));
-            }
-        }
     }
 }

@@ -4,12 +4,20 @@ use std::{cmp::Reverse, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Core, HORIZON, Index, LATE_AFTER, backlog};
+use super::{
+    Core, HORIZON, Index, LATE_AFTER,
+    backlog::{self, Gap},
+    entry::Pending,
+    start::{n_slots, recaused},
+};
 use crate::{
     id::RunId,
     job::Coalesce,
     run::{Cause, Decision, Run, SkipReason},
 };
+
+/// How far ahead slots are planned at the most where the clock was set back behind the watermark.
+const CLAIMED_MAX: TimeDelta = TimeDelta::days(1);
 
 impl Core {
     /// Plans every slot up to the horizon, once the first unplanned one is nearer than half of it: so the ledger
@@ -21,7 +29,9 @@ impl Core {
         if !self.upcoming.peek().is_some_and(near) {
             return;
         }
-        let until = now + HORIZON;
+        // After a step back of the clock the watermark is far ahead, and what it claims of a new job is planned too.
+        let claimed = self.watermark.filter(|watermark| *watermark <= now + CLAIMED_MAX).unwrap_or(now);
+        let until = claimed.max(now + HORIZON);
         while let Some(Reverse((slot, index))) = self.upcoming.peek().copied() {
             if until < slot {
                 break;
@@ -42,11 +52,11 @@ impl Core {
     }
 
     fn plan_job(&mut self, index: Index, now: DateTime<Utc>, until: DateTime<Utc>, decisions: &mut Vec<Decision>) {
-        if self.entry(index).is_some_and(|entry| entry.job.trigger.waits_for_finish()) {
+        let Some(entry) = self.entry(index) else { return };
+        if entry.waits_for_finish() {
             return self.plan_single(index, until, decisions);
         }
-        let late = self.entry(index).and_then(|entry| entry.next).is_some_and(|next| next < now - LATE_AFTER);
-        if late {
+        if entry.next.is_some_and(|next| next < now - LATE_AFTER) {
             self.plan_backlog(index, now, decisions);
         }
         loop {
@@ -72,70 +82,153 @@ impl Core {
     /// Gives a trigger that counts from the end of the last run its next slot, once nothing of its job is under way.
     pub(super) fn count_again(&mut self, index: Index, now: DateTime<Utc>) {
         let Some(entry) = self.entries[index].as_mut() else { return };
-        let is_under_way = !(entry.planned.is_empty() && entry.running.is_empty() && entry.waiting.is_empty());
-        if entry.job.trigger.waits_for_finish() && entry.next.is_none() && !is_under_way {
+        if entry.waits_for_finish() && entry.next.is_none() && entry.is_idle() {
             // Not before the last slot that was decided: one that was cancelled must not come back.
             entry.next = entry.slot_after(now.max(entry.decided_until));
             self.await_next(index);
         }
     }
 
-    /// Decides about the slots of a time in which nothing could be decided.
+    /// Decides about a time in which nothing was decided: its slots, and the runs that were planned before it and have
+    /// not started, are one backlog.
     fn plan_backlog(&mut self, index: Index, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+        let rows = self.take_due(index, now);
+        let rows = self.drop_misfired(index, rows, now, decisions);
         let Some(entry) = self.entries[index].as_mut() else { return };
         let id = entry.job.id.clone();
-        let grace = entry.job.policy.misfire_grace.and_then(|grace| TimeDelta::from_std(grace).ok());
-        if let Some(misfired) = grace.and_then(|grace| backlog::pass(entry, now - grace)) {
-            decisions.push(Decision::Skip(misfired.skip(&id, SkipReason::Misfired)));
+        let too_late = entry.grace().map(|grace| now - grace - TimeDelta::microseconds(1));
+        if let Some(misfired) = too_late.and_then(|too_late| backlog::take(entry, too_late)) {
+            decisions.push(Decision::Skip(misfired.skip(&id, SkipReason::Misfired, now)));
         }
-        let coalesce = entry.job.policy.coalesce;
-        let n_newest = match coalesce {
-            Coalesce::Latest | Coalesce::Earliest => 1,
-            Coalesce::All => usize::try_from(entry.job.policy.max_backlog.get()).unwrap_or(usize::MAX),
+        let gap = backlog::take(entry, now);
+        match entry.job.policy.coalesce {
+            Coalesce::Latest => self.run_newest(index, rows, gap, now, decisions),
+            Coalesce::Earliest => self.run_oldest(index, rows, gap, now, decisions),
+            Coalesce::All => self.run_all(index, rows, gap, now, decisions),
+        }
+    }
+
+    /// `coalesce: latest`: the newest slot runs for all.
+    fn run_newest(
+        &mut self,
+        index: Index,
+        mut rows: Vec<Arc<Run>>,
+        gap: Option<Gap>,
+        now: DateTime<Utc>,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let n_all = rows.iter().map(|run| n_slots(run)).sum::<u64>() + gap.map_or(0, |gap| gap.count);
+        let Some(entry) = self.entry(index) else { return };
+        let id = entry.job.id.clone();
+        let Some(gap) = gap else {
+            let Some(chosen) = rows.pop() else { return };
+            fold_rows(&rows, chosen.id, now, decisions);
+            let chosen = recaused(chosen, n_all, decisions);
+            return self.plan_again(index, chosen);
         };
-        let earliest = entry.next;
-        let slots = backlog::collect(entry, now, n_newest);
-        entry.next = slots.next;
-        let n_slots =
-            slots.older.map_or(0, |older| older.count) + u64::try_from(slots.newest.len()).unwrap_or_default();
-        let cause = if 1 < n_slots { Cause::CatchUp(n_slots) } else { Cause::Schedule };
-        match (coalesce, slots.older, earliest) {
-            (Coalesce::Earliest, Some(_), Some(earliest)) => {
-                // All but the first are folded into it.
-                entry.next = entry.slot_after(earliest);
-                if let Some(folded) = backlog::pass(entry, now + TimeDelta::microseconds(1)) {
-                    decisions.push(Decision::Skip(folded.skip(&id, SkipReason::Coalesced)));
-                }
-                self.plan_slot(index, earliest, cause, decisions);
-            }
-            (Coalesce::Latest | Coalesce::Earliest | Coalesce::All, older, _) => {
-                if let Some(folded) = older {
-                    decisions.push(Decision::Skip(folded.skip(&id, SkipReason::Coalesced)));
-                }
-                let single = coalesce != Coalesce::All;
-                for slot in slots.newest {
-                    let cause = if single { cause.clone() } else { Cause::Schedule };
-                    self.plan_slot(index, slot, cause, decisions);
-                }
-            }
+        let chosen = RunId::of_slot(&id, gap.last);
+        fold_rows(&rows, chosen, now, decisions);
+        if let (Some(older), _) = backlog::split(entry, gap, 1) {
+            let skip = older.skip(&id, SkipReason::Coalesced, now).because_of(Some(chosen));
+            decisions.push(Decision::Skip(skip));
         }
+        self.plan_slot(index, gap.last, catch_up(n_all), decisions);
+    }
+
+    /// `coalesce: earliest`: the oldest slot runs for all.
+    fn run_oldest(
+        &mut self,
+        index: Index,
+        mut rows: Vec<Arc<Run>>,
+        gap: Option<Gap>,
+        now: DateTime<Utc>,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let n_all = rows.iter().map(|run| n_slots(run)).sum::<u64>() + gap.map_or(0, |gap| gap.count);
+        let Some(entry) = self.entry(index) else { return };
+        let id = entry.job.id.clone();
+        let (chosen, younger) = if rows.is_empty() {
+            let Some(gap) = gap else { return };
+            let second = entry.slot_after(gap.first).filter(|second| *second <= gap.last);
+            (RunId::of_slot(&id, gap.first), second.map(|first| Gap { first, count: gap.count - 1, ..gap }))
+        } else {
+            (rows[0].id, gap)
+        };
+        if let Some(younger) = younger {
+            let skip = younger.skip(&id, SkipReason::Coalesced, now).because_of(Some(chosen));
+            decisions.push(Decision::Skip(skip));
+        }
+        if rows.is_empty() {
+            let first = gap.map(|gap| gap.first);
+            return first.into_iter().for_each(|slot| self.plan_slot(index, slot, catch_up(n_all), decisions));
+        }
+        let run = rows.remove(0);
+        fold_rows(&rows, run.id, now, decisions);
+        let run = recaused(run, n_all, decisions);
+        self.plan_again(index, run);
+    }
+
+    /// `coalesce: all`: each slot runs, the newest `max_backlog` of them.
+    fn run_all(
+        &mut self,
+        index: Index,
+        mut rows: Vec<Arc<Run>>,
+        gap: Option<Gap>,
+        now: DateTime<Utc>,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let Some(entry) = self.entry(index) else { return };
+        let id = entry.job.id.clone();
+        let n_max = usize::try_from(entry.job.policy.max_backlog.get()).unwrap_or(usize::MAX);
+        let (older, newest) = gap.map_or((None, Vec::new()), |gap| backlog::split(entry, gap, n_max));
+        let n_rows_too_many = (rows.len() + newest.len()).saturating_sub(n_max).min(rows.len());
+        for run in rows.drain(..n_rows_too_many) {
+            decisions.push(Decision::Skip(run.skipped(SkipReason::Coalesced, now)));
+        }
+        if let Some(older) = older {
+            decisions.push(Decision::Skip(older.skip(&id, SkipReason::Coalesced, now)));
+        }
+        rows.into_iter().for_each(|run| self.plan_again(index, run));
+        for slot in newest {
+            self.plan_slot(index, slot, Cause::Schedule, decisions);
+        }
+    }
+
+    /// Accounts for the slots of a pause up to now.
+    pub(super) fn settle_pause(&mut self, index: Index, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+        let Some(entry) = self.entries[index].as_mut().filter(|entry| entry.paused) else { return };
+        if let Some(gap) = backlog::take(entry, now) {
+            decisions.push(Decision::Skip(gap.skip(&entry.job.id, SkipReason::Paused, now)));
+        }
+        entry.decided_until = now;
+    }
+
+    /// Puts a run whose row exists among those that will be due.
+    fn plan_again(&mut self, index: Index, run: Arc<Run>) {
+        let key = self.due.insert(run.due_at, index, Pending::first(run));
+        self.entry_mut(index).into_iter().for_each(|entry| entry.activity().planned.push_back(key));
     }
 
     fn plan_slot(&mut self, index: Index, slot: DateTime<Utc>, cause: Cause, decisions: &mut Vec<Decision>) {
         let Some(entry) = self.entries[index].as_mut() else { return };
-        let delay = TimeDelta::from_std(entry.job.trigger.start_delay(slot, &entry.basis)).unwrap_or_default();
         let run = Arc::new(Run {
             id: RunId::of_slot(&entry.job.id, slot),
             job: entry.job.id.clone(),
             scheduled_for: slot,
-            due_at: slot.checked_add_signed(delay).unwrap_or(slot),
+            due_at: entry.due_at(slot),
             cause,
         });
-        let key = (run.due_at, self.next_number);
-        self.next_number += 1;
         entry.decided_until = entry.decided_until.max(slot);
-        entry.planned.push_back(key);
         decisions.push(Decision::Plan(Arc::clone(&run)));
-        self.due.insert(key, (index, run));
+        self.plan_again(index, run);
     }
+}
+
+fn fold_rows(rows: &[Arc<Run>], into: RunId, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+    let folded = rows.iter().map(|run| run.skipped(SkipReason::Coalesced, now).because_of(Some(into)));
+    decisions.extend(folded.map(Decision::Skip));
+}
+
+fn catch_up(n_slots: u64) -> Cause {
+    if 1 < n_slots { Cause::CatchUp(n_slots) } else { Cause::Schedule }
 }

@@ -9,6 +9,8 @@ use crate::{
     diagnostic::Diagnostics,
     job::{Arguments, Coalesce, Grants, Limits, Overlap, Policy},
     manifest::parse::parse,
+    ports::JobRow,
+    run::{Cause, JobState, Start},
     trigger::{Trigger, TriggerContext},
     zone::{Zone, Zones},
 };
@@ -27,20 +29,43 @@ fn job(id: &str, trigger: &str, policy: Policy) -> Arc<Job> {
     let (zones, zone) = (Zones::bundled(), Zone::utc());
     let mut diagnostics = Diagnostics::default();
     let context = TriggerContext::new(&zones, &zone, id);
-    let trigger = Trigger::read(&node.unwrap(), context, &mut diagnostics).unwrap();
+    let node = node.unwrap();
+    let trigger = Trigger::read(&node, context, &mut diagnostics).unwrap();
     Arc::new(Job {
         id: id.parse().unwrap(),
         plugin: "p".parse().unwrap(),
         call: None,
         args: Arguments::None,
-        trigger,
+        trigger: Some(trigger),
+        trigger_hash: trigger_hash(&node),
+        after: Vec::new(),
         zone: Zone::utc(),
         policy,
+        pool: Default::default(),
+        store: Default::default(),
         limits: Limits::default(),
         grants: Grants::default(),
         description: None,
         labels: Default::default(),
     })
+}
+
+fn trigger_hash(node: &crate::manifest::node::Node) -> u64 {
+    crate::id::fnv1a(format!("{:?}", node.to_json()).as_bytes(), 0)
+}
+
+/// What the ledger knows of a job that was seen at the first instant and decided until the second one.
+fn past(job: &Job, first_seen: DateTime<Utc>, decided_until: DateTime<Utc>) -> Box<Past> {
+    let state = JobState {
+        job: job.id.clone(),
+        first_seen,
+        decided_until,
+        paused: job.policy.paused,
+        paused_in_manifest: job.policy.paused,
+        trigger_hash: job.trigger_hash,
+        removed_at: None,
+    };
+    Box::new(Past { row: JobRow { state, last_finished: None, last_success: None, open: Vec::new() }, watermark: None })
 }
 
 /// A core with the runs that it started, so that a script can end them by job.
@@ -50,6 +75,14 @@ struct Script {
     told: String,
     running: Vec<Arc<Run>>,
     n_requests: u64,
+}
+
+impl Core {
+    fn first_planned(&self) -> RunId {
+        let (_, job) = self.due.first().unwrap();
+        let key = self.entry(self.by_id[job]).unwrap().planned().next().unwrap();
+        self.due.get(key).unwrap().id
+    }
 }
 
 impl Script {
@@ -69,23 +102,30 @@ impl Script {
 
     fn fire(&mut self, millis: i64, id: &str) -> &mut Self {
         self.n_requests += 1;
-        let request = self.n_requests;
-        self.input(millis, Input::Fire { job: id.parse().unwrap(), request, cause: Cause::Manual })
+        let job: JobId = id.parse().unwrap();
+        let run = RunId::of_request(&job, at(millis), self.n_requests);
+        self.input(millis, Input::Fire { job, run, cause: Cause::Manual })
     }
 
     fn finish(&mut self, millis: i64, id: &str) -> &mut Self {
         let place = self.running.iter().position(|run| run.job.as_str() == id).unwrap();
         let run = self.running.remove(place);
-        self.input(millis, Input::Finished { job: run.job.clone(), run: run.id })
+        self.input(millis, Input::Ended(Ended { run, succeeded: true, followers: Vec::new() }))
     }
 
     fn tell(&mut self, millis: i64, decisions: Vec<Decision>) {
         let rel = |instant: DateTime<Utc>| instant.signed_duration_since(at(0)).num_milliseconds();
         for decision in decisions {
             let line = match decision {
-                Decision::Seen { job, .. } => format!("seen {job}"),
+                Decision::Job(JobState { job, removed_at: Some(_), .. }) => format!("{job} is gone"),
+                Decision::Job(JobState { job, decided_until, paused, .. }) => {
+                    let how = if paused { "paused" } else { "counts" };
+                    format!("{job} {how} from {}", rel(decided_until))
+                }
+                Decision::Again(cut) => format!("{} cut, again: {}", cut.run.job, cut.outcome.message),
+                Decision::End(cut) => format!("{} ends as {}: {}", cut.run.job, cut.outcome.code, cut.outcome.message),
                 Decision::Plan(run) => format!("plan {} {} ({})", run.job, rel(run.scheduled_for), run.cause),
-                Decision::TakeBack(_) => "take back".to_owned(),
+                Decision::TakeBack { .. } => "take back".to_owned(),
                 Decision::Skip(skip) if skip.count == 1 => {
                     format!("skip {} {} {}", skip.job, rel(skip.first), skip.reason)
                 }
@@ -99,8 +139,10 @@ impl Script {
                         skip.reason
                     )
                 }
-                Decision::Start(run) => {
-                    let line = format!("START {} {} ({})", run.job, rel(run.scheduled_for), run.cause);
+                Decision::Start(start) => {
+                    let Start { run, attempt, .. } = *start;
+                    let number = if attempt == 1 { String::new() } else { format!(" attempt {attempt}") };
+                    let line = format!("START {} {} ({}){number}", run.job, rel(run.scheduled_for), run.cause);
                     self.running.push(run);
                     line
                 }
@@ -128,7 +170,7 @@ fn slots_are_planned_ahead_and_start_on_time() {
         .finish(2_010, "a")
         .tick(4_000);
     script.check(expect![[r#"
-        0      seen a
+        0      a counts from 0
         0      plan a 2000 (schedule)
         0      plan a 4000 (schedule)
         0      decided until 5000
@@ -183,7 +225,7 @@ fn max_instances_bounds_runs_side_by_side_and_the_queue_is_bounded() {
     let mut script = Script::default();
     script.add(0, job("a", "every: 1h", policy)).fire(0, "a").fire(0, "a").fire(0, "a").fire(0, "a").finish(10, "a");
     script.check(expect![[r#"
-        0      seen a
+        0      a counts from 0
         0      plan a 0 (manual)
         0      START a 0 (manual)
         0      plan a 0 (manual)
@@ -198,9 +240,10 @@ fn max_instances_bounds_runs_side_by_side_and_the_queue_is_bounded() {
 #[test]
 fn a_downtime_becomes_one_run_or_the_newest_few() {
     let after_downtime = |policy| {
-        let past = Past { first_seen: at(0), decided_until: at(0), last_finished: None, paused: false };
+        let job = job("a", "every: 10s", policy);
+        let past = past(&job, at(0), at(0));
         let mut script = Script::default();
-        script.input(60_400, Input::Add { job: job("a", "every: 10s", policy), past: Some(past) });
+        script.input(60_400, Input::Add { job, past: Some(past) });
         script.tick(60_400);
         script
     };
@@ -257,6 +300,8 @@ fn planned_runs_that_slept_are_folded() {
         4500   skip a 1000 coalesced
         4500   skip a 2000 coalesced
         4500   skip a 3000 coalesced
+        4500   take back
+        4500   plan a 4000 (catch-up of 4)
         4500   START a 4000 (catch-up of 4)
     "#]]);
 }
@@ -275,8 +320,10 @@ fn a_pause_takes_planned_runs_back_and_a_resume_accounts_for_its_slots() {
         1500   take back
         1500   take back
         1500   take back
+        1500   a paused from 1500
         9000   decided until 14000
         9500   skip a 2000..9000 (8 slots) paused
+        9500   a counts from 9500
         9500   plan a 10000 (schedule)
         9500   plan a 11000 (schedule)
         9500   plan a 12000 (schedule)
@@ -289,7 +336,9 @@ fn a_pause_takes_planned_runs_back_and_a_resume_accounts_for_its_slots() {
         1500   take back
         1500   take back
         1500   take back
+        1500   a paused from 1500
         9000   decided until 14000
+        9500   a counts from 9500
         9500   skip a 2000..8000 (7 slots) coalesced
         9500   plan a 9000 (catch-up of 8)
         9500   plan a 10000 (schedule)
@@ -313,6 +362,7 @@ fn a_change_keeps_planned_runs_unless_the_trigger_is_another_one() {
     script.check(expect![[r#"
         1000   take back
         1000   take back
+        1000   a counts from 1000
         1000   plan a 3000 (schedule)
         1000   plan a 6000 (schedule)
         1000   decided until 6000
@@ -321,6 +371,7 @@ fn a_change_keeps_planned_runs_unless_the_trigger_is_another_one() {
     script.check(expect![[r#"
         1500   take back
         1500   take back
+        1500   a is gone
         9000   decided until 14000
     "#]]);
     assert_eq!(script.core.next_wake(), None);
@@ -340,7 +391,7 @@ fn a_clock_that_goes_back_starts_nothing_twice() {
 fn a_cancelled_plan_never_starts() {
     let mut script = Script::default();
     script.add(0, job("a", "every: 1s", Policy::default())).tick(0).told.clear();
-    let planned = script.core.due.values().next().unwrap().1.id;
+    let planned = script.core.first_planned();
     script.input(500, Input::Cancel(planned)).tick(1_000).tick(2_000);
     script.check(expect![[r#"
         500    skip a 1000 cancelled
@@ -354,13 +405,14 @@ fn a_run_on_start_comes_only_the_first_time() {
     let mut script = Script::default();
     script.add(0, job("a", "every: 1h", policy.clone()));
     script.check(expect![[r#"
-        0      seen a
+        0      a counts from 0
         0      plan a 0 (start)
         0      START a 0 (start)
     "#]]);
-    let past = Past { first_seen: at(0), decided_until: at(0), last_finished: None, paused: false };
     let mut script = Script::default();
-    script.input(60_000, Input::Add { job: job("a", "every: 1h", policy), past: Some(past) });
+    let job = job("a", "every: 1h", policy);
+    let past = past(&job, at(0), at(0));
+    script.input(60_000, Input::Add { job, past: Some(past) });
     script.check(expect![""]);
 }
 
@@ -371,7 +423,7 @@ fn a_trigger_that_waits_for_the_end_counts_from_there() {
     script.add(0, job("a", fixed_delay, Policy::default())).tick(0).tick(1_000).tick(2_000).tick(3_000);
     script.finish(3_500, "a").tick(3_500).tick(4_500).finish(4_600, "a").tick(4_600);
     script.check(expect![[r#"
-        0      seen a
+        0      a counts from 0
         0      plan a 1000 (schedule)
         0      decided until 5000
         1000   START a 1000 (schedule)
@@ -382,7 +434,7 @@ fn a_trigger_that_waits_for_the_end_counts_from_there() {
         4600   decided until 9600
     "#]]);
     // A slot that becomes no run does not end the job.
-    let planned = script.core.due.values().next().unwrap().1.id;
+    let planned = script.core.first_planned();
     script.input(5_000, Input::Cancel(planned)).tick(5_000).tick(6_000).tick(7_000);
     script.check(expect![[r#"
         5000   skip a 5600 cancelled
@@ -390,9 +442,11 @@ fn a_trigger_that_waits_for_the_end_counts_from_there() {
         5000   decided until 10000
         7000   START a 6600 (schedule)
     "#]]);
-    let past = Past { first_seen: at(0), decided_until: at(9_000), last_finished: Some(at(5_000)), paused: false };
     let mut script = Script::default();
-    script.input(60_000, Input::Add { job: job("a", fixed_delay, Policy::default()), past: Some(past) }).tick(60_000);
+    let job = job("a", fixed_delay, Policy::default());
+    let mut past = past(&job, at(0), at(9_000));
+    past.row.last_finished = Some(at(5_000));
+    script.input(60_000, Input::Add { job, past: Some(past) }).tick(60_000);
     script.check(expect![[r#"
         60000  plan a 6000 (schedule)
         60000  decided until 65000

@@ -25,9 +25,9 @@ fn decide(row: &Json) -> (Vec<Decision>, Core) {
     };
     let job = job("a", &format!("{{ every: {seconds}s, anchor: \"{start}\" }}"), policy);
     let from = instant(&row["next_run_time"]);
-    let past =
-        Past { first_seen: from, decided_until: from - TimeDelta::microseconds(1), last_finished: None, paused: false };
+    let past = past(&job, from, from - TimeDelta::microseconds(1));
     let mut core = Core::default();
+    core.handle(from, Input::Pools([(Default::default(), NonZeroU32::MAX)].into()));
     let now = instant(&row["now"]);
     let mut decisions = core.handle(now, Input::Add { job, past: Some(past) });
     decisions.extend(core.handle(now, Input::Tick));

@@ -1,0 +1,178 @@
+//! Pools: how many runs go on at once, and which of those that are ready comes next.
+//!
+//! A pool lets as many runs start as it has places. On top of that it lets runs of `at_least_once` jobs be claimed ahead,
+//! as many as have ended in the last moment: a burst of short runs then never waits for the ledger between two of them.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, VecDeque},
+    num::NonZeroU32,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Index, entry::Pending};
+use crate::{
+    id::{PoolName, RunId, RunMap},
+    job::{Delivery, Job},
+};
+
+/// How many places a pool has whose size nobody wrote. Guests that sleep cost nothing but their memory; those that
+/// compute share the processors.
+pub const POOL_SIZE: u32 = 64;
+
+/// How many runs may be ready in all pools: a burst of a hundred thousand slots, at 100 bytes each.
+pub(super) const READY_MAX: usize = 100_000;
+
+/// For how long runs are claimed ahead: what two commits of the ledger take, with room for a slow disk.
+const AHEAD: TimeDelta = TimeDelta::milliseconds(20);
+
+/// How many runs are claimed ahead at the most. What a crash leaves claimed counts as interrupted.
+const AHEAD_MAX: usize = 2_048;
+
+/// The order in which ready runs start: by priority, then by the instant at which they were due, then by arrival.
+type ReadyKey = (Reverse<i32>, DateTime<Utc>, u64);
+
+/// All pools.
+#[derive(Debug)]
+pub(super) struct Pools {
+    by_name: BTreeMap<PoolName, usize>,
+    pools: Vec<Pool>,
+    /// Which pool's place a run holds.
+    going: RunMap<usize>,
+    n_ready: usize,
+    next_number: u64,
+}
+
+#[derive(Debug)]
+struct Pool {
+    size: usize,
+    n_going: usize,
+    ready: BTreeMap<ReadyKey, (Index, Pending)>,
+    /// How many runs ended at which of the last instants.
+    recent: VecDeque<(DateTime<Utc>, usize)>,
+    n_recent: usize,
+}
+
+impl Pool {
+    fn new(size: u32) -> Self {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        Self { size, n_going: 0, ready: BTreeMap::new(), recent: VecDeque::new(), n_recent: 0 }
+    }
+
+    fn note_end(&mut self, now: DateTime<Utc>) {
+        match self.recent.back_mut() {
+            Some((at, n_ended)) if *at == now => *n_ended += 1,
+            Some(_) | None => self.recent.push_back((now, 1)),
+        }
+        self.n_recent += 1;
+    }
+
+    /// How many runs may be claimed beyond the places.
+    fn n_ahead(&mut self, now: DateTime<Utc>) -> usize {
+        // An instant ahead of now is one from before the clock was set back.
+        let is_old = |(at, _): &mut (DateTime<Utc>, usize)| *at < now - AHEAD || now < *at;
+        while let Some((_, n_ended)) = self.recent.pop_front_if(is_old) {
+            self.n_recent -= n_ended;
+        }
+        self.n_recent.min(AHEAD_MAX)
+    }
+}
+
+impl Default for Pools {
+    fn default() -> Self {
+        let by_name = BTreeMap::from([(PoolName::default(), 0)]);
+        let pools = vec![Pool::new(POOL_SIZE)];
+        Self { by_name, pools, going: RunMap::default(), n_ready: 0, next_number: 0 }
+    }
+}
+
+impl Pools {
+    /// Gives pools their sizes. A pool that is not named any more stays for the runs that are in it.
+    pub(super) fn resize(&mut self, sizes: &BTreeMap<PoolName, NonZeroU32>) {
+        for (name, size) in sizes {
+            let pool = Pool::new(size.get());
+            match self.by_name.get(name) {
+                Some(place) => self.pools[*place].size = pool.size,
+                None => {
+                    self.by_name.insert(name.clone(), self.pools.len());
+                    self.pools.push(pool);
+                }
+            }
+        }
+    }
+
+    pub(super) fn n_ready(&self) -> usize {
+        self.n_ready
+    }
+
+    pub(super) fn is_going(&self, run: RunId) -> bool {
+        self.going.contains_key(&run)
+    }
+
+    /// Lets a run wait for a place.
+    pub(super) fn push(&mut self, index: Index, job: &Job, pending: Pending) {
+        let place = self.by_name.get(&job.pool).copied().unwrap_or_default();
+        let key = (Reverse(job.policy.priority), pending.run.due_at, self.next_number);
+        self.next_number += 1;
+        self.n_ready += 1;
+        self.pools[place].ready.insert(key, (index, pending));
+    }
+
+    /// Takes the next run for which there is a place. `delivery` tells that of a job.
+    pub(super) fn pop(
+        &mut self,
+        now: DateTime<Utc>,
+        delivery: impl Fn(Index) -> Delivery,
+    ) -> Option<(usize, Index, Pending)> {
+        if self.n_ready == 0 {
+            return None;
+        }
+        for (place, pool) in self.pools.iter_mut().enumerate() {
+            let Some(first) = pool.ready.first_entry() else { continue };
+            let n_ahead = match delivery(first.get().0) {
+                Delivery::AtMostOnce => 0,
+                Delivery::AtLeastOnce if pool.n_going < pool.size => 0,
+                Delivery::AtLeastOnce => pool.n_ahead(now),
+            };
+            if pool.n_going < pool.size + n_ahead {
+                let (index, pending) = pool.ready.pop_first()?.1;
+                self.n_ready -= 1;
+                return Some((place, index, pending));
+            }
+        }
+        None
+    }
+
+    /// Gives a run a place.
+    pub(super) fn occupy(&mut self, place: usize, run: RunId) {
+        self.pools[place].n_going += 1;
+        self.going.insert(run, place);
+    }
+
+    /// A run or an attempt has ended; its place is free.
+    pub(super) fn ended(&mut self, run: RunId, now: DateTime<Utc>) {
+        let Some(place) = self.going.remove(&run) else { return };
+        self.pools[place].n_going -= 1;
+        self.pools[place].note_end(now);
+    }
+
+    /// Takes all ready runs of a job.
+    pub(super) fn take_ready(&mut self, index: Index) -> Vec<Pending> {
+        if self.n_ready == 0 {
+            return Vec::new();
+        }
+        let taken = self.pools.iter_mut().flat_map(|pool| pool.ready.extract_if(.., |_, (of, _)| *of == index));
+        let taken: Vec<_> = taken.map(|(_, (_, pending))| pending).collect();
+        self.n_ready -= taken.len();
+        taken
+    }
+
+    /// Takes one ready run.
+    pub(super) fn take_ready_run(&mut self, run: RunId) -> Option<(Index, Pending)> {
+        let pool = self.pools.iter_mut().find(|pool| pool.ready.values().any(|(_, ready)| ready.run.id == run))?;
+        let (_, taken) = pool.ready.extract_if(.., |_, (_, ready)| ready.run.id == run).next()?;
+        self.n_ready -= 1;
+        Some(taken)
+    }
+}
