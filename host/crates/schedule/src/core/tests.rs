@@ -15,8 +15,11 @@ use crate::{
     zone::{Zone, Zones},
 };
 
+mod chains;
 mod edges;
 mod oracle;
+mod places;
+mod recovery;
 
 /// Instants in the scripts are milliseconds after this one.
 fn at(millis: i64) -> DateTime<Utc> {
@@ -111,6 +114,13 @@ impl Script {
         let place = self.running.iter().position(|run| run.job.as_str() == id).unwrap();
         let run = self.running.remove(place);
         self.input(millis, Input::Ended(Ended { run, succeeded: true, followers: Vec::new() }))
+    }
+
+    /// An attempt of a job's run ends, and another one follows.
+    fn fail(&mut self, millis: i64, id: &str, n_attempts: u32, retry_at: i64) -> &mut Self {
+        let place = self.running.iter().position(|run| run.job.as_str() == id).unwrap();
+        let run = self.running.remove(place);
+        self.input(millis, Input::Again { run, n_attempts, n_interrupted: 0, retry_at: at(retry_at) })
     }
 
     fn tell(&mut self, millis: i64, decisions: Vec<Decision>) {

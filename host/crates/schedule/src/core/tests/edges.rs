@@ -8,17 +8,17 @@ fn a_change_or_a_removal_accounts_for_slots_that_are_due() {
     script.add(0, job("a", "every: 2s", Policy::default())).tick(0).told.clear();
     script.input(2_000, Input::Change(job("a", "every: 3s", Policy::default())));
     script.check(expect![[r#"
+        2000   START a 2000 (schedule)
         2000   take back
         2000   a counts from 2000
-        2000   START a 2000 (schedule)
     "#]]);
     script.finish(2_100, "a").input(3_000, Input::Remove("a".parse().unwrap()));
     script.check(expect![[r#"
         3000   plan a 3000 (schedule)
         3000   plan a 6000 (schedule)
         3000   decided until 8000
+        3000   START a 3000 (schedule)
         3000   take back
-        3000   skip a 3000 removed
         3000   a is gone
     "#]]);
     // With jitter a slot may have passed without having started.
