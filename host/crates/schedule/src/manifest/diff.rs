@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::resolved::Manifest;
-use crate::id::{JobId, PluginName};
+use crate::id::{JobId, PluginName, PoolName, StoreName};
 
 /// What changes from one manifest to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,10 @@ pub struct Diff {
     pub jobs: Changes<JobId>,
     /// Changes of plugins: another path or another digest.
     pub plugins: Changes<PluginName>,
+    /// Changes of pools: another size.
+    pub pools: Changes<PoolName>,
+    /// Changes of stores: another place.
+    pub stores: Changes<StoreName>,
 }
 
 /// Names by what happens to them, each in exactly one list, sorted.
@@ -31,7 +35,7 @@ impl Diff {
     /// Whether nothing changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.plugins.is_empty()
+        self.jobs.is_empty() && self.plugins.is_empty() && self.pools.is_empty() && self.stores.is_empty()
     }
 }
 
@@ -46,7 +50,12 @@ impl<N> Changes<N> {
 /// Compares two manifests. Places in the text, comments and order do not count.
 #[must_use]
 pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
-    Diff { jobs: changes(&old.jobs, &new.jobs), plugins: changes(&old.plugins, &new.plugins) }
+    Diff {
+        jobs: changes(&old.jobs, &new.jobs),
+        plugins: changes(&old.plugins, &new.plugins),
+        pools: changes(&old.pools, &new.pools),
+        stores: changes(&old.stores, &new.stores),
+    }
 }
 
 fn changes<N: Ord + Clone, V: PartialEq>(old: &BTreeMap<N, V>, new: &BTreeMap<N, V>) -> Changes<N> {

@@ -23,6 +23,8 @@ pub(super) struct Document<'n> {
     pub(super) span: Span,
     pub(super) defaults: Option<&'n Node>,
     pub(super) calendars: Option<&'n Node>,
+    pub(super) pools: &'n [Entry],
+    pub(super) stores: &'n [Entry],
     pub(super) plugins: &'n [Entry],
     pub(super) jobs: &'n [Entry],
     pub(super) host: Option<(Span, HostSettings)>,
@@ -36,6 +38,8 @@ impl<'n> Document<'n> {
             span: root.span,
             defaults: None,
             calendars: None,
+            pools: &[],
+            stores: &[],
             plugins: &[],
             jobs: &[],
             host: None,
@@ -54,6 +58,14 @@ impl<'n> Document<'n> {
         document.includes = fields.get("include").map_or_else(Vec::new, |node| read_includes(node, diagnostics));
         document.defaults = fields.get("defaults");
         document.calendars = fields.get("calendars");
+        document.pools = fields.get("pools").map_or(&[], |node| {
+            let fix = "write `pools: { heavy: { size: 2 } }`";
+            entries(node, "`pools` is a map from a name to its size", fix, diagnostics)
+        });
+        document.stores = fields.get("stores").map_or(&[], |node| {
+            let fix = "write `stores: { default: \"sqlite:state.db\" }`";
+            entries(node, "`stores` is a map from a name to a place", fix, diagnostics)
+        });
         document.plugins = fields.get("plugins").map_or(&[], |node| {
             entries(
                 node,

@@ -41,32 +41,36 @@ const JOB: Answers = &[
     (&["name", "id", "jobid"], "the name of a job is its key under `jobs:`: remove it, or write `description:`"),
     (&["tz"], "write `timezone: Europe/Berlin`"),
     (&["catchup"], "write `coalesce: latest` for one run after a pause, `coalesce: all` for each"),
-    (&["maxretries", "backofflimit", "retries"], "retrying is not supported by this version yet: remove it"),
+    (
+        &["maxretries", "backofflimit", "retries", "retrylimit"],
+        "write `retry: { attempts: 4 }` for 3 retries: `attempts` counts the first try, too",
+    ),
+    (&["maxattempts", "attempts", "tries", "maxtries"], "write `retry: { attempts: 3 }`, the first try included"),
+    (&["backoff", "maxbackoff", "retrydelay", "retryexpbackoff", "retrybackoff"], "write `retry: { backoff: 2s }`"),
+    (&["dependson", "depends", "needs", "requires", "upstream", "runafter"], "write `after: JOB`"),
+    (&["executor", "queue", "pools", "group"], "write `pool: NAME`, and its size under `pools:` at the top"),
+    (
+        &["jobstore", "stores", "ledger", "database", "db"],
+        "write `store: NAME`, and its place under `stores:` at the top",
+    ),
+    (&["nice", "weight", "prio"], "write `priority: 10`; the largest runs first"),
+    (
+        &[
+            "history",
+            "retention",
+            "ttl",
+            "ttlsecondsafterfinished",
+            "successfuljobshistorylimit",
+            "failedjobshistorylimit",
+        ],
+        "write `keep: { age: 30d, count: 1000 }`",
+    ),
+    (&["semantics", "guarantee", "atmostonce", "atleastonce"], "write `delivery: at_least_once` or `at_most_once`"),
     (
         &["start", "end", "except", "jitter", "dst", "anchor", "mode", "overflow", "compat"],
         "it belongs to a trigger: move it beside its `cron`, `every` or `calendar`",
     ),
-    (
-        &[
-            "retry",
-            "delivery",
-            "pool",
-            "pools",
-            "priority",
-            "after",
-            "keep",
-            "secrets",
-            "stores",
-            "store",
-            "isolation",
-            "async",
-            "onreload",
-            "notify",
-            "stdin",
-            "history",
-        ],
-        LATER,
-    ),
+    (&["secrets", "isolation", "async", "onreload", "notify", "stdin"], LATER),
 ];
 
 const TOP: Answers = &[
@@ -76,13 +80,76 @@ const TOP: Answers = &[
     (&["includes", "import", "imports"], "write `include: [conf.d/*.yaml]`"),
     (&["ceilings", "limits"], "write `host: { ceilings: { memory: 1GiB } }`, or `defaults: { limits: ... }` for jobs"),
     (&["timezone", "timeout", "tz"], "move it under `defaults:`"),
-    (&["stores", "store", "secrets", "pools", "notify", "notifications", "api", "tenants"], LATER),
+    (&["pool", "executors", "executor", "queues", "workers"], "write `pools: { heavy: { size: 2 } }`"),
+    (
+        &["store", "jobstores", "jobstore", "ledger", "database", "db", "state", "storage"],
+        "write `stores: { default: \"sqlite:state.db\" }`",
+    ),
+    (&["retry", "keep", "delivery"], "move it under `defaults:`"),
+    (&["secrets", "notify", "notifications", "api", "tenants"], LATER),
 ];
 
 const PLUGIN: Answers = &[
     (&["path", "file", "image", "url", "component", "wasm"], "write `source: ./file.wasm`"),
     (&["digest", "sha", "checksum", "hash"], "write `sha256:` with 64 hexadecimal digits"),
     (&["build", "grants", "capabilities", "isolation", "onreload", "signature", "stdin"], LATER),
+];
+
+const POOL: Answers = &[
+    (
+        &["maxinstances", "concurrency", "parallelism", "slots", "places", "workers", "maxworkers", "max", "limit"],
+        "write `size:`",
+    ),
+    (&["isolation"], LATER),
+];
+
+const RETRY: Answers = &[
+    (
+        &["retries", "maxretries", "retry", "limit"],
+        "write `attempts: 4` for 3 retries: `attempts` counts the first try, too",
+    ),
+    (&["maxattempts", "tries", "maxtries", "count", "times"], "write `attempts:`, the first try included"),
+    (
+        &[
+            "initial",
+            "initialdelay",
+            "initialinterval",
+            "initialbackoff",
+            "interval",
+            "delay",
+            "wait",
+            "min",
+            "minbackoff",
+        ],
+        "write `backoff:`, the wait before the second attempt, such as `2s`",
+    ),
+    (&["max", "maxdelay", "maxinterval", "maxwait", "cap", "backoffmax"], "write `max_backoff:`, such as `1m`"),
+    (
+        &[
+            "exponential",
+            "exponent",
+            "factor",
+            "multiplier",
+            "coefficient",
+            "backofffactor",
+            "base",
+            "strategy",
+            "type",
+        ],
+        "remove it: the wait doubles after each attempt, up to `max_backoff`",
+    ),
+    (&["retryon", "when", "if", "outcomes", "errors"], "write `on: [timeout, failed]`"),
+];
+
+const KEEP: Answers = &[
+    (&["maxage", "ttl", "days", "for", "time", "duration"], "write `age:` with a unit, such as `30d`"),
+    (&["maxcount", "n", "max", "last", "limit", "runs", "number"], "write `count:`, such as `1000`"),
+];
+
+const AFTER: Answers = &[
+    (&["jobs", "id", "name", "needs", "jobid"], "write `job: NAME`"),
+    (&["when", "if", "status", "condition", "outcome", "state"], "write `on: success`, `failure` or `always`"),
+    (&["delay", "args", "all"], LATER),
 ];
 
 const GRANTS: Answers = &[
@@ -115,6 +182,10 @@ pub(super) enum Place {
     Top,
     Job,
     Defaults,
+    Retry,
+    Keep,
+    After,
+    Pool,
     Plugin,
     Grants,
     Limits,
@@ -126,6 +197,10 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
     let answers = match place {
         Place::Top => TOP,
         Place::Job => JOB,
+        Place::Retry => RETRY,
+        Place::Keep => KEEP,
+        Place::After => AFTER,
+        Place::Pool => POOL,
         Place::Plugin => PLUGIN,
         Place::Grants => GRANTS,
         Place::Limits => LIMITS,
@@ -136,8 +211,8 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
 }
 
 fn defaults_answer(key: &str) -> Option<String> {
-    const OF_A_JOB: [&str; 11] =
-        ["plugin", "call", "args", "triggers", "description", "cron", "every", "calendar", "at", "any", "all"];
+    const OF_A_JOB: [&str; 12] =
+        ["plugin", "call", "args", "triggers", "description", "after", "cron", "every", "calendar", "at", "any", "all"];
     if OF_A_JOB.contains(&key) {
         return Some(format!("`{key}` has no default: write it in each job"));
     }

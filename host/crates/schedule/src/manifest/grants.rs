@@ -193,8 +193,8 @@ pub(super) fn path_in(node: &Node, folder: &Path, diagnostics: &mut Diagnostics)
 
 /// Joins a path to a folder and drops the `.` steps, so that `./a` and `a` are one file. `..` stays: what it means
 /// depends on links.
-pub(super) fn join(folder: &Path, text: &str) -> PathBuf {
-    let joined = folder.join(text);
+pub(super) fn join(folder: &Path, path: impl AsRef<Path>) -> PathBuf {
+    let joined = folder.join(path);
     let steps = joined.components().filter(|step| !matches!(step, std::path::Component::CurDir));
     let path: PathBuf = steps.collect();
     if path.as_os_str().is_empty() { PathBuf::from(".") } else { path }

@@ -7,46 +7,49 @@ use super::{
     fields::{self, Fields},
     foreign::{self, Place},
     grants,
+    names::Names,
     node::{Entry, Node, Value},
     plugins::{self, PluginTable},
     policy,
+    pools::PoolTable,
     resolve::ResolveOptions,
     resolved::BrokenJob,
+    stores::StoreTable,
+    trigger_hash::CalendarHashes,
+    when::{self, JobZone},
 };
 use crate::{
-    diagnostic::{Diagnostic, Diagnostics, Span, did_you_mean},
+    diagnostic::{Diagnostic, Diagnostics, Span},
     id::{JobId, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy},
-    trigger::{Calendars, Trigger, TriggerContext},
+    trigger::Calendars,
     zone::Zone,
 };
-
-/// The keys that are a trigger of themselves.
-const TRIGGER_KINDS: [&str; 6] = ["cron", "every", "calendar", "at", "any", "all"];
-
-/// The keys that go with a trigger.
-const TRIGGER_SIDE_KEYS: [&str; 10] =
-    ["start", "end", "except", "jitter", "dst", "anchor", "mode", "overflow", "compat", "day_rule"];
-
-const TRIGGER_EXAMPLES: &str = "add `every: 1h`, `cron: \"30 2 * * *\"` or `at: 2027-01-01T09:00:00`";
 
 /// What all jobs of one source are read with.
 pub(super) struct JobReader<'a> {
     pub(super) options: &'a ResolveOptions<'a>,
     pub(super) plugins: &'a PluginTable,
+    pub(super) pools: &'a PoolTable,
+    pub(super) stores: &'a StoreTable,
+    /// Every job of every source.
+    pub(super) jobs: &'a Names,
     pub(super) ceilings: &'a Ceilings,
     pub(super) calendars: &'a Calendars,
+    pub(super) calendar_hashes: &'a CalendarHashes,
     pub(super) folder: &'a Path,
 }
 
 /// What a job and the defaults have in common.
 struct Common {
     policy: Policy,
+    pool: PoolName,
+    store: StoreName,
     limits: Limits,
     grants: Grants,
     labels: std::collections::BTreeMap<String, String>,
     zone: Zone,
-    /// Where an unknown zone stands, about which a trigger need not complain again.
+    /// Where an unknown zone stands.
     unknown_zone: Option<Span>,
 }
 
@@ -70,18 +73,8 @@ impl JobReader<'_> {
         let before = diagnostics.n_errors();
         let subject = format!("job `{}`", entry.key);
         let id = job_id(entry, diagnostics);
-        if entry.value.value == Value::Null {
-            let error = Diagnostic::error("manifest.missing_key", entry.key_span, format!("{subject} is empty"));
-            return diagnostics
-                .reject(error.fix(format!("write `{}: {{ plugin: ./file.wasm, every: 1h }}`", entry.key)));
-        }
-        if let Some(text) = entry.value.as_text() {
-            let is_path =
-                plugins::is_path(text) && !text.contains(|c: char| c.is_whitespace() || matches!(c, '{' | '['));
-            let plugin = if is_path { text } else { "./file.wasm" };
-            let message = format!("{subject} is a map of keys and values, not text");
-            let error = Diagnostic::error("manifest.type", entry.value.span, message);
-            return diagnostics.reject(error.fix(format!("write `{}: {{ plugin: {plugin}, every: 1h }}`", entry.key)));
+        if let Some(error) = empty_or_text(entry, &subject) {
+            return diagnostics.reject(error);
         }
         let mut fields = Fields::open_over(&entry.value, defaults, subject, diagnostics)?;
         let plugin_node = fields.entry("plugin").map(|entry| &entry.value).filter(|node| node.value != Value::Null);
@@ -92,8 +85,9 @@ impl JobReader<'_> {
         let is_callable = before_call == diagnostics.n_errors();
         let description = fields.get("description").and_then(|node| fields::text(node, diagnostics));
         let common = self.read_common(&mut fields, diagnostics);
-        let trigger = self.read_trigger(entry, &mut fields, &common, diagnostics);
-        if plugin_node.is_none() && !fields.unasked().any(|unknown| is_probably(&unknown.key, "plugin")) {
+        let zone = JobZone { zone: &common.zone, unknown: common.unknown_zone };
+        let when = when::read(self, entry, &mut fields, zone, diagnostics);
+        if plugin_node.is_none() && !fields.unasked().any(|unknown| when::is_probably(&unknown.key, "plugin")) {
             let message = format!("{} names no plugin", fields.subject());
             let error = Diagnostic::error("manifest.missing_key", entry.key_span, message);
             diagnostics.push(error.fix("add `plugin:` with a name from `plugins:` or a path such as `./file.wasm`"));
@@ -109,21 +103,16 @@ impl JobReader<'_> {
             }
             return None;
         }
-        if trigger.is_none() {
-            // A trigger that is refused without a word must not make its job vanish.
-            let error = Diagnostic::error("manifest.no_trigger", entry.key_span, "the trigger cannot be read");
-            return diagnostics.reject(error.fix(TRIGGER_EXAMPLES));
-        }
         Some(Job {
             id: id?,
             plugin: plugin?,
             call: call.map(Into::into),
             args,
-            trigger: Some(trigger?),
-            trigger_hash: 0,
-            after: Vec::new(),
-            pool: PoolName::default(),
-            store: StoreName::default(),
+            trigger: when.trigger,
+            trigger_hash: when.trigger_hash,
+            after: when.after,
+            pool: common.pool,
+            store: common.store,
             zone: common.zone,
             policy: common.policy,
             limits: common.limits,
@@ -147,6 +136,8 @@ impl JobReader<'_> {
         }
         Common {
             policy: policy::read(fields, diagnostics),
+            pool: fields.get("pool").and_then(|node| self.pools.find(node, diagnostics)).unwrap_or_default(),
+            store: fields.get("store").and_then(|node| self.stores.find(node, diagnostics)).unwrap_or_default(),
             limits: bounds::read_limits(fields, self.ceilings, diagnostics),
             grants: grants::read(fields, self.folder, diagnostics),
             labels: grants::read_labels(fields, diagnostics),
@@ -154,85 +145,20 @@ impl JobReader<'_> {
             unknown_zone,
         }
     }
-
-    fn read_trigger(
-        &self,
-        entry: &Entry,
-        fields: &mut Fields<'_>,
-        common: &Common,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Trigger> {
-        let listed = fields.get("triggers").filter(|node| node.as_list().is_none_or(|items| !items.is_empty()));
-        let kinds: Vec<_> =
-            TRIGGER_KINDS.into_iter().filter_map(|kind| Some((kind, fields.own(kind)?.key_span))).collect();
-        let context = TriggerContext {
-            zones: self.options.zones,
-            zone: &common.zone,
-            job: &entry.key,
-            calendars: self.calendars,
-        };
-        let mut found = Diagnostics::default();
-        let trigger = match (listed, kinds.as_slice()) {
-            (Some(node), []) => Trigger::read(node, context, &mut found),
-            (None, [_]) => Trigger::read_fields(fields, context, &mut found),
-            (Some(_), [(kind, span), ..]) => {
-                let message = format!("{} has `triggers` and also `{kind}`", fields.subject());
-                let error = Diagnostic::error("manifest.trigger_forms", *span, message);
-                found.push(
-                    error.fix(format!("move `{kind}` into the list under `triggers`: any of them fires the job")),
-                );
-                None
-            }
-            (None, [(first, _), (second, span), ..]) => {
-                let message = format!("{} has `{first}` and also `{second}`", fields.subject());
-                let error = Diagnostic::error("manifest.trigger_forms", *span, message);
-                found.push(
-                    error.fix(format!("write both as a list: `triggers: [{{ {first}: ... }}, {{ {second}: ... }}]`")),
-                );
-                None
-            }
-            (None, []) => {
-                self.tell_no_trigger(entry, fields, &mut found);
-                None
-            }
-        };
-        for kind in TRIGGER_KINDS {
-            fields.entry(kind);
-        }
-        if trigger.is_none() && !kinds.is_empty() {
-            // Their keys are known ones, whether or not a reader got as far as asking for them.
-            for key in TRIGGER_SIDE_KEYS {
-                fields.entry(key);
-            }
-        }
-        for diagnostic in found {
-            if common.unknown_zone != Some(diagnostic.span) {
-                diagnostics.push(diagnostic);
-            }
-        }
-        trigger
-    }
-
-    fn tell_no_trigger(&self, entry: &Entry, fields: &Fields<'_>, diagnostics: &mut Diagnostics) {
-        let disguised = |key: &str| {
-            key == "after" || TRIGGER_KINDS.into_iter().chain(["triggers"]).any(|kind| is_probably(key, kind))
-        };
-        if fields.unasked().any(|unknown| disguised(&unknown.key)) {
-            return;
-        }
-        let message = format!("{} has no trigger, so it would never run", fields.subject());
-        diagnostics.push(Diagnostic::error("manifest.no_trigger", entry.key_span, message).fix(TRIGGER_EXAMPLES));
-    }
 }
 
-/// Whether an unknown key is most likely a known one in disguise, so that the known one is not also called missing.
-fn is_probably(unknown: &str, known: &'static str) -> bool {
-    let translated = foreign::answer(Place::Job, unknown);
-    let begins = format!("write `{known}:");
-    translated.map_or_else(
-        || unknown.len() <= 64 && did_you_mean(unknown, [known]).is_some(),
-        |answer| answer.starts_with(&begins),
-    )
+/// What to say of a job that is no map, where we know better words than those.
+fn empty_or_text(entry: &Entry, subject: &str) -> Option<Diagnostic> {
+    if entry.value.value == Value::Null {
+        let error = Diagnostic::error("manifest.missing_key", entry.key_span, format!("{subject} is empty"));
+        return Some(error.fix(format!("write `{}: {{ plugin: ./file.wasm, every: 1h }}`", entry.key)));
+    }
+    let text = entry.value.as_text()?;
+    let is_path = plugins::is_path(text) && !text.contains(|c: char| c.is_whitespace() || matches!(c, '{' | '['));
+    let plugin = if is_path { text } else { "./file.wasm" };
+    let message = format!("{subject} is a map of keys and values, not text");
+    let error = Diagnostic::error("manifest.type", entry.value.span, message);
+    Some(error.fix(format!("write `{}: {{ plugin: {plugin}, every: 1h }}`", entry.key)))
 }
 
 fn job_id(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<JobId> {

@@ -9,15 +9,19 @@ use std::{
 };
 
 use super::{
-    defaults,
+    after, defaults,
     document::{Document, SHORTEST},
     findings::Findings,
     interpolate::{Lookup, interpolate},
     jobs::JobReader,
+    names::Names,
     node::{Entry, Node},
     parse::parse,
     plugins::{self, PluginTable},
-    resolved::{HostSettings, Include, Manifest},
+    pools::PoolTable,
+    resolved::{BrokenJob, HostSettings, Include, Manifest},
+    stores::StoreTable,
+    trigger_hash::CalendarHashes,
     wording,
 };
 use crate::{
@@ -87,15 +91,29 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     findings.take(diagnostics);
 
     let mut manifest = Manifest { host, includes: includes_of(&documents), ..Manifest::default() };
-    let table = read_plugins(&documents, options, sources, &mut findings);
-    read_jobs(&documents, &table, options, sources, &mut manifest, &mut findings);
+    let tables = Tables {
+        plugins: read_plugins(&documents, options, sources, &mut findings),
+        pools: PoolTable::read(&documents, sources, &mut findings),
+        stores: StoreTable::read(&documents, options, sources, &mut findings),
+    };
+    read_jobs(&documents, &tables, options, sources, &mut manifest, &mut findings);
     let is_empty = documents.iter().all(|document| document.jobs.is_empty());
     if is_empty && !findings.has_errors() {
         findings.take(one(no_jobs()));
     }
-    manifest.plugins = table.plugins;
-    manifest.plugin_places = table.places;
+    manifest.plugins = tables.plugins.plugins;
+    manifest.plugin_places = tables.plugins.places;
+    manifest.pools = tables.pools.pools;
+    manifest.stores = tables.stores.stores;
+    manifest.store_places = tables.stores.places;
     (manifest, findings.finish())
+}
+
+/// What jobs name, read from all sources before the first job is.
+struct Tables {
+    plugins: PluginTable,
+    pools: PoolTable,
+    stores: StoreTable,
 }
 
 /// The patterns of further files that one source names. Faults are not told here: `resolve` tells them.
@@ -126,7 +144,8 @@ fn no_jobs() -> Diagnostic {
     Diagnostic::error("manifest.empty", Span::default(), "the manifest has no jobs").fix(SHORTEST)
 }
 
-fn folder_of<'a>(span: Span, options: &ResolveOptions<'a>) -> &'a Path {
+/// The folder in which the relative paths of a source start.
+pub(super) fn folder_of<'a>(span: Span, options: &ResolveOptions<'a>) -> &'a Path {
     options.folders.get(span.source).map_or(Path::new(""), PathBuf::as_path)
 }
 
@@ -182,7 +201,7 @@ fn read_plugins(
 
 fn read_jobs(
     documents: &[Document<'_>],
-    plugins: &PluginTable,
+    tables: &Tables,
     options: &ResolveOptions<'_>,
     sources: &[Source],
     manifest: &mut Manifest,
@@ -191,14 +210,19 @@ fn read_jobs(
     let ceilings = manifest.host.ceilings.clone();
     // The defaults of the first source hold for all; those of a further one stand over them, for its own jobs.
     let shared = documents.first().and_then(|document| document.defaults);
-    let calendars = read_calendars(documents, options, findings);
-    let mut first_seen: BTreeMap<&str, Span> = BTreeMap::new();
+    let (calendars, calendar_hashes) = read_calendars(documents, options, findings);
+    let names = Names::new(documents.iter().flat_map(|document| document.jobs).map(|entry| entry.key.as_str()));
+    let mut first_seen: BTreeMap<&str, &Entry> = BTreeMap::new();
     for (index, document) in documents.iter().enumerate() {
         let reader = JobReader {
             options,
-            plugins,
+            plugins: &tables.plugins,
+            pools: &tables.pools,
+            stores: &tables.stores,
+            jobs: &names,
             ceilings: &ceilings,
             calendars: &calendars,
+            calendar_hashes: &calendar_hashes,
             folder: folder_of(document.span, options),
         };
         let defaults = defaults::read(document, shared.filter(|_| 0 < index), &reader, findings);
@@ -212,9 +236,9 @@ fn read_jobs(
             }
             let mut diagnostics = Diagnostics::default();
             match first_seen.get(entry.key.as_str()) {
-                Some(first) => diagnostics.push(duplicate_job(entry, *first, sources)),
+                Some(first) => diagnostics.push(duplicate_job(entry, first.key_span, sources)),
                 None => {
-                    first_seen.insert(&entry.key, entry.key_span);
+                    first_seen.insert(&entry.key, entry);
                 }
             }
             let mut broken = Vec::new();
@@ -229,26 +253,48 @@ fn read_jobs(
             findings.take(diagnostics);
         }
     }
+    for job in after::check_circles(&first_seen, findings) {
+        discard(job, manifest);
+    }
 }
 
 /// The named calendars of all sources; a later one may use the names of an earlier one.
-fn read_calendars(documents: &[Document<'_>], options: &ResolveOptions<'_>, findings: &mut Findings) -> Calendars {
+fn read_calendars(
+    documents: &[Document<'_>],
+    options: &ResolveOptions<'_>,
+    findings: &mut Findings,
+) -> (Calendars, CalendarHashes) {
     let mut calendars = Calendars::default();
+    let mut hashes = CalendarHashes::default();
     for node in documents.iter().filter_map(|document| document.calendars) {
         let mut diagnostics = Diagnostics::default();
         let context = TriggerContext { zones: options.zones, zone: &Zone::utc(), job: "", calendars: &calendars };
         if let Some(read) = Calendars::read(node, context, &mut diagnostics) {
             calendars = read;
         }
+        hashes.add(node);
         findings.take(diagnostics);
     }
-    calendars
+    (calendars, hashes)
 }
 
 fn keep(job: crate::job::Job, entry: &Entry, manifest: &mut Manifest) {
     let id: JobId = job.id.clone();
     manifest.jobs.insert(id.clone(), Arc::new(job));
     manifest.job_places.insert(id, entry.clone());
+}
+
+/// Takes out a job that turned out to be wrong only beside the others; what it calls can still be checked.
+fn discard(job: &str, manifest: &mut Manifest) {
+    let Some(job) = job.parse().ok().and_then(|id: JobId| manifest.jobs.remove(&id)) else { return };
+    manifest.broken.push(BrokenJob {
+        id: job.id.clone(),
+        plugin: job.plugin.clone(),
+        call: job.call.clone(),
+        args: job.args.clone(),
+        limits: job.limits.clone(),
+        grants: job.grants.clone(),
+    });
 }
 
 fn too_many_jobs(entry: &Entry) -> Diagnostic {

@@ -1,11 +1,14 @@
-//! What a manifest means: plugins, jobs and settings of the host, with the places where they were written.
+//! What a manifest means: plugins, pools, stores, jobs and settings of the host, with the places where they were written.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, fmt, num::NonZeroU32, path::PathBuf, str::FromStr, sync::Arc};
 
-use super::node::{Entry, Node};
+use super::{
+    node::{Entry, Node},
+    store_url::StoreUrl,
+};
 use crate::{
     diagnostic::Span,
-    id::{JobId, PluginName},
+    id::{JobId, PluginName, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits},
 };
 
@@ -17,6 +20,10 @@ use crate::{
 pub struct Manifest {
     /// The plugins, those that jobs name by path included.
     pub plugins: BTreeMap<PluginName, Plugin>,
+    /// The pools with the number of runs that go on in each at once. Of what was read, `default` is always one.
+    pub pools: BTreeMap<PoolName, NonZeroU32>,
+    /// The stores that are written. Where `default` is not, the host says where it is.
+    pub stores: BTreeMap<StoreName, StoreUrl>,
     /// The jobs.
     pub jobs: BTreeMap<JobId, Arc<Job>>,
     /// What jobs call in which something else is wrong; nothing of it may run.
@@ -27,6 +34,7 @@ pub struct Manifest {
     pub includes: Vec<Include>,
     pub(super) job_places: BTreeMap<JobId, Entry>,
     pub(super) plugin_places: BTreeMap<PluginName, Entry>,
+    pub(super) store_places: BTreeMap<StoreName, Span>,
 }
 
 /// What a job calls in which something else is wrong.
@@ -130,6 +138,12 @@ impl Manifest {
     #[must_use]
     pub fn plugin_span(&self, plugin: &PluginName, path: &str) -> Span {
         self.plugin_places.get(plugin).map_or_else(Span::default, |entry| place(entry, path, Part::Value))
+    }
+
+    /// Where the place of a store stands.
+    #[must_use]
+    pub fn store_span(&self, store: &StoreName) -> Span {
+        self.store_places.get(store).copied().unwrap_or_default()
     }
 
     /// The job as it was written, for checks that want more than a span.

@@ -15,11 +15,14 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostics, Source},
+    id::{PoolName, StoreName},
     job::{Ceilings, Grants, Job, Limits, Policy},
-    trigger::Basis,
+    manifest::pools,
+    trigger::{Basis, Trigger},
     zone::Zones,
 };
 
+mod hashes;
 mod hostile;
 mod values;
 
@@ -102,6 +105,14 @@ fn show_manifest(manifest: &Manifest) -> String {
         let sha256 = plugin.sha256.map_or_else(String::new, |sha256| format!(" sha256 {sha256}"));
         writeln!(shown, "plugin {} = {}{sha256}", plugin.name, plugin.source.display()).unwrap();
     }
+    for (pool, size) in &manifest.pools {
+        if *pool != PoolName::default() || *size != pools::DEFAULT_SIZE {
+            writeln!(shown, "pool {pool} = {size}").unwrap();
+        }
+    }
+    for (store, url) in &manifest.stores {
+        writeln!(shown, "store {store} = {url}").unwrap();
+    }
     manifest.jobs.values().for_each(|job| shown += &show_job(job));
     shown
 }
@@ -110,9 +121,21 @@ fn show_manifest(manifest: &Manifest) -> String {
 fn show_job(job: &Job) -> String {
     let mut shown = format!("job {}: {} {}\n", job.id, job.plugin, job.call.as_deref().unwrap_or("-"));
     let basis = Basis { first_seen: chrono::DateTime::UNIX_EPOCH, last_finished: None };
-    let first = job.trigger.as_ref().unwrap().next_after(chrono::DateTime::UNIX_EPOCH, &basis);
+    let first = |trigger: &Trigger| match trigger.next_after(chrono::DateTime::UNIX_EPOCH, &basis) {
+        Some(slot) => slot.to_rfc3339(),
+        None => "never".to_owned(),
+    };
     let mut line = |name: &str, value: String| writeln!(shown, "  {name}: {value}").unwrap();
-    line("first slot", first.map_or_else(|| "never".to_owned(), |slot| slot.to_rfc3339()));
+    line("first slot", job.trigger.as_ref().map_or_else(|| "no trigger".to_owned(), first));
+    for after in &job.after {
+        line("after", format!("{} {:?}", after.job, after.on));
+    }
+    if job.pool != PoolName::default() {
+        line("pool", job.pool.to_string());
+    }
+    if job.store != StoreName::default() {
+        line("store", job.store.to_string());
+    }
     if let Some(description) = &job.description {
         line("description", description.to_string());
     }
@@ -122,7 +145,7 @@ fn show_job(job: &Job) -> String {
         crate::job::Arguments::Listed(args) => line("args", serde_json::to_string(args).unwrap()),
     }
     if job.policy != Policy::default() {
-        line("policy", format!("{:?}", job.policy));
+        line("policy", show_policy(&job.policy));
     }
     if job.limits != Limits::default() {
         line("limits", format!("{:?}", job.limits));
@@ -134,6 +157,27 @@ fn show_job(job: &Job) -> String {
         line("labels", format!("{:?}", job.labels));
     }
     shown
+}
+
+fn show_policy(policy: &Policy) -> String {
+    let default = Policy::default();
+    let fields = |policy: &Policy| {
+        [
+            format!("misfire_grace {:?}", policy.misfire_grace),
+            format!("coalesce {:?}", policy.coalesce),
+            format!("max_backlog {}", policy.max_backlog),
+            format!("overlap {:?}", policy.overlap),
+            format!("max_instances {}", policy.max_instances),
+            format!("paused {}", policy.paused),
+            format!("run_on_start {}", policy.run_on_start),
+            format!("{:?}", policy.retry),
+            format!("delivery {:?}", policy.delivery),
+            format!("priority {}", policy.priority),
+            format!("{:?}", policy.keep),
+        ]
+    };
+    let changed = fields(policy).into_iter().zip(fields(&default)).filter(|(is, default)| is != default);
+    changed.map(|(is, _)| is).collect::<Vec<_>>().join(", ")
 }
 
 fn answer(text: &str) -> (&'static str, String) {

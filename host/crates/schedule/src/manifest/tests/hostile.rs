@@ -12,10 +12,14 @@ include: [conf.d/*.yaml]
 defaults: { timezone: UTC, timeout: 1m, limits: { memory: 64MiB }, grants: { env: { A: "${B:-x}" } }, labels: { a: b } }
 plugins: { ops: { source: ./ops.wasm, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 } }
 host: { ceilings: { memory: 1GiB } }
+pools: { heavy: { size: 2 } }
+stores: { default: 'sqlite:state.db', scratch: 'memory:' }
 x-base: &base { plugin: ops, every: 5s }
 jobs:
   one: { <<: *base, call: purge, args: { days: 30 }, overlap: queue, max_backlog: 3 }
   zwei-ü: { <<: *base, grants: { dirs: [{ host: ./in, guest: /in, mode: read_write }] } }
+  four: { <<: *base, retry: { attempts: 3, jitter: 20%, on: [trap, failed] }, keep: { age: 1d }, pool: heavy, store: scratch }
+  five: { plugin: ops, after: [four, { job: one, on: failure }], delivery: at_most_once, priority: 5 }
   "three": { plugin: ./x.wasm, triggers: [{ every: 1h }], misfire_grace: 5m, coalesce: true }
 "#;
 
@@ -119,6 +123,35 @@ fn hostile_manifests_are_answered_in_little_time() {
         (
             "labels",
             filled("jobs:\n  a:\n    plugin: ./a.wasm\n    every: 1s\n    labels:\n", |i| format!("      k{i}: v\n")),
+        ),
+        (
+            "unknown jobs, pools and stores",
+            filled("jobs:\n", |i| {
+                format!("  job{i}: {{ plugin: ./a.wasm, after: [jop{i}, jpb{i}], pool: p{i}, store: s{i} }}\n")
+            }),
+        ),
+        (
+            "a chain of all jobs",
+            filled("jobs:\n  j0: { plugin: ./a.wasm, every: 1s }\n", |i| {
+                format!("  j{}: {{ plugin: ./a.wasm, after: j{i} }}\n", i + 1)
+            }),
+        ),
+        (
+            "a circle of all jobs",
+            filled("jobs:\n", |i| format!("  j{i}: {{ plugin: ./a.wasm, after: [j{}, j0, j1, j2, j3] }}\n", i + 1)),
+        ),
+        ("one long after", filled("jobs:\n  a:\n    plugin: ./a.wasm\n    after:\n", |i| format!("    - a{i}\n"))),
+        (
+            "many pools",
+            filled("jobs: { a: { plugin: ./a.wasm, every: 1s, pool: x } }\nversion: 1\npools:\n", |i| {
+                format!("  p{i}: {{ size: 1 }}\n")
+            }),
+        ),
+        (
+            "many stores",
+            filled("jobs: { a: { plugin: ./a.wasm, every: 1s } }\nversion: 1\nstores:\n", |i| {
+                format!("  s{i}: sqlite:{i}.db\n")
+            }),
         ),
         ("backticks", format!("jobs:\n  a: {{ plugin: '{}', every: 1s }}\n", "`".repeat(250_000))),
         ("list of lists", format!("jobs: [{}]\n", "[],".repeat(80_000))),

@@ -1,7 +1,10 @@
 //! What the golden files cannot show: places, partial results, differences.
 
 use super::{Case, show_findings};
-use crate::manifest::{diff::diff, interpolate::Lookup, resolve::includes};
+use crate::{
+    id::{PoolName, StoreName},
+    manifest::{diff::diff, interpolate::Lookup, resolve::includes},
+};
 
 const TWO_JOBS: &str = "\
 version: 1
@@ -42,6 +45,30 @@ fn spans_lead_back_to_the_words() {
     assert_eq!(at(manifest.plugin_span(&"ops".parse().unwrap(), "source")), "./ops.wasm");
     assert_eq!(at(manifest.plugin_span(&"tidy".parse().unwrap(), "source")), "./tidy.wasm");
     assert_eq!(manifest.job_span(&"none".parse().unwrap(), "call"), crate::diagnostic::Span::default());
+}
+
+#[test]
+fn the_place_of_a_store_leads_back_to_the_words() {
+    let text = format!("{TWO_JOBS}stores: {{ default: 'memory:' }}\n");
+    let manifest = Case::read(&text).resolve().0.unwrap();
+    let span = manifest.store_span(&StoreName::default());
+    assert_eq!(&text[span.start..span.end], "'memory:'");
+    assert_eq!(manifest.store_span(&"none".parse().unwrap()), crate::diagnostic::Span::default());
+}
+
+#[test]
+fn a_job_in_a_circle_is_broken_and_the_others_stay() {
+    let text = TWO_JOBS.replace("every: 2h", "after: tidy.up");
+    let (manifest, diagnostics) = Case::read(&text).resolve_partial();
+    assert_eq!(diagnostics.n_errors(), 1);
+    assert_eq!(manifest.jobs.keys().map(ToString::to_string).collect::<Vec<_>>(), ["purge"]);
+    assert_eq!(manifest.broken.iter().map(|job| job.id.to_string()).collect::<Vec<_>>(), ["tidy.up"]);
+}
+
+#[test]
+fn every_manifest_has_the_default_pool() {
+    let pools = Case::read(TWO_JOBS).resolve().0.unwrap().pools;
+    assert_eq!(pools.into_iter().collect::<Vec<_>>(), [(PoolName::default(), 64.try_into().unwrap())]);
 }
 
 #[test]
@@ -100,9 +127,34 @@ fn differences_are_told_by_value() {
                     ),
                 ],
             },
+            pools: Changes {
+                added: [],
+                changed: [],
+                removed: [],
+                untouched: [
+                    PoolName(
+                        "default",
+                    ),
+                ],
+            },
+            stores: Changes {
+                added: [],
+                changed: [],
+                removed: [],
+                untouched: [],
+            },
         }
     "#]]
     .assert_debug_eq(&changes);
+    let (before, after) =
+        ("pools: { a: { size: 1 }, b: { size: 1 } }\n", "pools: { b: { size: 2 }, c: { size: 1 } }\n");
+    let pools = diff(&read(&(TWO_JOBS.to_owned() + before)), &read(&(TWO_JOBS.to_owned() + after))).pools;
+    let names = |names: &[PoolName]| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let told = [&pools.added, &pools.changed, &pools.removed, &pools.untouched].map(|list| names(list));
+    assert_eq!(told, ["c", "b", "a", "default"]);
+    let moved = read(&format!("{TWO_JOBS}stores: {{ default: 'memory:' }}\n"));
+    assert_eq!(diff(&old, &moved).stores.added, [StoreName::default()]);
+    assert!(!diff(&old, &moved).is_empty() && diff(&moved, &moved).is_empty());
     let gone = diff(&old, &Default::default());
     assert_eq!((gone.jobs.removed.len(), gone.plugins.removed.len()), (2, 2));
 }
