@@ -1,6 +1,10 @@
 //! The environment: the only file that reads it.
 
-use std::{env, io::IsTerminal};
+use std::{
+    env,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
 use crate::cli::diagnostics::Look;
 
@@ -17,6 +21,16 @@ pub fn look(stream: &impl IsTerminal) -> Look {
     let is_set = |name| variable(name).is_some_and(|value| !value.is_empty() && value != "0");
     let coloured = is_set("CLICOLOR_FORCE") || (!is_set("NO_COLOR") && stream.is_terminal());
     if coloured { Look::Coloured } else { Look::Plain }
+}
+
+/// Where the program keeps what is to survive it: what systemd gives it, else the folder that the XDG base directory
+/// specification names.
+#[must_use]
+pub fn state_directory() -> Option<PathBuf> {
+    let named = |name| variable(name).filter(|path| Path::new(path).is_absolute()).map(PathBuf::from);
+    named("STATE_DIRECTORY")
+        .or_else(|| Some(named("XDG_STATE_HOME")?.join("clockjack")))
+        .or_else(|| Some(named("HOME")?.join(".local/state/clockjack")))
 }
 
 /// What is logged: `CLOCKJACK_LOG`, in the syntax of tracing's filters, such as `debug` or `clockjack=trace`.

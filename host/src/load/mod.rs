@@ -2,6 +2,7 @@
 
 mod files;
 mod plugins;
+pub mod stores;
 pub mod zones;
 
 use std::sync::Arc;
