@@ -7,6 +7,7 @@ mod exit;
 mod inspect;
 mod next;
 mod print;
+mod reload;
 mod story;
 mod up;
 mod version;

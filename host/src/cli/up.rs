@@ -1,14 +1,17 @@
 //! `clockjack up`: the host in the foreground, from the manifest to the last row.
 
-use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
-use clockjack_ledger::MemoryLedger;
 use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
-    core::Input,
-    id::{PluginName, PoolName},
-    manifest::scalar::{self, show_duration, show_size},
+    core::POOL_SIZE,
+    id::{PluginName, StoreName},
+    manifest::{
+        resolved::Manifest,
+        scalar::{self, show_duration, show_size},
+        store_url::StoreUrl,
+    },
     ports::Clock as _,
     zone::Zones,
 };
@@ -19,16 +22,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Exit, ManifestArgs, check, diagnostics, print, story};
+use super::{Exit, ManifestArgs, check, diagnostics, print, reload, story};
 use crate::{
     clock::SystemClock,
-    load::{self, Loaded, PreparedJob},
+    load::{
+        self, Loaded, PreparedJob,
+        stores::{self, OpenStores},
+    },
     logging::{self, Log, LogFormat},
-    shell::{Host, HostParts},
+    shell::{Host, HostError, HostParts},
 };
-
-/// How many runs go on at once. Guests that sleep cost nothing but their memory; those that compute share the cores.
-const N_PERMITS: u32 = 64;
 
 /// How long runs may go on after the first signal.
 const GRACE: &str = "10s";
@@ -36,10 +39,14 @@ const GRACE: &str = "10s";
 #[derive(Debug, Args)]
 pub(super) struct UpArgs {
     #[command(flatten)]
-    manifests: ManifestArgs,
+    pub(super) manifests: ManifestArgs,
+    /// Where slots and runs are recorded: `sqlite:PATH`, or `memory:` to keep nothing. Without it: what the manifest says
+    /// under `stores.default`, else a file in the state directory, which the log names.
+    #[arg(long, value_name = "URL")]
+    ledger: Option<StoreUrl>,
     /// How log lines are written.
     #[arg(long, value_enum, default_value = "text")]
-    log_format: LogFormat,
+    pub(super) log_format: LogFormat,
     /// How long runs may go on after the first SIGINT or SIGTERM; a second signal ends them at once.
     #[arg(long, value_name = "DURATION", default_value = GRACE, value_parser = scalar::parse_duration)]
     grace: Duration,
@@ -52,7 +59,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let log = logging::start(args.log_format);
     let zones = load::zones::newest();
     let mut loaded = load::manifest(&args.manifests.files, &zones);
-    let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, N_PERMITS)?;
+    let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, n_places(&loaded.manifest))?;
     let began = SystemClock.monotonic();
     let (plugins, jobs) = load::jobs(&mut loaded, &sandbox);
     check::warn_of_triggers(&loaded.manifest, SystemClock.now(), &mut loaded.diagnostics);
@@ -63,12 +70,26 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Fault);
     }
     let took = SystemClock.monotonic().saturating_sub(began);
-    tell_start(args, &zones, &plugins, took);
+    let places = stores::places(args.ledger.as_ref(), &loaded.manifest.stores, &args.manifests.files)?;
+    tell_start(args, &zones, &plugins, &places, took);
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
-    let exit = ring.block_on(serve(args, sandbox, jobs, &guests, &log));
+    let ledger = match ring.block_on(stores::open(&places, &loaded.manifest)) {
+        Ok(ledger) => ledger,
+        Err(error) => {
+            error!("not started: {error:#}");
+            return Ok(Exit::HostFailed);
+        }
+    };
+    let scene = Scene { args, zones, sandbox, manifest: loaded.manifest, ledger };
+    let exit = ring.block_on(serve(scene, jobs, &guests, &log));
     guests.shutdown_background();
     exit
+}
+
+/// How many runs go on at once, all pools together.
+fn n_places(manifest: &Manifest) -> u32 {
+    manifest.pools.values().fold(0, |sum: u32, size| sum.saturating_add(size.get())).max(POOL_SIZE)
 }
 
 fn guest_runtime() -> std::io::Result<Runtime> {
@@ -76,7 +97,7 @@ fn guest_runtime() -> std::io::Result<Runtime> {
 }
 
 /// Findings are drawn for people; in a log for programs each is a line of its own.
-fn tell_findings(loaded: &Loaded, format: LogFormat) {
+pub(super) fn tell_findings(loaded: &Loaded, format: LogFormat) {
     if format == LogFormat::Text {
         return print::findings(loaded.diagnostics.all(), &loaded.sources);
     }
@@ -96,9 +117,19 @@ fn shown(files: &[PathBuf]) -> String {
     files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn tell_start(args: &UpArgs, zones: &Zones, plugins: &[(PluginName, Arc<Plugin>)], took: Duration) {
+fn tell_start(
+    args: &UpArgs,
+    zones: &Zones,
+    plugins: &[(PluginName, Arc<Plugin>)],
+    places: &BTreeMap<StoreName, StoreUrl>,
+    took: Duration,
+) {
     let files = shown(&args.manifests.files);
-    info!(manifest = %files, ledger = "memory:", zone_rules = zones.version(), "clockjack {}", env!("CARGO_PKG_VERSION"));
+    let ledger = places.get(&StoreName::default()).map(ToString::to_string).unwrap_or_default();
+    info!(manifest = %files, ledger, zone_rules = zones.version(), "clockjack {}", env!("CARGO_PKG_VERSION"));
+    for (name, url) in places.iter().filter(|(name, _)| **name != StoreName::default()) {
+        info!(store = %name, ledger = %url, "store");
+    }
     for (name, plugin) in plugins {
         let size = show_size(plugin.n_bytes);
         info!(plugin = %name, size, sha256 = &plugin.digest[..12], functions = plugin.functions.len(), "plugin loaded");
@@ -106,49 +137,79 @@ fn tell_start(args: &UpArgs, zones: &Zones, plugins: &[(PluginName, Arc<Plugin>)
     info!("plugins compiled and jobs checked in {}", show_duration(print::rounded(took)));
 }
 
-async fn serve(
-    args: &UpArgs,
-    sandbox: Sandbox,
-    jobs: Vec<PreparedJob>,
-    guests: &Runtime,
-    log: &Log,
-) -> anyhow::Result<Exit> {
+/// What a host is served with.
+pub(super) struct Scene<'a> {
+    pub(super) args: &'a UpArgs,
+    pub(super) zones: Zones,
+    pub(super) sandbox: Sandbox,
+    /// What is in force.
+    pub(super) manifest: Manifest,
+    pub(super) ledger: OpenStores,
+}
+
+async fn serve(mut scene: Scene<'_>, jobs: Vec<PreparedJob>, guests: &Runtime, log: &Log) -> anyhow::Result<Exit> {
+    let args = scene.args;
     let mut signals = Signals::new()?;
-    let executor = SandboxExecutor::new(sandbox);
-    let inputs = jobs.into_iter().map(|PreparedJob { job, call }| {
-        executor.put(job.id.clone(), call, job.zone.name().into(), job.labels.clone());
-        Input::Add { job, past: None }
-    });
-    let inputs: Vec<_> = inputs.collect();
+    let executor = SandboxExecutor::new(scene.sandbox.clone());
     let clock = Arc::new(SystemClock);
     let began = clock.monotonic();
     let mut host = Host::start(HostParts {
         clock,
-        ledger: Arc::new(MemoryLedger::default()),
-        executor: Arc::new(executor),
+        ledger: scene.ledger.ledger(),
+        executor: Arc::new(executor.clone()),
         guests: guests.handle().clone(),
-        pools: [(PoolName::default(), NonZeroU32::new(N_PERMITS).unwrap_or(NonZeroU32::MIN))].into(),
+        pools: scene.manifest.pools.clone(),
     });
     let events = host.bus().listen();
     let told = CancellationToken::new();
     let teller = story::tell(events, told.clone());
-    host.send(inputs).await;
-    let failure = tokio::select! {
-        () = signals.next() => None,
-        () = after(args.for_) => None,
-        failure = host.failed() => Some(failure),
+    host.take_in(reload::put(&executor, jobs)).await?;
+    let time_is_up = after(args.for_);
+    tokio::pin!(time_is_up);
+    let failure = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Asked::End => break None,
+                Asked::Reload => reload::reload(&mut scene, &host, &executor).await?,
+            },
+            () = &mut time_is_up => break None,
+            failure = host.failed() => break Some(failure),
+        }
     };
-    if let Some(failure) = failure {
-        error!("the host cannot go on: {:#}", anyhow::Error::from(failure));
-        return Ok(Exit::HostFailed);
-    }
     let n_unfinished = host.n_unfinished();
-    info!(grace = show_duration(args.grace), unfinished = n_unfinished, "stopping; a second signal does not wait");
-    let summary = host.shut_down(args.grace, signals.next()).await?;
+    if let Some(failure) = &failure {
+        error!(grace = show_duration(args.grace), unfinished = n_unfinished, "nothing new starts: {:#}", chain(failure));
+    } else {
+        info!(grace = show_duration(args.grace), unfinished = n_unfinished, "stopping; a second signal does not wait");
+    }
+    let summary = host.shut_down(args.grace, signals.end()).await;
     told.cancel();
     teller.await?;
-    story::conclude(&summary, SystemClock.monotonic().saturating_sub(began), args.log_format, log);
-    Ok(Exit::Done)
+    match (failure, summary) {
+        (None, Ok(summary)) => {
+            story::conclude(&summary, SystemClock.monotonic().saturating_sub(began), args.log_format, log);
+            Ok(Exit::Done)
+        }
+        (Some(error), _) | (None, Err(error)) => {
+            error!(
+                "the host could not go on: {:#}; what the ledger does not know to have ended counts as interrupted at the \
+                 next start",
+                chain(&error)
+            );
+            Ok(Exit::HostFailed)
+        }
+    }
+}
+
+/// An error with all its causes in one line.
+fn chain(error: &HostError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 /// Ends after the time, or never where none is given.
@@ -159,21 +220,46 @@ async fn after(time: Option<Duration>) {
     }
 }
 
-/// The signals that ask for the end.
+/// The signals that the host answers to.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
+    /// A write beyond the file-size limit of the process is an error like a full disk, and not its death.
+    _file_size: Signal,
 }
+
+/// The number of SIGXFSZ on Linux and the BSDs.
+const SIGXFSZ: i32 = 25;
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            _file_size: signal(SignalKind::from_raw(SIGXFSZ))?,
+        })
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next signal.
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
+
+    /// Waits for a signal that asks for the end.
+    async fn end(&mut self) {
+        while self.next().await == Asked::Reload {}
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    End,
+    Reload,
 }

@@ -3,10 +3,15 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::Context as _;
-use clockjack_schedule::{id::StoreName, manifest::store_url::StoreUrl};
+use clockjack_schedule::{
+    id::StoreName,
+    manifest::{resolved::Manifest, store_url::StoreUrl},
+    ports::Ledger,
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::settings;
@@ -32,6 +37,26 @@ pub fn places(
         places.insert(StoreName::default(), StoreUrl::Sqlite(in_state_directory(files)?));
     }
     Ok(places)
+}
+
+/// The open ledgers of a host.
+pub struct OpenStores {
+    ledger: Arc<dyn Ledger>,
+}
+
+impl OpenStores {
+    /// All of them as one.
+    #[must_use]
+    pub fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::clone(&self.ledger)
+    }
+
+    /// Says which job is recorded where.
+    pub fn route(&self, _manifest: &Manifest) {}
+}
+
+pub async fn open(_places: &BTreeMap<StoreName, StoreUrl>, _manifest: &Manifest) -> anyhow::Result<OpenStores> {
+    Ok(OpenStores { ledger: Arc::new(clockjack_ledger::MemoryLedger::default()) })
 }
 
 /// The ledger of a manifest that names none: a folder of the state directory, found again by the manifest's own path.

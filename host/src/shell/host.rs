@@ -9,7 +9,7 @@ use std::{
 
 use clockjack_schedule::{
     core::{Core, Input, Past},
-    id::PoolName,
+    id::{JobId, PoolName},
     job::Job,
     ports::{Clock, Executor, Ledger, LedgerError, Loaded},
 };
@@ -128,6 +128,27 @@ impl Host {
         Ok(())
     }
 
+    /// Changes the set of jobs while the host runs. Jobs that came back get what the ledger knows of them.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read; then nothing changes.
+    pub async fn change(
+        &self,
+        added: Vec<Arc<Job>>,
+        changed: Vec<Arc<Job>>,
+        removed: Vec<JobId>,
+    ) -> Result<(), LedgerError> {
+        let loaded = if added.is_empty() { Loaded::default() } else { self.ledger.load().await? };
+        let mut pasts = pasts(loaded);
+        let removals = removed.into_iter().map(Input::Remove);
+        let additions = added.into_iter().map(|job| {
+            let past = pasts.remove(&job.id);
+            Input::Add { job, past }
+        });
+        self.send(removals.chain(changed.into_iter().map(Input::Change)).chain(additions).collect()).await;
+        Ok(())
+    }
+
     /// Gives the pools other sizes.
     pub async fn resize(&self, pools: BTreeMap<PoolName, NonZeroU32>) {
         self.dispatcher.resize(&pools);
@@ -214,9 +235,7 @@ async fn end_of(task: &mut Option<TaskHandle>) -> Result<(), HostError> {
 /// The inputs that take jobs in with what the ledger knows of them. What it knows beside them is forgotten, but for its
 /// history.
 fn with_their_past(jobs: Vec<Arc<Job>>, loaded: Loaded) -> Vec<Input> {
-    let Loaded { jobs: rows, watermark } = loaded;
-    let mut pasts: HashMap<_, _> =
-        rows.into_iter().map(|row| (row.state.job.clone(), Box::new(Past { row, watermark }))).collect();
+    let mut pasts = pasts(loaded);
     let adds = jobs.into_iter().map(|job| {
         let past = pasts.remove(&job.id);
         Input::Add { job, past }
@@ -225,6 +244,11 @@ fn with_their_past(jobs: Vec<Arc<Job>>, loaded: Loaded) -> Vec<Input> {
     let is_over = |past: &Past| past.row.state.removed_at.is_some() && past.row.open.is_empty();
     inputs.extend(pasts.into_values().filter(|past| !is_over(past)).map(Input::Forget));
     inputs
+}
+
+fn pasts(loaded: Loaded) -> HashMap<JobId, Box<Past>> {
+    let Loaded { jobs, watermark } = loaded;
+    jobs.into_iter().map(|row| (row.state.job.clone(), Box::new(Past { row, watermark }))).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the two tasks of the ring; shutdown waits for their handles")]

@@ -13,6 +13,7 @@ use crate::{
     id::{JobId, RunId},
     job::Job,
     outcome::{Outcome, OutcomeCode},
+    ports::OpenRun,
     run::{Cause, Cut, Decision, Follower, JobState, SkipReason},
 };
 
@@ -27,6 +28,9 @@ impl Core {
         if self.by_id.contains_key(&job.id) {
             return self.change(now, job, decisions);
         }
+        let mut past = past;
+        let going = past.as_deref_mut().map(|past| self.take_going(past)).unwrap_or_default();
+        let id = job.id.clone();
         match past {
             // A job that was removed and comes back begins anew; its history stays.
             Some(past) if past.row.state.removed_at.is_some() => {
@@ -36,6 +40,15 @@ impl Core {
             Some(past) => self.recover(now, job, *past, decisions),
             None => self.add_new(now, job, decisions),
         }
+        if let Some((_, entry)) = self.lookup(&id).filter(|_| !going.is_empty()) {
+            entry.activity().running.extend(going);
+        }
+    }
+
+    /// Runs of a job that was removed and came back while they went on: no crash cut them.
+    fn take_going(&self, past: &mut Past) -> Vec<RunId> {
+        let is_going = |open: &mut OpenRun| self.pools.is_going(open.run.id);
+        past.row.open.extract_if(.., is_going).map(|open| open.run.id).collect()
     }
 
     fn add_new(&mut self, now: DateTime<Utc>, job: Arc<Job>, decisions: &mut Vec<Decision>) {
