@@ -34,9 +34,9 @@ pub struct Job {
     pub zone: Zone,
     /// What happens when slots are late or meet a run that still goes on.
     pub policy: Policy,
-    /// Which pool's places its runs take.
+    /// Which pool's places its runs take, by its name under `pools:`; default `default`.
     pub pool: PoolName,
-    /// Where its slots and runs are recorded.
+    /// Where its slots and runs are recorded, by its name under `stores:`; default `default`.
     pub store: StoreName,
     /// What an attempt may consume.
     pub limits: Limits,
@@ -105,24 +105,33 @@ pub struct Policy {
     pub retry: Retry,
     /// What happens to a run that a crash cut.
     pub delivery: Delivery,
-    /// Among the runs that wait for a place in the pool the highest priority comes first.
+    /// Among the runs that wait for a place in the pool the highest priority comes first; -1000 to 1000, default 0.
     pub priority: i32,
     /// How long finished runs and skips are kept.
     pub keep: Keep,
 }
 
 /// What happens after an attempt that failed.
+///
+/// ```yaml
+/// retry: { attempts: 3, backoff: 2s, max_backoff: 1m, jitter: 20%, on: [timeout.wall, failed] }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// How many attempts there are in all, the first one included. Attempts that a stop of the host cut do not count.
+    /// `attempts`: how many there are in all, the first one included, 1 to 100; default 1. Attempts that a stop of the
+    /// host cut do not count.
     pub attempts_max: NonZeroU32,
-    /// How long after the first failure the second attempt begins; doubles with each further one.
+    /// `backoff`: how long after the first failure the second attempt begins, at most 24 h; doubles with each further
+    /// one. Default 1 s.
     pub backoff: Duration,
-    /// Longest such time. A guest's own `retry-after` may be longer.
+    /// `max_backoff`: longest such time, at most 24 h and never below `backoff`; default 5 min. A guest's own
+    /// `retry-after` may be longer.
     pub backoff_max: Duration,
-    /// How many percent of the time are left to chance, 0 to 100: at 20 it is between 80 % and 100 % of the backoff.
+    /// `jitter`: how many percent of the time are left to chance, 0 to 100: at 20 it is between 80 % and 100 % of the
+    /// backoff. Default 20.
     pub jitter_percent: u8,
-    /// Which outcomes are tried again; empty means every one that is a failure.
+    /// `on`: which outcomes are tried again, written as codes or as the class before the dot (`timeout`, `trap`); empty,
+    /// which is the default and is written `all`, means every one that is a failure.
     pub on: Vec<OutcomeCode>,
 }
 
@@ -139,7 +148,14 @@ impl Default for Retry {
     }
 }
 
-/// What happens to a run that a crash cut.
+/// What happens to a run that a crash cut. Default `at_least_once`.
+///
+/// It says nothing of failures that the host saw: with `at_most_once`, too, an attempt that failed is followed by
+/// another one where `retry` says so, because then it is known that the first one has ended.
+///
+/// ```yaml
+/// delivery: at_most_once
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Delivery {
     /// It is tried again; its job may see a slot twice.
@@ -150,11 +166,15 @@ pub enum Delivery {
 }
 
 /// How long finished runs and skips are kept. Whatever breaks one of the bounds goes.
+///
+/// ```yaml
+/// keep: { age: 30d, count: 1000 }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// How old they may be, counted from the slot.
+    /// `age`: how old they may be, counted from the slot, 1 min to 10 years; default 30 days.
     pub age_max: Duration,
-    /// How many runs, and as many skips, of the job.
+    /// `count`: how many runs, and as many skips, of the job, 1 to 1,000,000,000; default 10,000.
     pub n_max: NonZeroU32,
 }
 
@@ -169,6 +189,12 @@ impl Default for Keep {
 }
 
 /// Whose end makes a job run.
+///
+/// ```yaml
+/// after: render                          # after each success of it
+/// after: { job: render, on: failure }
+/// after: [render, { job: fetch, on: always }]   # any of them
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct After {
     /// The other job.

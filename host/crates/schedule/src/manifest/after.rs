@@ -48,7 +48,7 @@ pub(super) fn read(node: &Node, jobs: &Names, diagnostics: &mut Diagnostics) -> 
     let mut read = Vec::new();
     for item in items {
         let Some((name, on)) = one(item, diagnostics) else { continue };
-        let text = name.as_text().unwrap_or_default();
+        let text = job_name(name).unwrap_or_default();
         if !seen.insert(text) {
             let message = format!("`after` names the job `{text}` twice");
             let error = Diagnostic::error("manifest.duplicate_after", name.span, message);
@@ -56,9 +56,8 @@ pub(super) fn read(node: &Node, jobs: &Names, diagnostics: &mut Diagnostics) -> 
             continue;
         }
         if !jobs.contains(text) {
-            let fix = jobs.fix(text, "name a job from `jobs:`, of this file or of one that is read with it".to_owned());
-            let message = format!("no job is named `{text}`");
-            diagnostics.push(Diagnostic::error("manifest.unknown_job", name.span, message).fix(fix));
+            let or = "name a job from `jobs:`, of this file or of one that is read with it".to_owned();
+            jobs.refuse::<()>(("manifest.unknown_job", "job"), name, text, or, diagnostics);
             continue;
         }
         // A name that breaks the rule was told where the job is defined.
@@ -69,7 +68,9 @@ pub(super) fn read(node: &Node, jobs: &Names, diagnostics: &mut Diagnostics) -> 
 
 fn one<'n>(item: &'n Node, diagnostics: &mut Diagnostics) -> Option<(&'n Node, AfterOn)> {
     match &item.value {
-        Value::Text(_) => Some((item, AfterOn::default())),
+        Value::Text(_) | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+            fields::text(item, diagnostics).map(|_| (item, AfterOn::default()))
+        }
         Value::Map(_) => {
             let mut fields = Fields::open(item, "`after`", diagnostics)?;
             let name = fields.get("job");
@@ -85,14 +86,19 @@ fn one<'n>(item: &'n Node, diagnostics: &mut Diagnostics) -> Option<(&'n Node, A
                 return diagnostics.reject(error.fix("write a list under `after:`, one map or name for each job"));
             }
             fields::text(name, diagnostics)?;
-            Some((name, on?)).filter(|(name, _)| name.as_text().is_some())
+            Some((name, on?))
         }
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) => {
+        Value::Null | Value::List(_) => {
             let message = format!("`after` holds the name of a job or a map, not {}", item.kind());
             let error = Diagnostic::error("manifest.type", item.span, message);
             diagnostics.reject(error.fix("write `after: NAME`, or `after: { job: NAME, on: failure }`"))
         }
     }
+}
+
+/// A name as text, also where a variable gave digits.
+fn job_name(node: &Node) -> Option<&str> {
+    node.as_text().or(node.text_before.as_deref())
 }
 
 fn on(node: &Node, diagnostics: &mut Diagnostics) -> Option<AfterOn> {
@@ -153,7 +159,7 @@ fn upstream(entry: &Entry) -> impl Iterator<Item = (&str, Span)> {
     let items = entry.value.get("after").map_or(&[][..], Node::as_one_or_many).iter().take(AFTER_MAX);
     items.filter_map(|item| {
         let name = item.get("job").unwrap_or(item);
-        Some((name.as_text()?, name.span))
+        Some((job_name(name)?, name.span))
     })
 }
 

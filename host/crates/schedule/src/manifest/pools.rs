@@ -51,7 +51,9 @@ impl PoolTable {
         if !is_default_broken {
             findings.take(check_sum(&pools, &first_seen));
         }
-        let names = Names::new(first_seen.into_keys().chain([PoolName::default().as_str()]));
+        let is_complete = documents.len() == sources.len();
+        let written = documents.iter().flat_map(|document| document.pools).map(|entry| entry.key.as_str());
+        let names = Names::new(written.chain([PoolName::default().as_str()]), is_complete);
         Self { pools, names }
     }
 
@@ -62,9 +64,8 @@ impl PoolTable {
             // A name that breaks the rule was told where it is defined.
             return text.parse().ok();
         }
-        let fix = self.names.fix(text, format!("add it: `pools: {{ {text}: {{ size: 4 }} }}`"));
-        let message = format!("no pool is named `{text}`");
-        diagnostics.reject(Diagnostic::error("manifest.unknown_pool", node.span, message).fix(fix))
+        let or = format!("add it: `pools: {{ {text}: {{ size: 4 }} }}`");
+        self.names.refuse(("manifest.unknown_pool", "pool"), node, text, or, diagnostics)
     }
 }
 

@@ -211,7 +211,8 @@ fn read_jobs(
     // The defaults of the first source hold for all; those of a further one stand over them, for its own jobs.
     let shared = documents.first().and_then(|document| document.defaults);
     let (calendars, calendar_hashes) = read_calendars(documents, options, findings);
-    let names = Names::new(documents.iter().flat_map(|document| document.jobs).map(|entry| entry.key.as_str()));
+    let ids = documents.iter().flat_map(|document| document.jobs).map(|entry| entry.key.as_str());
+    let names = Names::new(ids, documents.len() == sources.len());
     let mut first_seen: BTreeMap<&str, &Entry> = BTreeMap::new();
     for (index, document) in documents.iter().enumerate() {
         let reader = JobReader {

@@ -20,9 +20,11 @@ use crate::{
 pub struct Manifest {
     /// The plugins, those that jobs name by path included.
     pub plugins: BTreeMap<PluginName, Plugin>,
-    /// The pools with the number of runs that go on in each at once. Of what was read, `default` is always one.
+    /// The pools with the number of runs that go on in each at once (`pools: { heavy: { size: 2 } }`): 1 to 1,000, and at
+    /// most 1,000 in all. A manifest that was read always has `default`, with 64 where nothing is written.
     pub pools: BTreeMap<PoolName, NonZeroU32>,
-    /// The stores that are written. Where `default` is not, the host says where it is.
+    /// The stores that are written (`stores: { default: "sqlite:state.db" }`), paths joined to the folder of their
+    /// source. Where `default` is not among them, the host says where it is.
     pub stores: BTreeMap<StoreName, StoreUrl>,
     /// The jobs.
     pub jobs: BTreeMap<JobId, Arc<Job>>,

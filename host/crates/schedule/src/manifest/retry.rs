@@ -200,7 +200,7 @@ fn outcomes(node: &Node, diagnostics: &mut Diagnostics) -> Vec<OutcomeCode> {
         let error = Diagnostic::error("manifest.value", node.span, "`on` lists no outcome");
         diagnostics.push(error.fix("write `on: all` for every failure, or `attempts: 1` for none"));
     }
-    if node.as_text() == Some(EVERY_FAILURE) {
+    if matches!(items, [only] if only.as_text() == Some(EVERY_FAILURE)) {
         return Vec::new();
     }
     let mut codes: Vec<_> = items.iter().flat_map(|item| codes_of(item, diagnostics)).collect();

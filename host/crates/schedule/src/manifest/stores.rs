@@ -35,7 +35,7 @@ impl StoreTable {
         sources: &[Source],
         findings: &mut Findings,
     ) -> Self {
-        let mut table = Self { stores: BTreeMap::new(), places: BTreeMap::new(), names: Names::new([]) };
+        let mut table = Self { stores: BTreeMap::new(), places: BTreeMap::new(), names: Names::new([], false) };
         let mut first_seen: BTreeMap<&str, Span> = BTreeMap::new();
         for (document, entry) in
             documents.iter().flat_map(|document| document.stores.iter().map(move |e| (document, e)))
@@ -53,7 +53,9 @@ impl StoreTable {
             }
             findings.take(diagnostics);
         }
-        table.names = Names::new(first_seen.into_keys().chain([StoreName::default().as_str()]));
+        let is_complete = documents.len() == sources.len();
+        let written = documents.iter().flat_map(|document| document.stores).map(|entry| entry.key.as_str());
+        table.names = Names::new(written.chain([StoreName::default().as_str()]), is_complete);
         table
     }
 
@@ -91,14 +93,13 @@ impl StoreTable {
             // A name that breaks the rule was told where it is defined.
             return text.parse().ok();
         }
-        let message = format!("no store is named `{text}`");
-        let fix = match text.parse::<StoreUrl>() {
-            Ok(url) => {
-                format!("give it a name under `stores:`, such as `stores: {{ mine: \"{url}\" }}`, and name that here")
-            }
-            Err(_) => self.names.fix(text, format!("add it: `stores: {{ {text}: \"sqlite:{text}.db\" }}`")),
-        };
-        diagnostics.reject(Diagnostic::error("manifest.unknown_store", node.span, message).fix(fix))
+        if let Ok(url) = text.parse::<StoreUrl>() {
+            let message = format!("`{text}` is a place, and a job names a store");
+            let fix = format!("give it a name, as `stores: {{ mine: \"{url}\" }}`, and write `store: mine` here");
+            return diagnostics.reject(Diagnostic::error("manifest.unknown_store", node.span, message).fix(fix));
+        }
+        let or = format!("add it: `stores: {{ {text}: \"sqlite:{text}.db\" }}`");
+        self.names.refuse(("manifest.unknown_store", "store"), node, text, or, diagnostics)
     }
 }
 

@@ -146,6 +146,14 @@ fn differences_are_told_by_value() {
         }
     "#]]
     .assert_debug_eq(&changes);
+    let gone = diff(&old, &Default::default());
+    assert_eq!((gone.jobs.removed.len(), gone.plugins.removed.len()), (2, 2));
+}
+
+#[test]
+fn pools_and_stores_count_as_differences() {
+    let read = |text: &str| Case::read(text).resolve().0.unwrap();
+    let old = read(TWO_JOBS);
     let (before, after) =
         ("pools: { a: { size: 1 }, b: { size: 1 } }\n", "pools: { b: { size: 2 }, c: { size: 1 } }\n");
     let pools = diff(&read(&(TWO_JOBS.to_owned() + before)), &read(&(TWO_JOBS.to_owned() + after))).pools;
@@ -155,8 +163,6 @@ fn differences_are_told_by_value() {
     let moved = read(&format!("{TWO_JOBS}stores: {{ default: 'memory:' }}\n"));
     assert_eq!(diff(&old, &moved).stores.added, [StoreName::default()]);
     assert!(!diff(&old, &moved).is_empty() && diff(&moved, &moved).is_empty());
-    let gone = diff(&old, &Default::default());
-    assert_eq!((gone.jobs.removed.len(), gone.plugins.removed.len()), (2, 2));
 }
 
 #[test]
