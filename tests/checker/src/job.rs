@@ -1,0 +1,168 @@
+//! One job: its expected slots, what the history says of it, and when it could run.
+
+use std::collections::HashMap;
+
+use crate::{
+    facts::Resume,
+    history::Skip,
+    revision::{Overlap, Revision},
+    time::{Load, Micros, Span, Spans},
+    world::{RunView, World},
+};
+
+/// An expected slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    /// The nominal instant (wall time).
+    pub(crate) at: Micros,
+    /// When it came due, in true time.
+    pub(crate) due: Micros,
+    /// The place of its revision.
+    pub(crate) revision: usize,
+    /// So near to the edge of its revision that the host may have seen it otherwise.
+    pub(crate) is_optional: bool,
+}
+
+/// One job.
+pub(crate) struct JobView<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) revisions: Vec<&'a Revision>,
+    pub(crate) runs: Vec<RunView<'a>>,
+    pub(crate) skips: Vec<&'a Skip>,
+    /// By their instant.
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) paused: Spans,
+    pub(crate) paused_for_good: Spans,
+    /// When it could decide about its slots: the host was settled and the job not paused.
+    pub(crate) able: Spans,
+    /// For each revision: when it could decide, and there was room for another run.
+    pub(crate) free: Vec<Spans>,
+    /// How many of its runs went on, at the most.
+    pub(crate) occupied: Load,
+    /// How many of its slots had come due and neither run nor been skipped.
+    pub(crate) waiting: Load,
+    /// The places of its runs.
+    pub(crate) runs_by_id: HashMap<&'a str, usize>,
+    /// The slots of runs that became skips.
+    pub(crate) skips_by_run: HashMap<&'a str, Micros>,
+    /// The slots that became a run or a skip into which others may have been folded, in order.
+    pub(crate) targets: Vec<Micros>,
+}
+
+impl<'a> JobView<'a> {
+    pub(crate) fn new(name: &'a str) -> Self {
+        Self {
+            name,
+            revisions: Vec::new(),
+            runs: Vec::new(),
+            skips: Vec::new(),
+            slots: Vec::new(),
+            paused: Spans::default(),
+            paused_for_good: Spans::default(),
+            able: Spans::default(),
+            free: Vec::new(),
+            occupied: Load::default(),
+            waiting: Load::default(),
+            runs_by_id: HashMap::new(),
+            skips_by_run: HashMap::new(),
+            targets: Vec::new(),
+        }
+    }
+
+    pub(crate) fn prepare(&mut self, world: &World<'_>, busy_pools: &HashMap<&str, Spans>) {
+        let latency = world.tolerance.latency;
+        self.revisions.sort_by_key(|revision| revision.in_force);
+        self.runs.sort_by_key(|view| view.run.slot);
+        self.runs_by_id = self.runs.iter().enumerate().map(|(place, view)| (view.run.id.as_str(), place)).collect();
+        let single = self.skips.iter().filter(|skip| skip.count == 1);
+        self.skips_by_run = single.clone().filter_map(|skip| Some((skip.run.as_deref()?, skip.first))).collect();
+        let other = single.filter(|skip| skip.reason != "coalesced").map(|skip| skip.first);
+        let runs = self.runs.iter().filter(|view| view.run.cause.is_slot()).map(|view| view.run.slot);
+        self.targets = runs.chain(other).collect();
+        self.targets.sort_unstable();
+        self.expect_slots(world);
+        self.paused = world.pauses(self.name, None);
+        self.paused_for_good = world.pauses(self.name, Some(Resume::Now));
+        self.able = world.settled.minus(&self.paused).longer_than(latency);
+        self.occupied = Load::of(self.runs.iter().filter_map(|view| view.occupancy(world)));
+        self.waiting = Load::of(self.waiting_spans(world));
+        for revision in &self.revisions {
+            let busy = match revision.overlap {
+                Overlap::Queue | Overlap::Replace => self.occupied.at_least(revision.max_instances),
+                Overlap::Skip | Overlap::Allow => Spans::default(),
+            };
+            let busy_pool = revision.pool.as_deref().and_then(|pool| busy_pools.get(pool)).cloned();
+            self.free.push(self.able.minus(&busy).minus(&busy_pool.unwrap_or_default()).longer_than(latency));
+        }
+    }
+
+    /// The slots of each revision that came due while it was in force.
+    fn expect_slots(&mut self, world: &World<'_>) {
+        let clock = &world.facts.clock;
+        let edge = world.tolerance.edge();
+        for (index, revision) in self.revisions.iter().enumerate() {
+            let force = revision.in_force;
+            let begin = clock.wall(force.from);
+            let first = revision.slots.partition_point(|slot| *slot < begin.saturating_sub(edge));
+            for at in revision.slots[first..].iter().copied() {
+                let due = clock.first_reaching(at, force.from);
+                if force.until.saturating_add(edge) < due || world.facts.until < due {
+                    break;
+                }
+                let is_optional = at <= begin.saturating_add(edge)
+                    || force.until.saturating_sub(edge) <= due
+                    || world.facts.until.saturating_sub(edge) <= due;
+                self.slots.push(Slot { at, due, revision: index, is_optional });
+            }
+        }
+        self.slots.sort_by_key(|slot| (slot.at, slot.revision));
+        // A slot at the edge between two revisions that both have it belongs to one of them.
+        self.slots.dedup_by(|later, earlier| {
+            let is_same = later.at == earlier.at;
+            let [before, after] = [earlier.revision, later.revision].map(|index| self.revisions[index].in_force);
+            if is_same && before.until == after.from && earlier.due.saturating_add(edge) < world.facts.until {
+                earlier.is_optional = false;
+            }
+            earlier.is_optional &= !is_same || later.is_optional;
+            is_same
+        });
+    }
+
+    fn waiting_spans(&self, world: &World<'_>) -> Vec<Span> {
+        let clock = &world.facts.clock;
+        let due = |wall| clock.instants(wall).into_iter().min().unwrap_or(wall);
+        let until = world.facts.until;
+        let runs = self.runs.iter().map(|view| Span::new(due(view.run.slot), view.first_start(world).unwrap_or(until)));
+        let single = self.skips.iter().filter(|skip| skip.count == 1);
+        let skips = single.map(|skip| Span::new(due(skip.first), clock.instants(skip.at).into_iter().max().unwrap_or(until)));
+        runs.chain(skips).filter(|span| span.from <= span.until).collect()
+    }
+
+    /// The place of a slot.
+    pub(crate) fn slot_at(&self, at: Micros) -> Option<usize> {
+        self.slots.binary_search_by_key(&at, |slot| slot.at).ok()
+    }
+
+    /// The places of the slots between two instants, both included.
+    pub(crate) fn slots_between(&self, first: Micros, last: Micros) -> std::ops::Range<usize> {
+        let begin = self.slots.partition_point(|slot| slot.at < first);
+        begin..self.slots.partition_point(|slot| slot.at <= last).max(begin)
+    }
+
+    /// The revisions that may have been in force at an instant.
+    pub(crate) fn revisions_at(&self, at: Micros, edge: Micros) -> impl Iterator<Item = (usize, &'a Revision)> {
+        let all = self.revisions.iter().copied().enumerate();
+        all.filter(move |(_, revision)| {
+            let force = revision.in_force.wider(edge);
+            force.from <= at && at <= force.until
+        })
+    }
+
+    /// The attempts that took places of a pool.
+    pub(crate) fn attempts_in_pool(&self, world: &World<'_>, pool: &str) -> Vec<Span> {
+        let edge = world.tolerance.edge();
+        let lines = self.runs.iter().flat_map(|view| view.lines.iter().map(|line| (view.run, *line)));
+        let is_in = |at| self.revisions_at(at, edge).all(|(_, revision)| revision.pool.as_deref() == Some(pool));
+        lines.filter(|(_, line)| is_in(line.start)).map(|(run, line)| world.attempt_span(run, line)).collect()
+    }
+}

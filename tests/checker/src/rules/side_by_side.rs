@@ -1,0 +1,53 @@
+//! Step 7: no more runs of a job, and no more attempts in a pool, go on side by side than allowed.
+
+use crate::{
+    job::JobView,
+    revision::Overlap,
+    time::{Load, Span, show},
+    violation::{Class, Violation},
+    world::World,
+};
+
+/// At each start at most `max_instances` attempts of the job go on, this one included.
+pub(crate) fn of_one_job(world: &World<'_>, job: &JobView<'_>, out: &mut Vec<Violation>) {
+    let lines: Vec<_> = job.runs.iter().flat_map(|view| view.lines.iter().map(|line| (view.run, *line))).collect();
+    let load = Load::of(lines.iter().filter_map(|(run, line)| surely(world, world.attempt_span(run, line))));
+    let edge = world.tolerance.edge();
+    for (run, line) in lines {
+        let mut revisions: Vec<_> = job.revisions_at(line.start, edge).map(|(_, revision)| revision).collect();
+        if revisions.is_empty() {
+            revisions.clone_from(&job.revisions);
+        }
+        // What has begun under another definition goes on.
+        let n_max = revisions.iter().map(|revision| revision.max_instances).max();
+        let is_unbounded = revisions.iter().any(|revision| revision.overlap == Overlap::Allow);
+        let n_running = load.at(line.start);
+        if let Some(n_max) = n_max.filter(|n_max| !is_unbounded && *n_max < n_running) {
+            let evidence = format!("{n_running} go on when run {} begins at {}; {n_max} may", run.id, show(line.start));
+            out.push(Violation::new(Class::TooManyInstances, job.name, Some(run.slot), evidence));
+        }
+    }
+}
+
+/// The same for the places of each pool.
+pub(crate) fn in_each_pool(world: &World<'_>, out: &mut Vec<Violation>) {
+    for pool in &world.facts.pools {
+        let spans = world.jobs.values().map(|job| (job.name, job.attempts_in_pool(world, &pool.name)));
+        let spans: Vec<_> = spans.flat_map(|(name, spans)| spans.into_iter().map(move |span| (name, span))).collect();
+        let load = Load::of(spans.iter().filter_map(|(_, span)| surely(world, *span)));
+        for (name, span) in spans {
+            let n_running = load.at(span.from);
+            if pool.size < n_running {
+                let (size, at) = (pool.size, show(span.from));
+                let evidence = format!("{n_running} go on in pool {} at {at}; it has {size} places", pool.name);
+                out.push(Violation::new(Class::TooManyInstances, name, None, evidence));
+            }
+        }
+    }
+}
+
+/// The part of an attempt in which it went on whatever the clocks say.
+fn surely(world: &World<'_>, span: Span) -> Option<Span> {
+    let span = Span::new(span.from, span.until.saturating_sub(world.tolerance.clock));
+    (span.from < span.until).then_some(span)
+}
