@@ -10,7 +10,6 @@ use clockjack_checker::{Ending, Facts, Micros, Pause, Pool, Request, SECOND, Spa
 use clockjack_schedule::{
     core::{Input, POOL_SIZE, ResumeFrom},
     id::{JobId, PoolName, RunId},
-    ports::Clock as _,
     run::Cause,
 };
 
@@ -101,8 +100,10 @@ impl Story {
             match fault.kind {
                 Kind::Kill { down } => return Death { at: clock.truth(), ending: Ending::Killed, down },
                 Kind::Stop { grace, down } => {
-                    let grace = Duration::from_micros(grace.unsigned_abs());
+                    let (grace, at) = (Duration::from_micros(grace.unsigned_abs()), clock.truth());
                     host.shut_down(grace, std::future::pending()).await.unwrap();
+                    // While it stops it starts nothing.
+                    self.facts.saturated.push(Span::new(at, clock.truth()));
                     return Death { at: clock.truth(), ending: Ending::Stopped, down };
                 }
                 Kind::CrashAtCommit { n_left, is_kept, down: time } => {

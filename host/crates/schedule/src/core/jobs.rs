@@ -14,7 +14,7 @@ use crate::{
     job::Job,
     outcome::{Outcome, OutcomeCode},
     ports::OpenRun,
-    run::{Cause, Cut, Decision, Follower, JobState, SkipReason},
+    run::{Cause, Cut, Decision, Follower, JobState, Run, SkipReason},
 };
 
 impl Core {
@@ -68,7 +68,11 @@ impl Core {
         decisions.push(Decision::Job(state));
         self.await_next(index);
         if run_on_start {
-            self.fire(now, &id, RunId::of_request(&id, now, 0), Cause::Start, decisions);
+            let run = RunId::of_request(&id, now, 0);
+            let run = Arc::new(Run { id: run, job: id.clone(), scheduled_for: now, due_at: now, cause: Cause::Start });
+            decisions.push(Decision::Plan(Arc::clone(&run)));
+            // It starts with the next tick: jobs that run after it may still be on their way.
+            self.incoming.push((id, Pending::first(run)));
         }
     }
 
@@ -185,6 +189,17 @@ impl Core {
             | SkipReason::Cancelled
             | SkipReason::Overloaded => "cancelled on request while the run waited for its next attempt",
         };
+        self.end_between(pending, why.to_owned(), now, decisions);
+    }
+
+    /// Ends a run as cancelled that waits for its next attempt.
+    pub(super) fn end_between(
+        &mut self,
+        pending: Pending,
+        why: String,
+        now: DateTime<Utc>,
+        decisions: &mut Vec<Decision>,
+    ) {
         let outcome = Outcome::ended(OutcomeCode::Cancelled, why);
         self.ended.push((Arc::clone(&pending.run), outcome.code));
         let cut = Cut { run: pending.run, n_attempts: pending.attempt - 1, started_at: None, at: now, outcome };

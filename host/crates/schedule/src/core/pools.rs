@@ -169,9 +169,9 @@ impl Pools {
     }
 
     /// Takes one ready run.
-    pub(super) fn take_ready_run(&mut self, run: RunId) -> Option<(Index, Pending)> {
+    pub(super) fn take_ready_run(&mut self, run: RunId) -> Option<Pending> {
         let pool = self.pools.iter_mut().find(|pool| pool.ready.values().any(|(_, ready)| ready.run.id == run))?;
-        let (_, taken) = pool.ready.extract_if(.., |_, (_, ready)| ready.run.id == run).next()?;
+        let (_, (_, taken)) = pool.ready.extract_if(.., |_, (_, ready)| ready.run.id == run).next()?;
         self.n_ready -= 1;
         Some(taken)
     }

@@ -132,7 +132,8 @@ impl Core {
         decisions.push(Decision::TakeBack { job: pending.run.job.clone(), run: pending.run.id });
     }
 
-    /// An attempt was claimed and has not ended: the host was stopped in the middle of it, or right before it.
+    /// An attempt was claimed and has not ended: the host was stopped in the middle of it, or right before it. Its slot
+    /// began within `misfire_grace`; how long the host was away says nothing about that.
     fn restore_cut(
         &mut self,
         index: Index,
@@ -142,15 +143,10 @@ impl Core {
         decisions: &mut Vec<Decision>,
     ) {
         let Some(entry) = self.entry(index) else { return };
-        let is_late = entry.is_misfired(&pending.run, now);
         match entry.job.policy.delivery {
             Delivery::AtMostOnce => {
                 let why = format!("{CUT}; it is not started twice (`delivery: at_most_once`)");
                 self.end_cut(&pending, claimed_at, OutcomeCode::Lost, why, now, decisions);
-            }
-            Delivery::AtLeastOnce if is_late => {
-                let why = format!("{CUT}; by now it is later than `misfire_grace`");
-                self.end_cut(&pending, claimed_at, OutcomeCode::Interrupted, why, now, decisions);
             }
             Delivery::AtLeastOnce if INTERRUPTIONS_MAX <= pending.n_interrupted => {
                 let why = format!("{CUT}, for the {}th time; it is not tried again", pending.n_interrupted + 1);

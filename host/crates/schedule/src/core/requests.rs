@@ -30,16 +30,7 @@ impl Core {
     }
 
     pub(super) fn cancel(&mut self, now: DateTime<Utc>, run: RunId, decisions: &mut Vec<Decision>) {
-        if let Some((key, index)) = self.due.find(run) {
-            let taken = self.due.remove(key);
-            if let Some(entry) = self.entry_mut(index) {
-                let activity = entry.activity();
-                activity.planned.retain(|planned| *planned != key);
-                activity.retries.retain(|retry| *retry != key);
-            }
-            return self.cancel_taken(taken, now, decisions);
-        }
-        if let Some((_, pending)) = self.pools.take_ready_run(run) {
+        if let Some(pending) = self.take_waiting(run) {
             return self.cancel_taken(Some(pending), now, decisions);
         }
         for entry in self.entries.iter_mut().flatten().filter(|entry| entry.knows(run)) {
@@ -52,6 +43,19 @@ impl Core {
         }
         // It has started: the dispatcher ends it, and its row says cancelled.
         decisions.push(Decision::Cancel { run, reason: CancelReason::Requested });
+    }
+
+    /// Takes a run that is planned, ready, or waits for its next attempt.
+    pub(super) fn take_waiting(&mut self, run: RunId) -> Option<Pending> {
+        if let Some((key, index)) = self.due.find(run) {
+            if let Some(entry) = self.entry_mut(index) {
+                let activity = entry.activity();
+                activity.planned.retain(|planned| *planned != key);
+                activity.retries.retain(|retry| *retry != key);
+            }
+            return self.due.remove(key);
+        }
+        self.pools.take_ready_run(run)
     }
 
     fn cancel_taken(&mut self, taken: Option<Pending>, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {

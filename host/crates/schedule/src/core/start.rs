@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Core, Index, LATE_AFTER, due::DueKey, entry::Pending, pools::READY_MAX};
 use crate::{
+    id::RunId,
     job::{Coalesce, Delivery, Overlap},
     run::{CancelReason, Cause, Decision, Run, SkipReason, Start},
 };
@@ -120,20 +121,31 @@ impl Core {
             Overlap::Replace => {
                 // Only the newest slot waits for the place; one that waited before it is overtaken.
                 decisions.extend(entry.activity().waiting.drain(..).map(|overtaken| overlapping(&overtaken.run)));
+                let by = pending.run.id;
                 entry.activity().waiting.push_back(pending);
-                self.replace(index, now, decisions);
+                self.replace(index, by, now, decisions);
             }
         }
     }
 
     /// Ends the oldest run of a job in favour of the one that waits.
-    fn replace(&mut self, index: Index, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+    fn replace(&mut self, index: Index, by: RunId, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
         let Some(oldest) = self.entry(index).and_then(|entry| entry.running().first().copied()) else { return };
         if self.pools.is_going(oldest) {
             return decisions.push(Decision::Cancel { run: oldest, reason: CancelReason::Replaced });
         }
         // It waits for a place or for its next attempt.
-        self.cancel(now, oldest, decisions);
+        let Some(pending) = self.take_waiting(oldest) else { return };
+        if let Some(entry) = self.entry_mut(index) {
+            entry.activity().running.retain(|running| *running != oldest);
+        }
+        if pending.attempt == 1 {
+            let skip = pending.run.skipped(SkipReason::Overlapping, now).because_of(Some(by));
+            decisions.push(Decision::Skip(skip));
+        } else {
+            self.end_between(pending, CancelReason::Replaced.to_string(), now, decisions);
+        }
+        self.start_waiting(index, now, decisions);
     }
 
     /// Lets a run wait for a place in its pool.
