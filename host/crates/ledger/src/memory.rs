@@ -5,22 +5,24 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     future::ready,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     id::{JobId, RunId, RunMap},
-    outcome::OutcomeCode,
-    outcome::json_bytes,
-    ports::{Change, Committed, Finish, JobRow, Ledger, LedgerError, LogLine, PortFuture, Report, RunFilter, RunRow},
-    run::Skip,
+    outcome::{OutcomeCode, json_bytes},
+    ports::{
+        Again, Captured, Change, Claim, Committed, Finish, JobRow, KeepOf, Ledger, LedgerError, Loaded, LogLine,
+        OpenRun, PortFuture, Pruned, Report, RunFilter, RunRow, RunState, RunStory, SkipFilter,
+    },
+    run::{JobState, Run, Skip},
 };
 
 /// How many finished runs are kept.
 pub const FINISHED_RUNS_MAX: usize = 100_000;
 
-/// How many bytes of what finished runs wrote, logged and returned are kept.
+/// How many bytes of what runs wrote, logged and returned are kept: of all attempts that have ended.
 const FINISHED_BYTES_MAX: usize = 256 << 20;
 
 /// How many skips are kept.
@@ -34,14 +36,45 @@ pub struct MemoryLedger {
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: BTreeMap<JobId, JobRow>,
+    jobs: BTreeMap<JobId, JobState>,
+    /// The last end and the last success of each job, which may be known before the job is.
+    last: BTreeMap<JobId, Last>,
     watermark: Option<DateTime<Utc>>,
-    runs: RunMap<RunRow>,
-    /// Finished runs in the order of their ends, for making place.
+    runs: RunMap<Entry>,
+    /// Finished runs in the order of their ends, for making place. Some may have been pruned.
     finished: VecDeque<RunId>,
-    /// What the guests of finished runs wrote, logged and returned, in bytes.
-    n_finished_bytes: usize,
-    skips: VecDeque<Skip>,
+    /// How many of `runs` have ended.
+    n_finished: usize,
+    /// What the guests of ended attempts wrote, logged and returned, in bytes.
+    n_bytes: usize,
+    /// By their place in the order of [`Ledger::skips`], the other way round.
+    skips: BTreeMap<SkipKey, Skip>,
+}
+
+/// What tells skips apart, in their order.
+type SkipKey = (DateTime<Utc>, JobId, DateTime<Utc>, Option<RunId>, &'static str);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    finished: Option<DateTime<Utc>>,
+    success: Option<DateTime<Utc>>,
+}
+
+/// A run with all that is kept of it.
+#[derive(Debug)]
+struct Entry {
+    run: Arc<Run>,
+    n_interrupted: u32,
+    progress: Progress,
+    /// Its earlier attempts.
+    attempts: Vec<Finish>,
+}
+
+/// How far a run is.
+#[derive(Debug)]
+enum Progress {
+    Open { n_attempts: u32, claimed_at: Option<DateTime<Utc>>, retry_at: Option<DateTime<Utc>> },
+    Ended(Box<Finish>),
 }
 
 impl MemoryLedger {
@@ -52,8 +85,8 @@ impl MemoryLedger {
 }
 
 impl Ledger for MemoryLedger {
-    fn load(&self) -> PortFuture<'_, Result<Vec<JobRow>, LedgerError>> {
-        Box::pin(ready(Ok(self.state().job_rows())))
+    fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>> {
+        Box::pin(ready(Ok(self.state().load())))
     }
 
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {
@@ -69,36 +102,61 @@ impl Ledger for MemoryLedger {
         Box::pin(ready(Ok(self.state().find_runs(&filter))))
     }
 
-    fn skips(&self, job: Option<JobId>, n_max: usize) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {
+    fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
         let state = self.state();
-        let wanted = state.skips.iter().rev().filter(|skip| job.as_ref().is_none_or(|job| skip.job == *job));
-        let skips = wanted.take(n_max).cloned().collect();
+        let story = state.runs.get(&id).map(|entry| RunStory { row: entry.row(), attempts: entry.attempts.clone() });
+        Box::pin(ready(Ok(story)))
+    }
+
+    fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {
+        let state = self.state();
+        let found = state.skips.values().rev().filter(|skip| {
+            filter.job.as_ref().is_none_or(|job| skip.job == *job)
+                && filter.since.is_none_or(|since| since <= skip.last)
+                && filter.until.is_none_or(|until| skip.first < until)
+        });
+        let skips = found.take(bound(filter.n_max)).cloned().collect();
         Box::pin(ready(Ok(skips)))
+    }
+
+    fn prune(&self, keep: Vec<KeepOf>, n_max: usize) -> PortFuture<'_, Result<Pruned, LedgerError>> {
+        let mut pruned = Pruned::default();
+        let mut state = self.state();
+        for keep in keep {
+            state.prune(&keep, n_max, &mut pruned);
+        }
+        Box::pin(ready(Ok(pruned)))
+    }
+
+    fn close(&self) -> PortFuture<'_, Result<(), LedgerError>> {
+        Box::pin(ready(Ok(())))
     }
 }
 
 impl State {
     fn apply(&mut self, change: Change, committed: &mut Committed) {
         match change {
-            Change::Seen { job, at } => {
-                let row = JobRow {
-                    job: job.clone(),
-                    first_seen: at,
-                    decided_until: at,
-                    last_finished: None,
-                    last_success: None,
-                };
-                self.jobs.entry(job).or_insert(row);
+            Change::Job(state) => {
+                self.jobs.insert(state.job.clone(), state);
             }
-            Change::Plan(run) => {
-                self.runs.entry(run.id).or_insert(RunRow { run, finish: None });
-            }
-            Change::TakeBack(run) => {
-                if self.runs.get(&run).is_some_and(|row| row.finish.is_none()) {
+            Change::Plan(run) => self.plan(run),
+            Change::TakeBack { job: _, run } => {
+                if self.runs.get(&run).is_some_and(Entry::is_untouched) {
                     self.runs.remove(&run);
                 }
             }
             Change::Skip(skip) => self.skip(skip),
+            Change::Claim(claim) => self.claim(&claim),
+            Change::Release { job: _, run } => {
+                if let Some(Progress::Open { claimed_at, .. }) = self.progress(run) {
+                    *claimed_at = None;
+                }
+            }
+            Change::Again(again) => {
+                if !self.again(*again) {
+                    committed.n_stale += 1;
+                }
+            }
             Change::Finish(finish) => {
                 if !self.finish(finish) {
                     committed.n_stale += 1;
@@ -108,62 +166,220 @@ impl State {
         }
     }
 
-    fn skip(&mut self, skip: Skip) {
-        // The row of a run that became a skip goes: its slot has one disposition, and that is the skip.
-        if let Some(run) = skip.run {
-            self.runs.remove(&run);
-        }
-        if SKIPS_MAX <= self.skips.len() {
-            self.skips.pop_front();
-        }
-        self.skips.push_back(skip);
+    fn progress(&mut self, run: RunId) -> Option<&mut Progress> {
+        self.runs.get_mut(&run).map(|entry| &mut entry.progress)
     }
 
-    fn finish(&mut self, finish: Box<Finish>) -> bool {
-        let Some(row) = self.runs.get_mut(&finish.run).filter(|row| row.finish.is_none()) else { return false };
-        if let Some(job) = self.jobs.get_mut(&finish.job) {
-            job.last_finished = job.last_finished.max(Some(finish.finished_at));
-            if finish.report.outcome.code == OutcomeCode::Succeeded {
-                job.last_success = job.last_success.max(Some(row.run.scheduled_for));
-            }
+    fn plan(&mut self, run: Arc<Run>) {
+        let progress = Progress::Open { n_attempts: 0, claimed_at: None, retry_at: None };
+        let id = run.id;
+        self.runs.entry(id).or_insert(Entry { run, n_interrupted: 0, progress, attempts: Vec::new() });
+    }
+
+    fn claim(&mut self, claim: &Claim) {
+        if let Some(Progress::Open { n_attempts, claimed_at, .. }) = self.progress(claim.run)
+            && claim.attempt == *n_attempts + 1
+        {
+            claimed_at.get_or_insert(claim.at);
         }
-        self.finished.push_back(finish.run);
-        self.n_finished_bytes += n_bytes(&finish.report);
-        row.finish = Some(finish);
+    }
+
+    fn again(&mut self, again: Again) -> bool {
+        let Some(entry) = self.runs.get_mut(&again.finish.run) else { return false };
+        let Progress::Open { n_attempts, claimed_at, retry_at } = &mut entry.progress else { return false };
+        if again.finish.n_attempts != *n_attempts + 1 {
+            return false;
+        }
+        *n_attempts += 1;
+        *claimed_at = None;
+        *retry_at = Some(again.retry_at);
+        if again.finish.report.outcome.code == OutcomeCode::Interrupted {
+            entry.n_interrupted += 1;
+        }
+        self.n_bytes += n_bytes(&again.finish.report);
+        entry.attempts.push(again.finish);
         self.make_place();
         true
     }
 
-    fn make_place(&mut self) {
-        while FINISHED_RUNS_MAX < self.finished.len() || FINISHED_BYTES_MAX < self.n_finished_bytes {
-            let Some(oldest) = self.finished.pop_front() else { return };
-            let finish = self.runs.remove(&oldest).and_then(|row| row.finish);
-            let freed = finish.map_or(0, |finish| n_bytes(&finish.report));
-            self.n_finished_bytes = self.n_finished_bytes.saturating_sub(freed);
+    fn skip(&mut self, skip: Skip) {
+        // The row of a run that became a skip goes: its slot has one disposition, and that is the skip.
+        if let Some(run) = skip.run
+            && self.runs.get(&run).is_some_and(Entry::is_open)
+        {
+            self.remove(run);
+        }
+        self.skips.entry(skip_key(&skip)).or_insert(skip);
+        while SKIPS_MAX < self.skips.len() {
+            self.skips.pop_first();
         }
     }
 
-    fn job_rows(&self) -> Vec<JobRow> {
-        let decided =
-            |row: &JobRow| self.watermark.map_or(row.decided_until, |watermark| row.decided_until.max(watermark));
-        self.jobs.values().map(|row| JobRow { decided_until: decided(row), ..row.clone() }).collect()
+    fn finish(&mut self, finish: Box<Finish>) -> bool {
+        let Some(entry) = self.runs.get_mut(&finish.run).filter(|entry| entry.is_open()) else { return false };
+        let last = self.last.entry(entry.run.job.clone()).or_default();
+        last.finished = last.finished.max(Some(finish.finished_at));
+        if finish.report.outcome.code == OutcomeCode::Succeeded {
+            last.success = last.success.max(Some(entry.run.scheduled_for));
+        }
+        self.n_bytes += n_bytes(&finish.report);
+        self.finished.push_back(finish.run);
+        self.n_finished += 1;
+        entry.progress = Progress::Ended(finish);
+        self.make_place();
+        true
+    }
+
+    /// Forgets a run with all that its attempts wrote.
+    fn remove(&mut self, run: RunId) {
+        let Some(entry) = self.runs.remove(&run) else { return };
+        let ended = match &entry.progress {
+            Progress::Open { .. } => None,
+            Progress::Ended(finish) => Some(&**finish),
+        };
+        self.n_finished -= usize::from(ended.is_some());
+        let freed: usize = entry.attempts.iter().chain(ended).map(|finish| n_bytes(&finish.report)).sum();
+        self.n_bytes = self.n_bytes.saturating_sub(freed);
+    }
+
+    fn make_place(&mut self) {
+        while FINISHED_RUNS_MAX < self.n_finished || FINISHED_BYTES_MAX < self.n_bytes {
+            let Some(oldest) = self.finished.pop_front() else { return };
+            self.remove(oldest);
+        }
+    }
+
+    fn prune(&mut self, keep: &KeepOf, n_max: usize, pruned: &mut Pruned) {
+        let n_kept = usize::try_from(keep.n_max.get()).unwrap_or(usize::MAX);
+        let ended = self.runs.values().filter(|entry| !entry.is_open() && entry.run.job == keep.job);
+        let mut runs: Vec<_> = ended.map(|entry| (entry.run.scheduled_for, entry.run.id)).collect();
+        runs.sort_unstable();
+        let n_surplus = runs.len().saturating_sub(n_kept);
+        let due = runs.iter().enumerate().filter(|(index, (slot, _))| *index < n_surplus || *slot < keep.since);
+        for (_, (_, run)) in due {
+            if n_max <= pruned.n_runs + pruned.n_skips {
+                pruned.has_more = true;
+                return;
+            }
+            self.remove(*run);
+            pruned.n_runs += 1;
+        }
+        self.finished.retain(|run| self.runs.contains_key(run));
+        let skips: Vec<_> = self.skips.keys().filter(|(_, job, ..)| *job == keep.job).cloned().collect();
+        let n_surplus = skips.len().saturating_sub(n_kept);
+        let due = skips.iter().enumerate().filter(|(index, (last, ..))| *index < n_surplus || *last < keep.since);
+        for (_, key) in due {
+            if n_max <= pruned.n_runs + pruned.n_skips {
+                pruned.has_more = true;
+                return;
+            }
+            self.skips.remove(key);
+            pruned.n_skips += 1;
+        }
+    }
+
+    fn load(&self) -> Loaded {
+        let mut open: BTreeMap<&JobId, Vec<OpenRun>> = BTreeMap::new();
+        for entry in self.runs.values() {
+            if let Progress::Open { n_attempts, claimed_at, retry_at } = entry.progress {
+                let (run, n_interrupted) = (Arc::clone(&entry.run), entry.n_interrupted);
+                let row = OpenRun { run, n_attempts, n_interrupted, claimed_at, retry_at };
+                open.entry(&entry.run.job).or_default().push(row);
+            }
+        }
+        let job_row = |state: &JobState| {
+            let mut open = open.remove(&state.job).unwrap_or_default();
+            open.sort_by_key(|open| (open.run.scheduled_for, open.run.id));
+            let last = self.last.get(&state.job).copied().unwrap_or_default();
+            JobRow { state: state.clone(), last_finished: last.finished, last_success: last.success, open }
+        };
+        Loaded { jobs: self.jobs.values().map(job_row).collect(), watermark: self.watermark }
     }
 
     fn find_runs(&self, filter: &RunFilter) -> Vec<RunRow> {
-        let code = |row: &RunRow| row.finish.as_ref().map(|finish| finish.report.outcome.code);
-        let mut rows: Vec<&RunRow> = self
+        let beyond = match filter.beyond {
+            Some(id) => match self.runs.get(&id) {
+                Some(entry) => Some(entry.place()),
+                // Nothing is known to come after a run that is not there.
+                None => return Vec::new(),
+            },
+            None => None,
+        };
+        let mut found: Vec<&Entry> = self
             .runs
             .values()
-            .filter(|row| filter.job.as_ref().is_none_or(|job| row.run.job == *job))
-            .filter(|row| filter.outcome.is_none_or(|outcome| code(row) == Some(outcome)))
-            .filter(|row| filter.since.is_none_or(|since| since <= row.run.scheduled_for))
+            .filter(|entry| filter.job.as_ref().is_none_or(|job| entry.run.job == *job))
+            .filter(|entry| filter.outcome.is_none_or(|outcome| entry.code() == Some(outcome)))
+            .filter(|entry| filter.since.is_none_or(|since| since <= entry.run.scheduled_for))
+            .filter(|entry| filter.until.is_none_or(|until| entry.run.scheduled_for < until))
+            .filter(|entry| beyond.is_none_or(|beyond| entry.place() < beyond))
             .collect();
-        rows.sort_by(|a, b| {
-            (b.run.scheduled_for, &b.run.job, b.run.id).cmp(&(a.run.scheduled_for, &a.run.job, a.run.id))
-        });
-        let n_max = if filter.n_max == 0 { usize::MAX } else { filter.n_max };
-        rows.into_iter().take(n_max).cloned().collect()
+        found.sort_by(|a, b| b.place().cmp(&a.place()));
+        found.into_iter().take(bound(filter.n_max)).map(|entry| listed(entry.row())).collect()
     }
+}
+
+impl Entry {
+    fn is_open(&self) -> bool {
+        match &self.progress {
+            Progress::Open { .. } => true,
+            Progress::Ended(_) => false,
+        }
+    }
+
+    /// Nothing has come of it yet, so that it can be taken back.
+    fn is_untouched(&self) -> bool {
+        match &self.progress {
+            Progress::Open { n_attempts, claimed_at, retry_at: _ } => *n_attempts == 0 && claimed_at.is_none(),
+            Progress::Ended(_) => false,
+        }
+    }
+
+    fn code(&self) -> Option<OutcomeCode> {
+        match &self.progress {
+            Progress::Open { .. } => None,
+            Progress::Ended(finish) => Some(finish.report.outcome.code),
+        }
+    }
+
+    /// Its place in the order of [`Ledger::runs`], the other way round.
+    fn place(&self) -> (DateTime<Utc>, &JobId, RunId) {
+        (self.run.scheduled_for, &self.run.job, self.run.id)
+    }
+
+    fn row(&self) -> RunRow {
+        let state = match &self.progress {
+            Progress::Open { n_attempts, claimed_at, retry_at } => {
+                RunState::Open { n_attempts: *n_attempts, claimed_at: *claimed_at, retry_at: *retry_at }
+            }
+            Progress::Ended(finish) => RunState::Ended(finish.clone()),
+        };
+        RunRow { run: Arc::clone(&self.run), state }
+    }
+}
+
+/// A row as [`Ledger::runs`] gives it: without what may be large.
+fn listed(row: RunRow) -> RunRow {
+    let state = match row.state {
+        RunState::Open { .. } => row.state,
+        RunState::Ended(mut finish) => {
+            finish.report.outcome.output = None;
+            finish.report.stdout = Captured::default();
+            finish.report.stderr = Captured::default();
+            finish.report.logs = Vec::new();
+            RunState::Ended(finish)
+        }
+    };
+    RunRow { state, ..row }
+}
+
+/// A bound of zero is none.
+fn bound(n_max: usize) -> usize {
+    if n_max == 0 { usize::MAX } else { n_max }
+}
+
+fn skip_key(skip: &Skip) -> SkipKey {
+    (skip.last, skip.job.clone(), skip.first, skip.run, skip.reason.as_str())
 }
 
 /// What a report holds of a guest's own words.
@@ -179,46 +395,4 @@ fn n_bytes(report: &Report) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn passes_the_contract() {
-        crate::contract::check(|| Box::pin(ready(Arc::new(MemoryLedger::default()) as Arc<dyn Ledger>))).await;
-    }
-
-    #[tokio::test]
-    async fn what_guests_write_is_bounded_in_bytes() {
-        let ledger = MemoryLedger::default();
-        let n_runs = 2 * FINISHED_BYTES_MAX / (8 << 20);
-        for number in 0..n_runs {
-            let run = crate::contract::run("a", i64::try_from(number).unwrap());
-            let mut finish = crate::contract::finish(&run, OutcomeCode::Succeeded);
-            if let Change::Finish(finish) = &mut finish {
-                finish.report.stdout.text = "x".repeat(8 << 20);
-            }
-            ledger.commit(vec![Change::Plan(Arc::clone(&run)), finish]).await.unwrap();
-        }
-        assert_eq!(ledger.runs(RunFilter::default()).await.unwrap().len(), n_runs / 2);
-    }
-
-    #[tokio::test]
-    async fn the_oldest_finished_runs_make_place() {
-        let ledger = MemoryLedger::default();
-        let n_runs = FINISHED_RUNS_MAX + 10;
-        for chunk in 0..n_runs / 10 {
-            let mut changes = Vec::new();
-            for number in 0..10 {
-                let run = crate::contract::run("a", i64::try_from(chunk * 10 + number).unwrap());
-                changes.push(Change::Plan(Arc::clone(&run)));
-                changes.push(crate::contract::finish(&run, OutcomeCode::Succeeded));
-            }
-            ledger.commit(changes).await.unwrap();
-        }
-        let rows = ledger.runs(RunFilter::default()).await.unwrap();
-        assert_eq!(rows.len(), FINISHED_RUNS_MAX);
-        assert_eq!(rows.last().unwrap().run.id, crate::contract::run("a", 10).id);
-    }
-}
+mod tests;
