@@ -1,0 +1,145 @@
+//! The end of an attempt as columns: when, how, and what it used. What it wrote stands elsewhere.
+
+use std::{sync::Arc, time::Duration};
+
+use clockjack_schedule::{
+    id::{JobId, RunId},
+    outcome::{Again, Outcome},
+    ports::{Captured, Finish, Report},
+};
+use serde_json::{Map, Value as Json};
+
+use super::value::{Fields, Undecodable, Value};
+
+/// The length of a digest that is stored as bytes.
+const DIGEST_BYTES: usize = 32;
+
+/// Says that a digest follows as bytes, or as text.
+const AS_BYTES: u8 = 1;
+const AS_TEXT: u8 = 0;
+
+/// Adds the columns of an end.
+pub(super) fn push_end(values: &mut Vec<Value>, finish: &Finish) {
+    let report = &finish.report;
+    let message = Some(report.outcome.message.as_str()).filter(|message| !message.is_empty());
+    values.extend([
+        finish.started_at.into(),
+        finish.finished_at.into(),
+        nanos(finish.duration),
+        finish.n_attempts.into(),
+        report.outcome.code.as_str().into(),
+        message.into(),
+        nanos(report.cpu_time),
+        report.memory_peak_bytes.into(),
+        report.generation.into(),
+        digest_value(&report.digest),
+        extra_value(report),
+    ]);
+}
+
+/// Reads the columns of an end; output, stdout, stderr and log lines stay empty.
+pub(super) fn read_end(fields: &mut Fields, run: RunId, job: JobId) -> Result<Finish, Undecodable> {
+    let started_at = fields.maybe_at()?;
+    let finished_at = fields.at()?;
+    let duration = read_nanos(fields)?;
+    let n_attempts = fields.u32()?;
+    let code = fields.text()?;
+    let code = code.parse().map_err(|error| Undecodable(format!("{error}")))?;
+    let outcome = Outcome::ended(code, fields.maybe_text()?.unwrap_or_default());
+    let cpu_time = read_nanos(fields)?;
+    let memory_peak_bytes = fields.u64()?;
+    let generation = fields.u32()?;
+    let digest = read_digest(fields)?;
+    let mut report = Report { cpu_time, memory_peak_bytes, generation, digest, ..Report::without_guest(outcome) };
+    if let Some(extra) = fields.maybe_text()? {
+        read_extra(&extra, &mut report)?;
+    }
+    Ok(Finish { run, job, started_at, finished_at, duration, n_attempts, report })
+}
+
+/// What most reports do not have, as one JSON object.
+fn extra_value(report: &Report) -> Value {
+    let mut extra = Map::new();
+    match report.outcome.again {
+        Again::AsPolicySays => {}
+        Again::Never => drop(extra.insert("again".into(), "never".into())),
+        Again::After(delay) => drop(extra.insert("again_after_ns".into(), saturated(delay).into())),
+    }
+    if let Some(fuel) = report.fuel_used {
+        extra.insert("fuel_used".into(), fuel.into());
+    }
+    if let Some(progress) = &report.progress {
+        extra.insert("progress".into(), progress.as_str().into());
+    }
+    if report.n_logs_dropped != 0 {
+        extra.insert("n_logs_dropped".into(), report.n_logs_dropped.into());
+    }
+    if extra.is_empty() { Value::Null } else { Value::Text(Json::Object(extra).to_string()) }
+}
+
+fn read_extra(text: &str, report: &mut Report) -> Result<(), Undecodable> {
+    let extra: Map<String, Json> =
+        serde_json::from_str(text).map_err(|error| Undecodable(format!("what is said of a report: {error}")))?;
+    let number = |key: &str| extra.get(key).and_then(Json::as_u64);
+    report.outcome.again = match (extra.get("again"), number("again_after_ns")) {
+        (Some(_), _) => Again::Never,
+        (None, Some(delay)) => Again::After(Duration::from_nanos(delay)),
+        (None, None) => Again::AsPolicySays,
+    };
+    report.fuel_used = number("fuel_used");
+    report.progress = extra.get("progress").and_then(Json::as_str).map(str::to_owned);
+    report.n_logs_dropped = number("n_logs_dropped").unwrap_or_default();
+    Ok(())
+}
+
+/// Half the size of the hex form, which each run has.
+fn digest_value(digest: &str) -> Value {
+    if digest.is_empty() {
+        return Value::Null;
+    }
+    if let Some(bytes) = bytes_of_hex(digest) {
+        return Value::Blob([&[AS_BYTES], bytes.as_slice()].concat());
+    }
+    Value::Blob([&[AS_TEXT], digest.as_bytes()].concat())
+}
+
+fn read_digest(fields: &mut Fields) -> Result<Arc<str>, Undecodable> {
+    let Some(bytes) = fields.maybe_blob()? else { return Ok(Arc::from("")) };
+    match bytes.split_first() {
+        Some((&AS_BYTES, bytes)) => {
+            let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+            Ok(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect::<String>().into())
+        }
+        Some((&AS_TEXT, text)) => {
+            let text = str::from_utf8(text).map_err(|error| Undecodable(format!("a digest: {error}")))?;
+            Ok(text.into())
+        }
+        Some(_) | None => Err(Undecodable("a digest is written in an unknown way".into())),
+    }
+}
+
+fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+    if text.len() != 2 * DIGEST_BYTES || text.contains(|c: char| c.is_ascii_uppercase()) {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
+
+/// A duration as it is stored; what is longer than 584 years counts as that.
+fn nanos(duration: Duration) -> Value {
+    saturated(duration).into()
+}
+
+fn saturated(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn read_nanos(fields: &mut Fields) -> Result<Duration, Undecodable> {
+    fields.u64().map(Duration::from_nanos)
+}
+
+/// Whether nothing of it was written, kept or dropped.
+pub(super) fn is_empty(captured: &Captured) -> bool {
+    *captured == Captured::default()
+}

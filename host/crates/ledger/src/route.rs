@@ -1,0 +1,409 @@
+//! Several named ledgers as one: each job lives in one of them.
+//!
+//! A batch that touches several is not atomic across them. So its plans go first, to be durable everywhere before
+//! anything that follows from them is; and after an `Err` a part of it may be kept, so that it is to be repeated, which
+//! every ledger allows. A job that moves to another store leaves its history, and the runs that have not ended, where
+//! they are; their ends find them there.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    mem,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clockjack_schedule::{
+    id::{JobId, RunId, StoreName},
+    ports::{
+        Change, Committed, JobRow, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow,
+        RunStory, SkipFilter,
+    },
+    run::Skip,
+};
+
+/// A job names a store that there is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownStore {
+    /// The job.
+    pub job: JobId,
+    /// What it names.
+    pub store: StoreName,
+}
+
+impl std::fmt::Display for UnknownStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "job `{}` names the store `{}`, which is not among `stores:`", self.job, self.store)
+    }
+}
+
+impl std::error::Error for UnknownStore {}
+
+/// Named ledgers, and which job lives where. A job that is not assigned lives in `default`, or in the first one.
+pub struct Stores {
+    names: Vec<StoreName>,
+    ledgers: Vec<Arc<dyn Ledger>>,
+    homes: RwLock<Homes>,
+    /// Keeps batches in order while each is written in two steps.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Homes {
+    default: usize,
+    by_job: HashMap<JobId, usize>,
+    /// Where else runs of a job may be that have not ended.
+    former: HashMap<JobId, Vec<usize>>,
+}
+
+/// What of a batch goes to one store.
+#[derive(Debug, Default)]
+struct Share {
+    plans: Vec<Change>,
+    rest: Vec<Change>,
+}
+
+impl Stores {
+    /// Puts ledgers together. There is at least one.
+    ///
+    /// # Errors
+    /// If a job names a store that is not among them.
+    pub fn new(
+        ledgers: Vec<(StoreName, Arc<dyn Ledger>)>,
+        homes: &HashMap<JobId, StoreName>,
+    ) -> Result<Self, UnknownStore> {
+        assert!(!ledgers.is_empty(), "there is at least one store");
+        let (names, ledgers): (Vec<_>, Vec<_>) = ledgers.into_iter().unzip();
+        let default = names.iter().position(|name| *name == StoreName::default()).unwrap_or_default();
+        let homes_kept = RwLock::new(Homes { default, ..Homes::default() });
+        let stores = Self { names, ledgers, homes: homes_kept, turn: tokio::sync::Mutex::new(()) };
+        stores.assign(homes)?;
+        Ok(stores)
+    }
+
+    /// Says anew which job lives where. Nothing changes if it fails.
+    ///
+    /// # Errors
+    /// If a job names a store that there is not.
+    pub fn assign(&self, homes: &HashMap<JobId, StoreName>) -> Result<(), UnknownStore> {
+        let find = |(job, store): (&JobId, &StoreName)| {
+            let found = self.names.iter().position(|name| name == store);
+            let index = found.ok_or_else(|| UnknownStore { job: job.clone(), store: store.clone() })?;
+            Ok((job.clone(), index))
+        };
+        let by_job: HashMap<_, _> = homes.iter().map(find).collect::<Result<_, _>>()?;
+        let mut homes = self.homes.write().unwrap_or_else(PoisonError::into_inner);
+        let before = mem::replace(&mut homes.by_job, by_job);
+        for (job, index) in before {
+            if homes.of(&job) != index {
+                homes.remember(job, index);
+            }
+        }
+        Ok(())
+    }
+
+    fn only(&self) -> Option<&Arc<dyn Ledger>> {
+        match self.ledgers.as_slice() {
+            [only] => Some(only),
+            [] | [_, ..] => None,
+        }
+    }
+
+    async fn commit_all(&self, changes: Vec<Change>) -> Result<Committed, LedgerError> {
+        let _turn = self.turn.lock().await;
+        let (shares, n_copies) = self.split(changes);
+        let is_one = shares.len() < 2;
+        let mut rests = Vec::new();
+        let mut waiting = Vec::new();
+        for (index, mut share) in shares {
+            let ledger = &self.ledgers[index];
+            if is_one {
+                share.plans.append(&mut share.rest);
+            }
+            if !share.plans.is_empty() {
+                waiting.push(ledger.commit(share.plans));
+            }
+            if !share.rest.is_empty() {
+                rests.push((ledger, share.rest));
+            }
+        }
+        let mut committed = settle(waiting).await?;
+        let rests = rests.into_iter().map(|(ledger, rest)| ledger.commit(rest)).collect();
+        committed.n_stale += settle(rests).await?.n_stale;
+        // Of each end that went to several stores, all but one came to the wrong one.
+        committed.n_stale = committed.n_stale.saturating_sub(n_copies);
+        Ok(committed)
+    }
+
+    /// What goes where, and how many ends were copied.
+    fn split(&self, changes: Vec<Change>) -> (BTreeMap<usize, Share>, usize) {
+        let homes = self.homes.read().unwrap_or_else(PoisonError::into_inner);
+        let mut shares: BTreeMap<usize, Share> = BTreeMap::new();
+        let mut n_copies = 0;
+        // A plan after something else of the same run keeps its place: it may follow a take-back.
+        let mut touched = HashSet::new();
+        for change in changes {
+            let Some(job) = change.job() else {
+                for index in 0..self.ledgers.len() {
+                    shares.entry(index).or_default().rest.push(change.clone());
+                }
+                continue;
+            };
+            let home = homes.of(job);
+            if let Change::Plan(run) = &change
+                && !touched.contains(&run.id)
+            {
+                shares.entry(home).or_default().plans.push(change);
+                continue;
+            }
+            if let Some(run) = run_of(&change) {
+                touched.insert(run);
+                for index in homes.former(job).filter(|index| *index != home) {
+                    n_copies += usize::from(can_be_stale(&change));
+                    shares.entry(index).or_default().rest.push(change.clone());
+                }
+            }
+            shares.entry(home).or_default().rest.push(change);
+        }
+        (shares, n_copies)
+    }
+
+    async fn load_all(&self) -> Result<Loaded, LedgerError> {
+        let mut jobs: BTreeMap<JobId, (usize, JobRow)> = BTreeMap::new();
+        let mut marks = Vec::new();
+        for (index, ledger) in self.ledgers.iter().enumerate() {
+            let loaded = ledger.load().await?;
+            if !loaded.jobs.is_empty() || loaded.watermark.is_some() {
+                marks.push(loaded.watermark);
+            }
+            let mut homes = self.homes.write().unwrap_or_else(PoisonError::into_inner);
+            for mut row in loaded.jobs {
+                let job = row.state.job.clone();
+                let is_home = homes.of(&job) == index;
+                if !is_home && !row.open.is_empty() {
+                    homes.remember(job.clone(), index);
+                }
+                decide(&mut row, loaded.watermark);
+                match jobs.remove(&job) {
+                    Some((_, other)) if is_home => jobs.insert(job, (index, joined(row, other))),
+                    Some((at, other)) => jobs.insert(job, (at, joined(other, row))),
+                    None => jobs.insert(job, (index, row)),
+                };
+            }
+        }
+        // The earliest is right for all: what is later for a job of another store stands with the job.
+        let watermark = marks.into_iter().min().flatten();
+        Ok(Loaded { jobs: jobs.into_values().map(|(_, row)| row).collect(), watermark })
+    }
+
+    async fn runs_of_all(&self, filter: RunFilter) -> Result<Vec<RunRow>, LedgerError> {
+        let beyond = match filter.beyond {
+            Some(id) => match self.story(id).await? {
+                Some(story) => Some(story.row.run),
+                None => return Ok(Vec::new()),
+            },
+            None => None,
+        };
+        let beyond = beyond.as_ref().map(|run| (run.scheduled_for, &run.job, run.id));
+        let mut rows = Vec::new();
+        for ledger in &self.ledgers {
+            rows.append(&mut runs_beyond(&**ledger, &filter, beyond).await?);
+        }
+        rows.sort_by(|a, b| place(b).cmp(&place(a)));
+        rows.dedup_by_key(|row| row.run.id);
+        rows.truncate(bound(filter.n_max));
+        Ok(rows)
+    }
+
+    async fn story(&self, id: RunId) -> Result<Option<RunStory>, LedgerError> {
+        for ledger in &self.ledgers {
+            if let Some(story) = ledger.run(id).await? {
+                return Ok(Some(story));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn skips_of_all(&self, filter: SkipFilter) -> Result<Vec<Skip>, LedgerError> {
+        let mut skips = Vec::new();
+        for ledger in &self.ledgers {
+            skips.append(&mut ledger.skips(filter.clone()).await?);
+        }
+        let key = |skip: &Skip| (skip.last, skip.job.clone(), skip.first, skip.run, skip.reason.as_str());
+        skips.sort_by_key(|skip| std::cmp::Reverse(key(skip)));
+        skips.dedup_by_key(|skip| key(skip));
+        skips.truncate(bound(filter.n_max));
+        Ok(skips)
+    }
+
+    async fn prune_all(&self, keep: Vec<KeepOf>, n_max: usize) -> Result<Pruned, LedgerError> {
+        let mut pruned = Pruned::default();
+        for ledger in &self.ledgers {
+            let n_left = n_max.saturating_sub(pruned.n_runs + pruned.n_skips);
+            let more = ledger.prune(keep.clone(), n_left).await?;
+            pruned.n_runs += more.n_runs;
+            pruned.n_skips += more.n_skips;
+            pruned.has_more |= more.has_more;
+        }
+        Ok(pruned)
+    }
+
+    async fn close_all(&self) -> Result<(), LedgerError> {
+        let mut closed = Ok(());
+        for ledger in &self.ledgers {
+            closed = closed.and(ledger.close().await);
+        }
+        closed
+    }
+}
+
+impl Homes {
+    fn of(&self, job: &JobId) -> usize {
+        self.by_job.get(job).copied().unwrap_or(self.default)
+    }
+
+    fn former(&self, job: &JobId) -> impl Iterator<Item = usize> {
+        self.former.get(job).into_iter().flatten().copied()
+    }
+
+    fn remember(&mut self, job: JobId, index: usize) {
+        let former = self.former.entry(job).or_default();
+        if !former.contains(&index) {
+            former.push(index);
+        }
+    }
+}
+
+/// Waits for all, and fails with the first failure.
+async fn settle(waiting: Vec<PortFuture<'_, Result<Committed, LedgerError>>>) -> Result<Committed, LedgerError> {
+    let mut all = Ok(Committed::default());
+    for one in waiting {
+        all = match (all, one.await) {
+            (Ok(all), Ok(one)) => Ok(Committed { n_stale: all.n_stale + one.n_stale }),
+            (Ok(_), Err(error)) => Err(error),
+            (Err(error), Ok(_) | Err(_)) => Err(error),
+        };
+    }
+    all
+}
+
+/// The run that must be there for a change to do anything.
+fn run_of(change: &Change) -> Option<RunId> {
+    match change {
+        Change::Job(_) | Change::Plan(_) | Change::Watermark(_) => None,
+        Change::TakeBack { run, .. } | Change::Release { run, .. } => Some(*run),
+        Change::Skip(skip) => skip.run,
+        Change::Claim(claim) => Some(claim.run),
+        Change::Again(again) => Some(again.finish.run),
+        Change::Finish(finish) => Some(finish.run),
+    }
+}
+
+fn can_be_stale(change: &Change) -> bool {
+    match change {
+        Change::Again(_) | Change::Finish(_) => true,
+        Change::Job(_)
+        | Change::Plan(_)
+        | Change::TakeBack { .. }
+        | Change::Skip(_)
+        | Change::Claim(_)
+        | Change::Release { .. }
+        | Change::Watermark(_) => false,
+    }
+}
+
+/// What the watermark of its store says of a job is said by the job itself, since other stores have other watermarks.
+fn decide(row: &mut JobRow, watermark: Option<DateTime<Utc>>) {
+    if let Some(watermark) = watermark.filter(|_| !row.state.paused) {
+        row.state.decided_until = row.state.decided_until.max(watermark);
+    }
+}
+
+/// A job of which two stores know.
+fn joined(home: JobRow, mut other: JobRow) -> JobRow {
+    let mut open = home.open;
+    open.append(&mut other.open);
+    open.sort_by_key(|open| (open.run.scheduled_for, open.run.id));
+    open.dedup_by_key(|open| open.run.id);
+    JobRow {
+        state: home.state,
+        last_finished: home.last_finished.max(other.last_finished),
+        last_success: home.last_success.max(other.last_success),
+        open,
+    }
+}
+
+type Place<'r> = (DateTime<Utc>, &'r JobId, RunId);
+
+fn place(row: &RunRow) -> Place<'_> {
+    (row.run.scheduled_for, &row.run.job, row.run.id)
+}
+
+/// The runs of one store that come after a place, which need not be one of its own.
+async fn runs_beyond(
+    ledger: &dyn Ledger,
+    filter: &RunFilter,
+    beyond: Option<Place<'_>>,
+) -> Result<Vec<RunRow>, LedgerError> {
+    let Some(beyond) = beyond else { return ledger.runs(filter.clone()).await };
+    let after = beyond.0.checked_add_signed(TimeDelta::microseconds(1)).unwrap_or(beyond.0);
+    let until = Some(filter.until.map_or(after, |until| until.min(after)));
+    let mut n_asked = filter.n_max;
+    loop {
+        let wider = RunFilter { until, beyond: None, n_max: n_asked, ..filter.clone() };
+        let mut rows = ledger.runs(wider).await?;
+        let is_all = filter.n_max == 0 || rows.len() < n_asked;
+        rows.retain(|row| place(row) < beyond);
+        // Runs of the very same slot that come before the place may have used the bound up.
+        if is_all || filter.n_max <= rows.len() {
+            return Ok(rows);
+        }
+        n_asked *= 2;
+    }
+}
+
+/// A bound of zero is none.
+fn bound(n_max: usize) -> usize {
+    if n_max == 0 { usize::MAX } else { n_max }
+}
+
+impl Ledger for Stores {
+    fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>> {
+        self.only().map_or_else(|| Box::pin(self.load_all()) as _, |only| only.load())
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {
+        match self.only() {
+            Some(only) => only.commit(changes),
+            None => Box::pin(self.commit_all(changes)),
+        }
+    }
+
+    fn runs(&self, filter: RunFilter) -> PortFuture<'_, Result<Vec<RunRow>, LedgerError>> {
+        match self.only() {
+            Some(only) => only.runs(filter),
+            None => Box::pin(self.runs_of_all(filter)),
+        }
+    }
+
+    fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
+        self.only().map_or_else(|| Box::pin(self.story(id)) as _, |only| only.run(id))
+    }
+
+    fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {
+        match self.only() {
+            Some(only) => only.skips(filter),
+            None => Box::pin(self.skips_of_all(filter)),
+        }
+    }
+
+    fn prune(&self, keep: Vec<KeepOf>, n_max: usize) -> PortFuture<'_, Result<Pruned, LedgerError>> {
+        match self.only() {
+            Some(only) => only.prune(keep, n_max),
+            None => Box::pin(self.prune_all(keep, n_max)),
+        }
+    }
+
+    fn close(&self) -> PortFuture<'_, Result<(), LedgerError>> {
+        self.only().map_or_else(|| Box::pin(self.close_all()) as _, |only| only.close())
+    }
+}

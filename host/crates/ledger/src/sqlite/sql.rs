@@ -1,0 +1,178 @@
+//! Every statement in SQLite's dialect, and nothing else: another database gets a file like this one.
+
+use std::{collections::HashMap, sync::Arc};
+
+/// Marks the file as ours: the letters `CJLG`.
+pub(super) const APPLICATION_ID: i64 = 0x434a_4c47;
+
+/// The number of the newest schema that this build knows.
+pub(super) const SCHEMA_VERSION: i64 = SCHEMAS.len() as i64;
+
+/// What each version adds to the one before it. What was released once is never edited.
+pub(super) const SCHEMAS: [&str; 1] = [include_str!("schema_1.sql")];
+
+/// Rows of one statement: few sizes, so that each is prepared once, and fine enough that few are needed.
+const CHUNKS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
+
+/// A run's columns in `run`.
+const RUN: &str = "id, job, slot, due_at, cause, started_at, finished_at, duration_ns, n_attempts, code, message, \
+                   cpu_ns, memory_bytes, generation, digest, extra, checksum";
+
+/// A run's columns in `open`.
+const OPEN: &str =
+    "id, job, slot, due_at, cause, n_attempts, n_interrupted, retry_at, checksum, claimed_at, claimed_copy";
+
+/// How many columns `open` has less than `run`.
+const OPEN_PADDING: &str = "NULL, NULL, NULL, NULL, NULL, NULL";
+
+/// Which of the two a row came from.
+pub(super) const FROM_OPEN: i64 = 0;
+
+/// How many columns of a listed row, the first one left out, belong to `open`.
+pub(super) const N_OPEN_COLUMNS: usize = 11;
+
+pub(super) const OPEN_ROWS: &str = "SELECT id, job, slot, due_at, cause, n_attempts, n_interrupted, retry_at, checksum, \
+     claimed_at, claimed_copy FROM open ORDER BY job, slot, id";
+pub(super) const OPEN_ROW: &str = "SELECT id, job, slot, due_at, cause, n_attempts, n_interrupted, retry_at, checksum, \
+     claimed_at, claimed_copy FROM open WHERE id = ?";
+pub(super) const RUN_ROW: &str = "SELECT id, job, slot, due_at, cause, started_at, finished_at, duration_ns, \
+     n_attempts, code, message, cpu_ns, memory_bytes, generation, digest, extra, checksum FROM run WHERE id = ?";
+pub(super) const NEWEST_RUN: &str = "SELECT max(id) FROM run";
+pub(super) const JOBS: &str = "SELECT id, first_seen, decided_until, paused, paused_in_manifest, trigger_hash, \
+     removed_at, checksum FROM job ORDER BY id";
+pub(super) const LASTS: &str = "SELECT job, job_checksum, finished_at, success_at, checksum FROM last";
+pub(super) const MARK: &str = "SELECT id, at, checksum FROM watermark";
+pub(super) const ATTEMPTS: &str = "SELECT run, number, started_at, finished_at, duration_ns, n_attempts, code, message, \
+     cpu_ns, memory_bytes, generation, digest, extra, checksum FROM attempt WHERE run = ? ORDER BY number";
+pub(super) const PARTS: &str =
+    "SELECT run, attempt, name, text, n_bytes, n_bytes_dropped, checksum FROM part WHERE run = ?";
+pub(super) const LOGS: &str =
+    "SELECT run, attempt, number, at, level, message, fields, checksum FROM log WHERE run = ? ORDER BY attempt, number";
+pub(super) const PLACE: &str =
+    "SELECT slot, job FROM open WHERE id = ?1 UNION ALL SELECT slot, job FROM run WHERE id = ?1";
+pub(super) const OLDEST_KEPT_RUN: &str =
+    "SELECT slot, id FROM run WHERE job = ? ORDER BY slot DESC, id DESC LIMIT 1 OFFSET ?";
+pub(super) const RUNS_TO_PRUNE: &str =
+    "SELECT id FROM run WHERE job = ? AND (slot, id) < (?, ?) ORDER BY slot, id LIMIT ?";
+pub(super) const OLDEST_KEPT_SKIP: &str = "SELECT last, first, run, reason FROM skip WHERE job = ? \
+     ORDER BY last DESC, first DESC, run DESC, reason DESC LIMIT 1 OFFSET ?";
+pub(super) const SKIPS_TO_PRUNE: &str = "SELECT last, job, first, run, reason FROM skip WHERE job = ? \
+     AND (last, first, run, reason) < (?, ?, ?, ?) ORDER BY last, first, run, reason LIMIT ?";
+
+/// The runs that fit, from both tables. `wanted` and `ended` are conditions; the second one holds for `run` alone.
+pub(super) fn runs(wanted: &str, only_ended: Option<&str>) -> String {
+    let order = "ORDER BY slot DESC, job DESC, id DESC LIMIT ?";
+    match only_ended {
+        Some(ended) => format!("SELECT 1 AS source, {RUN} FROM run WHERE {wanted} AND {ended} {order}"),
+        None => format!(
+            "SELECT 1 AS source, {RUN} FROM run WHERE {wanted} UNION ALL \
+             SELECT {FROM_OPEN}, {OPEN}, {OPEN_PADDING} FROM open WHERE {wanted} {order}"
+        ),
+    }
+}
+
+/// The skips that fit.
+pub(super) fn skips(wanted: &str) -> String {
+    format!(
+        "SELECT last, job, first, run, reason, count, at, by_run, checksum FROM skip WHERE {wanted} \
+         ORDER BY last DESC, job DESC, first DESC, run DESC, reason DESC LIMIT ?"
+    )
+}
+
+/// A statement that writes many rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Write {
+    PutOpen,
+    ClaimOpen,
+    DeleteOpen,
+    InsertRun,
+    InsertAttempt,
+    InsertPart,
+    InsertLog,
+    InsertSkip,
+    PutJob,
+    PutLast,
+    PutWatermark,
+    DeleteRun,
+    DeleteAttempt,
+    DeletePart,
+    DeleteLog,
+    DeleteSkip,
+    /// Not a write: which of these runs have ended.
+    Ended,
+}
+
+/// What stands before the rows, how many columns a row has, and what stands after the rows.
+struct Shape {
+    head: &'static str,
+    n_columns: usize,
+    tail: &'static str,
+}
+
+impl Write {
+    fn shape(self) -> Shape {
+        let shape = |head, n_columns, tail| Shape { head, n_columns, tail };
+        match self {
+            Self::PutOpen => shape("INSERT OR REPLACE INTO open VALUES ", 11, ""),
+            Self::ClaimOpen => shape("UPDATE open SET claimed_at = ?, claimed_copy = ? WHERE id IN (", 1, ")"),
+            Self::DeleteOpen => shape("DELETE FROM open WHERE id IN (", 1, ")"),
+            Self::InsertRun => shape("INSERT INTO run VALUES ", 17, ""),
+            Self::InsertAttempt => shape("INSERT INTO attempt VALUES ", 14, ""),
+            Self::InsertPart => shape("INSERT INTO part VALUES ", 7, ""),
+            Self::InsertLog => shape("INSERT INTO log VALUES ", 8, ""),
+            Self::InsertSkip => shape("INSERT OR IGNORE INTO skip VALUES ", 9, ""),
+            Self::PutJob => shape("INSERT OR REPLACE INTO job VALUES ", 8, ""),
+            Self::PutLast => shape("INSERT INTO last VALUES ", 5, PUT_LAST),
+            Self::PutWatermark => shape("INSERT OR REPLACE INTO watermark VALUES ", 3, ""),
+            Self::DeleteRun => shape("DELETE FROM run WHERE id IN (", 1, ")"),
+            Self::DeleteAttempt => shape("DELETE FROM attempt WHERE run IN (", 1, ")"),
+            Self::DeletePart => shape("DELETE FROM part WHERE run IN (", 1, ")"),
+            Self::DeleteLog => shape("DELETE FROM log WHERE run IN (", 1, ")"),
+            Self::DeleteSkip => shape("DELETE FROM skip WHERE (last, job, first, run, reason) IN (VALUES ", 5, ")"),
+            Self::Ended => shape("SELECT id FROM run WHERE id IN (", 1, ")"),
+        }
+    }
+
+    /// How many columns one row has.
+    pub(super) fn n_columns(self) -> usize {
+        self.shape().n_columns
+    }
+
+    fn text(self, n_rows: usize) -> String {
+        let Shape { head, n_columns, tail } = self.shape();
+        let row = match n_columns {
+            1 => "?".to_owned(),
+            n => format!("(?{})", ",?".repeat(n - 1)),
+        };
+        let mut text = String::with_capacity(head.len() + n_rows * (row.len() + 1) + tail.len());
+        text.push_str(head);
+        for index in 0..n_rows {
+            text.push_str(if index == 0 { "" } else { "," });
+            text.push_str(&row);
+        }
+        text.push_str(tail);
+        text
+    }
+}
+
+/// Later instants win, and the checksum follows (`codec::last_values` says how it is made).
+const PUT_LAST: &str = " ON CONFLICT(job) DO UPDATE SET \
+     finished_at = max(finished_at, excluded.finished_at), \
+     success_at = max(coalesce(success_at, excluded.success_at), coalesce(excluded.success_at, success_at)), \
+     checksum = max(finished_at, excluded.finished_at) % 1000000007 + 3 * (coalesce(max(coalesce(success_at, \
+     excluded.success_at), coalesce(excluded.success_at, success_at)), 0) % 1000000007)";
+
+/// The texts of [`Write`]s, each made once.
+#[derive(Default)]
+pub(super) struct Statements {
+    texts: HashMap<(Write, usize), Arc<str>>,
+}
+
+impl Statements {
+    /// The largest chunk that is not larger than `n_rows`, which is at least one, and its statement.
+    pub(super) fn chunk(&mut self, write: Write, n_rows: usize) -> (usize, Arc<str>) {
+        let n_rows = CHUNKS.into_iter().find(|size| *size <= n_rows).unwrap_or(1);
+        let text = self.texts.entry((write, n_rows)).or_insert_with(|| write.text(n_rows).into());
+        (n_rows, Arc::clone(text))
+    }
+}

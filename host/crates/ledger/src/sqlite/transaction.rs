@@ -1,0 +1,191 @@
+//! One transaction: what the fold says becomes rows, or nothing does.
+
+use std::num::NonZeroU32;
+
+use clockjack_schedule::{
+    id::RunId,
+    ports::{Change, Committed},
+};
+
+use super::{
+    connection::Connection,
+    fault::Fault,
+    fold::{Effects, Mirror, doubtful, fold},
+    sql::{self, Write},
+    writer::Doomed,
+};
+use crate::{
+    codec::{self, Fields, LAST_ATTEMPT, Value},
+    crash::crash_point,
+};
+
+/// After about this many pages in the WAL they are moved into the file: 32 MiB.
+const WAL_PAGES_MAX: usize = 8_192;
+
+/// How many pages a transaction touches beside those of its rows.
+const PAGES_PER_COMMIT: usize = 4;
+
+/// How many pages a written row touches at most, roughly: its own, and one in each index.
+const PAGES_PER_ROW: usize = 2;
+
+/// The tables as their only writer sees them.
+pub(super) struct Tables {
+    connection: Connection,
+    /// Absent before the first transaction, and after one that failed: what it said may be wrong then.
+    mirror: Option<Mirror>,
+    /// How many pages are in the WAL at most, roughly.
+    n_wal_pages: usize,
+}
+
+impl Tables {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, mirror: None, n_wal_pages: 0 }
+    }
+
+    /// Keeps batches, all or none.
+    pub(super) async fn commit(&mut self, batches: Vec<Vec<Change>>) -> Result<Vec<Committed>, Fault> {
+        crash_point!("ledger::before_begin");
+        self.connection.run("BEGIN IMMEDIATE").await?;
+        let done = self.commit_within(batches).await;
+        if done.is_err() {
+            self.roll_back().await;
+        }
+        done
+    }
+
+    async fn commit_within(&mut self, batches: Vec<Vec<Change>>) -> Result<Vec<Committed>, Fault> {
+        let mut mirror = match self.mirror.take() {
+            Some(mirror) => mirror,
+            None => load_mirror(&mut self.connection).await?,
+        };
+        let doubtful = doubtful(&mirror, &batches);
+        let ended = self.ended(doubtful).await?;
+        let (effects, committed) = fold(&mut mirror, batches, ended);
+        self.write(&mirror, effects).await?;
+        crash_point!("ledger::before_commit");
+        self.connection.run("COMMIT").await?;
+        crash_point!("ledger::after_commit");
+        self.mirror = Some(mirror);
+        self.n_wal_pages += PAGES_PER_COMMIT;
+        Ok(committed)
+    }
+
+    async fn roll_back(&mut self) {
+        self.mirror = None;
+        // It fails where SQLite has rolled back by itself, which comes to the same.
+        let _rolled_back = self.connection.run("ROLLBACK").await;
+    }
+
+    /// Which of these runs have ended.
+    async fn ended(&mut self, ids: Vec<RunId>) -> Result<Vec<RunId>, Fault> {
+        let ids = ids.into_iter().map(Value::from).collect();
+        let rows = self.connection.chunks(Write::Ended, &[], ids).await?;
+        Ok(rows.into_iter().map(|row| Fields::new(row).run_id()).collect::<Result<_, _>>()?)
+    }
+
+    async fn write(&mut self, mirror: &Mirror, mut effects: Effects) -> Result<(), Fault> {
+        let open = effects.open_changes(mirror);
+        let forgotten: Vec<Value> = effects.forgotten.drain(..).map(Value::from).collect();
+        for table in [Write::DeleteAttempt, Write::DeletePart, Write::DeleteLog] {
+            self.rows(table, forgotten.clone()).await?;
+        }
+        self.rows(Write::DeleteOpen, open.gone.into_iter().map(Value::from).collect()).await?;
+        self.rows(Write::PutOpen, all(&open.put, codec::open_values)).await?;
+        for (at, ids) in open.claimed {
+            let ids: Vec<_> = ids.into_iter().map(Value::from).collect();
+            self.n_wal_pages += 1;
+            self.connection.write(Write::ClaimOpen, &[at.into(), at.into()], ids).await?;
+        }
+        crash_point!("ledger::after_insert");
+        self.write_history(&mut effects).await?;
+        self.rows(Write::PutJob, all(effects.jobs.values(), codec::job_values)).await?;
+        let lasts = all(&effects.lasts, |values, (job, (finished, success))| {
+            codec::last_values(values, job, *finished, *success);
+        });
+        self.rows(Write::PutLast, lasts).await?;
+        self.rows(Write::PutWatermark, all(effects.watermark, codec::mark_values)).await
+    }
+
+    async fn write_history(&mut self, effects: &mut Effects) -> Result<(), Fault> {
+        effects.ended.sort_unstable_by_key(|(run, _)| run.id);
+        let runs = all(&effects.ended, |values, (run, finish)| codec::run_values(values, run, finish));
+        self.rows(Write::InsertRun, runs).await?;
+        self.rows(Write::InsertAttempt, all(&effects.attempts, codec::attempt_values)).await?;
+        let earlier = effects.attempts.iter().map(|finish| (finish, finish.n_attempts));
+        let last = effects.ended.iter().map(|(_, finish)| (&**finish, LAST_ATTEMPT));
+        let (mut parts, mut logs) = (Vec::new(), Vec::new());
+        for (finish, attempt) in earlier.chain(last) {
+            codec::part_values(&mut parts, finish, attempt);
+            codec::log_values(&mut logs, finish, attempt);
+        }
+        self.rows(Write::InsertPart, parts).await?;
+        self.rows(Write::InsertLog, logs).await?;
+        self.rows(Write::InsertSkip, all(&effects.skips, codec::skip_values)).await
+    }
+
+    async fn rows(&mut self, write: Write, values: Vec<Value>) -> Result<(), Fault> {
+        self.n_wal_pages += PAGES_PER_ROW * values.len() / write.n_columns();
+        self.connection.write(write, &[], values).await
+    }
+
+    /// Removes rows of history, all or none.
+    pub(super) async fn forget(&mut self, doomed: Doomed) -> Result<(), Fault> {
+        self.connection.run("BEGIN IMMEDIATE").await?;
+        let done = self.forget_within(doomed).await;
+        if done.is_err() {
+            self.roll_back().await;
+        }
+        done
+    }
+
+    async fn forget_within(&mut self, doomed: Doomed) -> Result<(), Fault> {
+        for table in [Write::DeleteAttempt, Write::DeletePart, Write::DeleteLog, Write::DeleteRun] {
+            self.rows(table, doomed.runs.clone()).await?;
+        }
+        self.rows(Write::DeleteSkip, doomed.skips).await?;
+        self.connection.run("COMMIT").await
+    }
+
+    /// Bounds the size of the file.
+    pub(super) async fn limit_pages(&mut self, pages_max: NonZeroU32) -> Result<(), Fault> {
+        self.connection.run_script(format!("PRAGMA max_page_count = {pages_max}")).await
+    }
+
+    /// Moves pages from the WAL into the file when they have become many.
+    pub(super) async fn checkpoint_if_due(&mut self) -> Result<(), Fault> {
+        if self.n_wal_pages < WAL_PAGES_MAX {
+            return Ok(());
+        }
+        self.n_wal_pages = 0;
+        self.connection.run("PRAGMA wal_checkpoint(PASSIVE)").await
+    }
+
+    /// Moves all pages into the file and ends.
+    pub(super) async fn close(mut self) -> Result<(), Fault> {
+        let moved = self.connection.run("PRAGMA wal_checkpoint(TRUNCATE)").await;
+        let closed = self.connection.close().await;
+        moved.and(closed)
+    }
+}
+
+async fn load_mirror(connection: &mut Connection) -> Result<Mirror, Fault> {
+    let mut mirror = Mirror::default();
+    for row in connection.rows(sql::OPEN_ROWS).await? {
+        let open = codec::read_open(row)?;
+        mirror.open.insert(open.run.id, open);
+    }
+    if let Some(row) = connection.rows(sql::MARK).await?.pop() {
+        mirror.watermark = Some(codec::read_mark(row)?);
+    }
+    if let Some(row) = connection.rows(sql::NEWEST_RUN).await?.pop() {
+        mirror.newest = Fields::new(row).maybe_run_id()?;
+    }
+    Ok(mirror)
+}
+
+/// The rows of many.
+fn all<T>(many: impl IntoIterator<Item = T>, push: impl Fn(&mut Vec<Value>, T)) -> Vec<Value> {
+    let mut values = Vec::new();
+    many.into_iter().for_each(|one| push(&mut values, one));
+    values
+}
