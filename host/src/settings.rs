@@ -3,6 +3,7 @@
 use std::{
     env,
     io::IsTerminal,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -31,6 +32,12 @@ pub fn state_directory() -> Option<PathBuf> {
     named("STATE_DIRECTORY")
         .or_else(|| Some(named("XDG_STATE_HOME")?.join("clockjack")))
         .or_else(|| Some(named("HOME")?.join(".local/state/clockjack")))
+}
+
+/// Largest size of a ledger's file: `CLOCKJACK_LEDGER_PAGES_MAX`, in pages of 4 KiB. Without it there is no bound.
+#[must_use]
+pub fn ledger_pages_max() -> Option<NonZeroU32> {
+    variable("CLOCKJACK_LEDGER_PAGES_MAX")?.parse().ok()
 }
 
 /// What is logged: `CLOCKJACK_LOG`, in the syntax of tracing's filters, such as `debug` or `clockjack=trace`.

@@ -47,7 +47,7 @@ pub(super) async fn reload(scene: &mut up::Scene<'_>, host: &Host, executor: &Sa
         return Ok(());
     }
     put(executor, jobs);
-    scene.ledger.route(&manifest);
+    scene.ledger.route(&manifest)?;
     let definition = |id| manifest.jobs.get(id).map(Arc::clone);
     let added = change.jobs.added.iter().filter_map(definition).collect();
     let changed = change.jobs.changed.iter().filter_map(definition).collect();

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
+use clockjack_ledger::Owner;
 use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     core::POOL_SIZE,
@@ -74,7 +75,8 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     tell_start(args, &zones, &plugins, &places, took);
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
-    let ledger = match ring.block_on(stores::open(&places, &loaded.manifest)) {
+    let owner = Owner { what: format!("clockjack up -f {}", shown(&args.manifests.files)), since: SystemClock.now() };
+    let ledger = match ring.block_on(stores::open(&places, &loaded.manifest, &owner)) {
         Ok(ledger) => ledger,
         Err(error) => {
             error!("not started: {error:#}");

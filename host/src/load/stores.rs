@@ -1,14 +1,15 @@
 //! Where the ledgers of a manifest are, and opening them: for the host, which owns them, and for commands that only read.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::Context as _;
+use clockjack_ledger::{MemoryLedger, Owner, SqliteLedger, SqliteOptions, Stores, UnknownStore};
 use clockjack_schedule::{
-    id::StoreName,
+    id::{JobId, StoreName},
     manifest::{resolved::Manifest, store_url::StoreUrl},
     ports::Ledger,
 };
@@ -41,22 +42,52 @@ pub fn places(
 
 /// The open ledgers of a host.
 pub struct OpenStores {
-    ledger: Arc<dyn Ledger>,
+    stores: Arc<Stores>,
 }
 
 impl OpenStores {
     /// All of them as one.
     #[must_use]
     pub fn ledger(&self) -> Arc<dyn Ledger> {
-        Arc::clone(&self.ledger)
+        Arc::clone(&self.stores) as Arc<dyn Ledger>
     }
 
-    /// Says which job is recorded where.
-    pub fn route(&self, _manifest: &Manifest) {}
+    /// Says anew which job is recorded where.
+    ///
+    /// # Errors
+    /// When a job names a store that is not open.
+    pub fn route(&self, manifest: &Manifest) -> Result<(), UnknownStore> {
+        self.stores.assign(&homes(manifest))
+    }
 }
 
-pub async fn open(_places: &BTreeMap<StoreName, StoreUrl>, _manifest: &Manifest) -> anyhow::Result<OpenStores> {
-    Ok(OpenStores { ledger: Arc::new(clockjack_ledger::MemoryLedger::default()) })
+/// Opens the ledgers of a host, which owns them until it ends.
+///
+/// # Errors
+/// When one of them cannot be opened: another process has it, it is damaged, a newer version made it.
+pub async fn open(
+    places: &BTreeMap<StoreName, StoreUrl>,
+    manifest: &Manifest,
+    owner: &Owner,
+) -> anyhow::Result<OpenStores> {
+    let mut ledgers: Vec<(StoreName, Arc<dyn Ledger>)> = Vec::new();
+    for (name, url) in places {
+        let ledger: Arc<dyn Ledger> = match url {
+            StoreUrl::Memory => Arc::new(MemoryLedger::default()),
+            StoreUrl::Sqlite(path) => {
+                let options = SqliteOptions { owner: owner.clone(), pages_max: settings::ledger_pages_max() };
+                Arc::new(SqliteLedger::open(path, options).await?)
+            }
+        };
+        ledgers.push((name.clone(), ledger));
+    }
+    Ok(OpenStores { stores: Arc::new(Stores::new(ledgers, &homes(manifest))?) })
+}
+
+/// Which job is recorded where; most are in the default store, which need not be said.
+fn homes(manifest: &Manifest) -> HashMap<JobId, StoreName> {
+    let elsewhere = manifest.jobs.values().filter(|job| job.store != StoreName::default());
+    elsewhere.map(|job| (job.id.clone(), job.store.clone())).collect()
 }
 
 /// The ledger of a manifest that names none: a folder of the state directory, found again by the manifest's own path.

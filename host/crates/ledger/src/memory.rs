@@ -74,7 +74,7 @@ struct Entry {
 #[derive(Debug)]
 enum Progress {
     Open { n_attempts: u32, claimed_at: Option<DateTime<Utc>>, retry_at: Option<DateTime<Utc>> },
-    Ended(Box<Finish>),
+    Ended(Arc<Finish>),
 }
 
 impl MemoryLedger {
@@ -153,7 +153,7 @@ impl State {
                 }
             }
             Change::Again(again) => {
-                if !self.again(*again) {
+                if !self.again(Arc::unwrap_or_clone(again)) {
                     committed.n_stale += 1;
                 }
             }
@@ -215,7 +215,7 @@ impl State {
         }
     }
 
-    fn finish(&mut self, finish: Box<Finish>) -> bool {
+    fn finish(&mut self, finish: Arc<Finish>) -> bool {
         let Some(entry) = self.runs.get_mut(&finish.run).filter(|entry| entry.is_open()) else { return false };
         let last = self.last.entry(entry.run.job.clone()).or_default();
         last.finished = last.finished.max(Some(finish.finished_at));
@@ -362,12 +362,13 @@ impl Entry {
 fn listed(row: RunRow) -> RunRow {
     let state = match row.state {
         RunState::Open { .. } => row.state,
-        RunState::Ended(mut finish) => {
+        RunState::Ended(finish) => {
+            let mut finish = Arc::unwrap_or_clone(finish);
             finish.report.outcome.output = None;
             finish.report.stdout = Captured::default();
             finish.report.stderr = Captured::default();
             finish.report.logs = Vec::new();
-            RunState::Ended(finish)
+            RunState::Ended(Arc::new(finish))
         }
     };
     RunRow { state, ..row }

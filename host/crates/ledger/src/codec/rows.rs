@@ -53,7 +53,7 @@ pub(crate) fn read_run(values: Vec<Value>) -> Result<RunRow, Undecodable> {
     let mut fields = Fields::sealed(values)?;
     let run = read_plan(&mut fields)?;
     let finish = read_end(&mut fields, run.id, run.job.clone())?;
-    Ok(RunRow { run: Arc::new(run), state: RunState::Ended(Box::new(finish)) })
+    Ok(RunRow { run: Arc::new(run), state: RunState::Ended(Arc::new(finish)) })
 }
 
 /// Adds the row of an attempt after which another one followed.

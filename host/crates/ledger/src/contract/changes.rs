@@ -113,7 +113,7 @@ async fn an_attempt_ends_once(open: &Open<'_>) {
     assert_eq!((row.n_attempts, row.n_interrupted), (2, 1), "interrupted attempts are counted apart");
     let mut last = end(&run, OutcomeCode::Succeeded, 3);
     last.report = full_report(OutcomeCode::Succeeded, 3);
-    commit(&*ledger, vec![Change::Finish(Box::new(last))]).await;
+    commit(&*ledger, vec![Change::Finish(Arc::new(last))]).await;
     assert_eq!(end_of(OutcomeCode::Failed, 3).await, 1, "the run has ended");
     let story = ledger.run(run.id).await.expect("a run can be read").expect("the run is there");
     let told: Vec<_> = story.attempts.iter().map(|finish| (finish.n_attempts, finish.report.outcome.code)).collect();
@@ -144,7 +144,7 @@ async fn a_skip_takes_the_place_of_its_run(open: &Open<'_>) {
     commit(&*ledger, vec![plan(&tried), plan(&ended), finish(&ended, OutcomeCode::Succeeded)]).await;
     let mut attempt = again(&tried, OutcomeCode::Failed, 1);
     if let Change::Again(again) = &mut attempt {
-        again.finish.report = full_report(OutcomeCode::Failed, 1);
+        Arc::make_mut(again).finish.report = full_report(OutcomeCode::Failed, 1);
     }
     commit(&*ledger, vec![attempt]).await;
     let skips = [&tried, &ended].map(|run| Change::Skip(run.skipped(SkipReason::Cancelled, at(2))));
@@ -220,7 +220,7 @@ async fn changes_of_one_batch_follow_each_other(open: &Open<'_>) {
         claim(&done, 1, 0),
         again(&done, OutcomeCode::Failed, 1),
         claim(&done, 2, 10),
-        Change::Finish(Box::new(end(&done, OutcomeCode::Succeeded, 2))),
+        Change::Finish(Arc::new(end(&done, OutcomeCode::Succeeded, 2))),
         finish(&done, OutcomeCode::Failed),
         plan(&gone),
         take_back(&gone),

@@ -88,14 +88,14 @@ pub fn take_back(run: &Run) -> Change {
 /// The end of a run.
 #[must_use]
 pub fn finish(run: &Run, code: OutcomeCode) -> Change {
-    Change::Finish(Box::new(end(run, code, 1)))
+    Change::Finish(Arc::new(end(run, code, 1)))
 }
 
 /// The end of an attempt; the next one is due ten seconds after the slot.
 #[must_use]
 pub fn again(run: &Run, code: OutcomeCode, number: u32) -> Change {
     let retry_at = run.scheduled_for + TimeDelta::seconds(10);
-    Change::Again(Box::new(Again { finish: end(run, code, number), retry_at }))
+    Change::Again(Arc::new(Again { finish: end(run, code, number), retry_at }))
 }
 
 /// How an attempt ended, with nothing written.

@@ -1,6 +1,6 @@
 //! What goes, what stays, and in which order.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use clockjack_schedule::{
     outcome::OutcomeCode,
@@ -33,7 +33,7 @@ async fn left(ledger: &dyn Ledger) -> (Vec<i64>, Vec<i64>) {
 }
 
 /// Runs of `a` at 0 to 5 of which that at 1 has not ended, one of `b` at 0, and skips of `a` at 10 to 13.
-async fn filled(open: &Open<'_>) -> std::sync::Arc<dyn Ledger> {
+async fn filled(open: &Open<'_>) -> Arc<dyn Ledger> {
     let ledger = open().await;
     for seconds in 0..6 {
         let run = run("a", seconds);
@@ -89,7 +89,7 @@ async fn what_was_written_goes_with_its_run(open: &Open<'_>) {
     let run = run("a", 0);
     let mut last = end(&run, OutcomeCode::Failed, 1);
     last.report = full_report(OutcomeCode::Failed, 1);
-    commit(&*ledger, vec![plan(&run), Change::Finish(Box::new(last))]).await;
+    commit(&*ledger, vec![plan(&run), Change::Finish(Arc::new(last))]).await;
     prune(&*ledger, vec![keep("a", 1, 1)], 10).await;
     assert_eq!(ledger.run(run.id).await.expect("a run can be read"), None);
     // The same slot once more finds nothing of the old one.

@@ -107,7 +107,7 @@ async fn a_run_is_told_with_all_that_is_kept_of_it(open: &Open<'_>) {
     for number in 1..=2 {
         let mut change = again(&run, OutcomeCode::Failed, number);
         if let Change::Again(again) = &mut change {
-            again.finish.report = full_report(OutcomeCode::Failed, number);
+            Arc::make_mut(again).finish.report = full_report(OutcomeCode::Failed, number);
             attempts.push(again.finish.clone());
         }
         commit(&*ledger, vec![change]).await;
@@ -120,8 +120,8 @@ async fn a_run_is_told_with_all_that_is_kept_of_it(open: &Open<'_>) {
 
     let mut last = end(&run, OutcomeCode::Succeeded, 3);
     last.report = full_report(OutcomeCode::Succeeded, 3);
-    commit(&*ledger, vec![Change::Finish(Box::new(last.clone()))]).await;
-    let row = RunRow { run: Arc::clone(&run), state: RunState::Ended(Box::new(last)) };
+    commit(&*ledger, vec![Change::Finish(Arc::new(last.clone()))]).await;
+    let row = RunRow { run: Arc::clone(&run), state: RunState::Ended(Arc::new(last)) };
     let story = RunStory { row, attempts };
     assert_eq!(ledger.run(run.id).await.expect("a run can be read"), Some(story), "when it has ended");
 
@@ -129,13 +129,13 @@ async fn a_run_is_told_with_all_that_is_kept_of_it(open: &Open<'_>) {
     let cut = super::run("b", 0);
     let mut attempt = again(&cut, OutcomeCode::Failed, 1);
     if let Change::Again(again) = &mut attempt {
-        again.finish.report = full_report(OutcomeCode::Failed, 1);
+        Arc::make_mut(again).finish.report = full_report(OutcomeCode::Failed, 1);
     }
     commit(&*ledger, vec![plan(&cut), attempt]).await;
     let mut last = end(&cut, OutcomeCode::Cancelled, 1);
     last.started_at = None;
     last.report.stdout = Captured { text: "last words".into(), n_bytes: 10, n_bytes_dropped: 0 };
-    commit(&*ledger, vec![Change::Finish(Box::new(last.clone()))]).await;
+    commit(&*ledger, vec![Change::Finish(Arc::new(last.clone()))]).await;
     let story = ledger.run(cut.id).await.expect("a run can be read").expect("the run is there");
     assert_eq!(story.row.finish(), Some(&last), "the end is its own");
     assert_eq!(story.attempts[0].report, full_report(OutcomeCode::Failed, 1), "and so is the attempt before");
@@ -146,7 +146,7 @@ async fn a_listed_run_has_no_heavy_parts(open: &Open<'_>) {
     let run = run("a", 0);
     let mut last = end(&run, OutcomeCode::Failed, 1);
     last.report = full_report(OutcomeCode::Failed, 1);
-    commit(&*ledger, vec![plan(&run), Change::Finish(Box::new(last.clone()))]).await;
+    commit(&*ledger, vec![plan(&run), Change::Finish(Arc::new(last.clone()))]).await;
     let rows = ledger.runs(RunFilter::default()).await.expect("runs can be read");
     last.report.outcome.output = None;
     last.report.stdout = Captured::default();

@@ -147,7 +147,7 @@ impl Dice {
         if let Change::Again(again) = &mut change
             && self.one_in(2)
         {
-            again.finish.report = full_report(again.finish.report.outcome.code, number);
+            Arc::make_mut(again).finish.report = full_report(again.finish.report.outcome.code, number);
         }
         change
     }
@@ -159,7 +159,7 @@ impl Dice {
         if self.one_in(2) {
             finish.report = full_report(finish.report.outcome.code, number);
         }
-        Change::Finish(Box::new(finish))
+        Change::Finish(Arc::new(finish))
     }
 
     fn skip(&mut self, run: &Run) -> Skip {

@@ -17,7 +17,7 @@ async fn what_guests_write_is_bounded_in_bytes() {
         let run = crate::contract::run("a", i64::try_from(number).unwrap());
         let mut finish = crate::contract::finish(&run, OutcomeCode::Succeeded);
         if let Change::Finish(finish) = &mut finish {
-            finish.report.stdout.text = "x".repeat(8 << 20);
+            Arc::make_mut(finish).report.stdout.text = "x".repeat(8 << 20);
         }
         ledger.commit(vec![Change::Plan(Arc::clone(&run)), finish]).await.unwrap();
     }

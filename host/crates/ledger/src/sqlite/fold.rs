@@ -29,7 +29,7 @@ pub(super) struct Effects {
     /// Runs that were touched, as they were before.
     touched: RunMap<Option<OpenRun>>,
     /// Runs that have ended.
-    pub(super) ended: Vec<(Arc<Run>, Box<Finish>)>,
+    pub(super) ended: Vec<(Arc<Run>, Arc<Finish>)>,
     /// The same by id, together with those that had ended before.
     known: RunMap<()>,
     /// Attempts after which another one follows.
@@ -111,7 +111,7 @@ fn apply(mirror: &mut Mirror, effects: &mut Effects, change: Change) -> bool {
                 open.claimed_at = None;
             }
         }
-        Change::Again(finish) => return !again(mirror, effects, *finish),
+        Change::Again(finish) => return !again(mirror, effects, Arc::unwrap_or_clone(finish)),
         Change::Finish(finish) => return !self::finish(mirror, effects, finish),
         Change::Watermark(at) => {
             if mirror.watermark < Some(at) {
@@ -172,7 +172,7 @@ fn again(mirror: &mut Mirror, effects: &mut Effects, again: Again) -> bool {
     true
 }
 
-fn finish(mirror: &mut Mirror, effects: &mut Effects, finish: Box<Finish>) -> bool {
+fn finish(mirror: &mut Mirror, effects: &mut Effects, finish: Arc<Finish>) -> bool {
     let Some(open) = mirror.open.remove(&finish.run) else { return false };
     let run = Arc::clone(&open.run);
     effects.touched.entry(run.id).or_insert(Some(open));

@@ -170,7 +170,7 @@ async fn story(sqlite: &mut SqliteConnection, id: RunId) -> Result<Option<RunSto
     let logs = rows(sqlite, sql::LOGS.to_owned(), key()).await?;
     let last = match &mut row.state {
         RunState::Open { .. } => None,
-        RunState::Ended(finish) => Some(&mut **finish),
+        RunState::Ended(finish) => Some(Arc::make_mut(finish)),
     };
     complete(last, &mut attempts, parts, logs)?;
     Ok(Some(RunStory { row, attempts }))
