@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{BufRead as _, BufReader, Read, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -61,6 +61,11 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// Where ledgers are that no test names: a folder of this very test process, so that each begins with nothing.
+fn state_home() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state-{}", std::process::id()))
+}
+
 /// The program with arguments.
 pub(crate) fn clockjack<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Clockjack {
     Clockjack::of(CLOCKJACK).args(args)
@@ -71,7 +76,7 @@ impl Clockjack {
     pub(crate) fn of(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env("XDG_STATE_HOME", state_home()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command, stdin: Vec::new(), stdout_bytes_max: u64::MAX, shares_machine: true }
     }
 
