@@ -9,9 +9,9 @@ mod revision;
 mod rules;
 pub mod slots;
 mod time;
+mod verdict;
 mod violation;
 mod world;
-mod verdict;
 
 pub use self::{
     clock::{Clock, Step},

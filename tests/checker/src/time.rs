@@ -99,6 +99,19 @@ impl Spans {
         self.0.get(after).is_some_and(|span| span.contains(instant))
     }
 
+    /// The parts of it in a span.
+    pub(crate) fn within(&self, bounds: Span) -> impl Iterator<Item = Span> {
+        let first = self.0.partition_point(|span| span.until <= bounds.from);
+        let met = self.0[first..].iter().take_while(move |span| span.from < bounds.until);
+        met.map(move |span| Span::new(span.from.max(bounds.from), span.until.min(bounds.until)))
+    }
+
+    /// The first instant in it that is not before another.
+    pub(crate) fn first_from(&self, from: Micros) -> Option<Micros> {
+        let after = self.0.partition_point(|span| span.until <= from);
+        self.0.get(after).map(|span| span.from.max(from))
+    }
+
     /// The first stretch longer than `length` between two instants. The spans themselves must all be longer.
     pub(crate) fn stretch(&self, from: Micros, until: Micros, length: Micros) -> Option<Span> {
         let first = self.0.partition_point(|span| span.until.saturating_sub(from) <= length);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    facts::{Ending, Facts, Resume, Tolerance},
+    facts::{Ending, Facts, Tolerance},
     history::{History, Run, Witness},
     job::JobView,
     revision::Revision,
@@ -110,10 +110,32 @@ impl<'a> World<'a> {
         Span::new(line.start, until)
     }
 
-    /// When a job was paused, told apart by how it went on.
-    pub(crate) fn pauses(&self, job: &str, resume: Option<Resume>) -> Spans {
-        let of_job = self.facts.pauses.iter().filter(|pause| pause.job == job);
-        Spans::of(of_job.filter(|pause| resume.is_none_or(|r| r == pause.resume)).map(|pause| pause.span))
+    /// When a change that the harness made has reached the host for sure.
+    pub(crate) fn takes_effect(&self, change: Micros) -> Micros {
+        self.settled.first_from(change).unwrap_or(change).saturating_add(self.tolerance.edge())
+    }
+
+    /// The first stretch longer than the latency, between two instants, in which the wall clock showed at least this.
+    pub(crate) fn chance(&self, spans: &Spans, wall: Micros, from: Micros, until: Micros) -> Option<Span> {
+        let clock = &self.facts.clock;
+        let latency = self.tolerance.latency;
+        let mut from = clock.first_reaching(wall, from);
+        for step in &clock.steps {
+            // The clock was set back before the slot: it is not due any more.
+            if from < step.at && step.at < until && clock.wall(step.at) < wall {
+                let before = spans.stretch(from, step.at, latency);
+                if before.is_some() {
+                    return before;
+                }
+                from = clock.first_reaching(wall, step.at);
+            }
+        }
+        spans.stretch(from, until, latency)
+    }
+
+    /// When a job was paused.
+    pub(crate) fn pauses(&self, job: &str) -> Spans {
+        Spans::of(self.facts.pauses.iter().filter(|pause| pause.job == job).map(|pause| pause.span))
     }
 }
 

@@ -80,7 +80,7 @@ fn undecided(world: &World<'_>, job: &JobView<'_>, slot: &Slot, later_ones_are: 
         return None;
     }
     let jitter = job.revisions[slot.revision].jitter_max;
-    let chance = job.able.stretch(slot.due.saturating_add(jitter), world.facts.until, world.tolerance.latency)?;
+    let chance = world.chance(&job.able, slot.at.saturating_add(jitter), slot.due, world.facts.until)?;
     let class = if later_ones_are { Class::NoDisposition } else { Class::Stuck };
     let evidence =
         format!("due at {}, no run and no skip; the host could act from {}", show(slot.due), show(chance.from));

@@ -70,7 +70,8 @@ fn unanswered(
     }
     let first = requests.iter().filter(|request| request.acknowledged).map(|request| request.at).min()?;
     let chance = world.settled.stretch(first, world.facts.until, world.tolerance.latency)?;
-    let evidence = format!("{key}, accepted at {}, is no run; the host could act from {}", show(first), show(chance.from));
+    let evidence =
+        format!("{key}, accepted at {}, is no run; the host could act from {}", show(first), show(chance.from));
     Some(Violation::new(Class::Request, job.name, None, evidence))
 }
 

@@ -14,6 +14,9 @@ const N_GOOD: u64 = 500;
 /// How many mutants of each kind are made.
 const N_MUTANTS: usize = 100;
 
+/// How many histories that are called bad are shown.
+const N_SHOWN: usize = 5;
+
 /// Set this to a seed, and the tests look at that one alone.
 const ONLY: Option<u64> = None;
 
@@ -26,7 +29,7 @@ pub(crate) fn judge(story: &Story) -> Vec<Violation> {
 
 fn pictures(story: &Story, violations: &[Violation]) -> String {
     let picture = |v: &Violation| v.picture(&story.facts, &story.revisions, &story.witness, &story.history);
-    violations.iter().take(3).map(picture).collect()
+    violations.iter().take(1).map(picture).collect()
 }
 
 fn seeds() -> Vec<u64> {
@@ -35,13 +38,24 @@ fn seeds() -> Vec<u64> {
 
 #[test]
 fn good_histories_are_good() {
-    let mut n_runs = 0;
+    let (mut n_runs, mut n_bad) = (0, 0);
+    let mut faults = String::new();
     for seed in seeds() {
         let story = good(seed);
         n_runs += story.history.runs.len();
         let violations = judge(&story);
-        assert!(violations.is_empty(), "seed {seed}: {}\n{}", violations.len(), pictures(&story, &violations));
+        if !violations.is_empty() {
+            n_bad += 1;
+            if n_bad <= N_SHOWN {
+                faults.push_str(&format!(
+                    "seed {seed}: {} violations\n{}\n",
+                    violations.len(),
+                    pictures(&story, &violations)
+                ));
+            }
+        }
     }
+    assert!(faults.is_empty(), "{n_bad} histories are called bad\n{faults}");
     assert!(ONLY.is_some() || 50_000 < n_runs, "{n_runs} runs are few");
 }
 

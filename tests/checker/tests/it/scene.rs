@@ -95,7 +95,8 @@ pub(crate) fn random(seed: u64) -> Story {
     // A pause that meets the end of a definition is for scenes written by hand.
     let revisions = &story.revisions;
     story.facts.pauses.retain(|pause| {
-        let mut ends = revisions.iter().filter(|revision| revision.job == pause.job).map(|revision| revision.in_force.until);
+        let mut ends =
+            revisions.iter().filter(|revision| revision.job == pause.job).map(|revision| revision.in_force.until);
         ends.all(|end| end < pause.span.from - SECOND || pause.span.until + SECOND < end)
     });
     story.facts.requests.retain(|request| {
