@@ -178,7 +178,7 @@ fn paused(world: &World<'_>, job: &JobView<'_>, skip: &Skip, decided: Micros) ->
             let is_decided_after = pause.span.from <= decided.saturating_add(edge);
             is_within && (is_after || undecided()) && is_kept && is_decided_after
         });
-        if !is_covered && !job.run_at(slot.at).is_some() {
+        if !is_covered && job.run_at(slot.at).is_none() {
             return Err((Class::UnjustifiedSkip, format!("the job was not paused at {}", show(slot.due))));
         }
     }

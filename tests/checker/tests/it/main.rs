@@ -2,6 +2,7 @@
 
 mod cut;
 mod mutants;
+mod mutation_ends;
 mod mutations;
 mod reference;
 mod rules;

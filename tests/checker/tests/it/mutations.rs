@@ -1,12 +1,15 @@
 //! The kinds of mutants: each makes one thing wrong, far from every edge at which it might be right.
 
 use clockjack_checker::{
-    Attempt, Cause, Class, Coalesce, Delivery, Micros, Overlap, Pool, Resume, Revision, Run, SECOND, Said, Skip,
-    Witness,
+    Attempt, Cause, Class, Coalesce, Micros, Overlap, Pool, Resume, Revision, Run, SECOND, Said, Skip, Witness,
 };
 
 use crate::{
     mutants::Mutate,
+    mutation_ends::{
+        attempt_gap, attempt_order, break_chain, double_start, host_down, lost_request, next_back, nobody_asked,
+        other_end, start_after_end, stays_open, too_many_attempts, unrecorded,
+    },
     scene::{Dice, Story, TOLERANCE},
 };
 
@@ -59,7 +62,7 @@ pub(crate) const ALL: [(&str, &[Class], Mutate); 42] = [
 ];
 
 /// Whether nothing that could excuse anything is near.
-fn is_solid(story: &Story, job: &str, at: Micros) -> bool {
+pub(crate) fn is_solid(story: &Story, job: &str, at: Micros) -> bool {
     let facts = &story.facts;
     let lives = facts.up.iter().flat_map(|up| [up.span.from, up.span.until]);
     let pauses = facts.pauses.iter().filter(|pause| pause.job == job).map(|pause| pause.span);
@@ -77,16 +80,20 @@ fn is_solid(story: &Story, job: &str, at: Micros) -> bool {
         && facts.clock.wall(at) == at
 }
 
-fn revision<'s>(story: &'s Story, job: &str, at: Micros) -> Option<&'s Revision> {
+pub(crate) fn revision<'s>(story: &'s Story, job: &str, at: Micros) -> Option<&'s Revision> {
     story.revisions.iter().find(|revision| revision.job == job && revision.in_force.contains(at))
 }
 
-fn line(story: &Story, run: &Run) -> Option<Witness> {
+pub(crate) fn line(story: &Story, run: &Run) -> Option<Witness> {
     story.witness.iter().find(|line| line.run == run.id).cloned()
 }
 
 /// A run that began and succeeded at its slot in its first attempt, far from everything, and that fits.
-fn some_run(story: &Story, dice: &mut Dice, fits: impl Fn(&Run, &Witness, &Revision) -> bool) -> Option<Run> {
+pub(crate) fn some_run(
+    story: &Story,
+    dice: &mut Dice,
+    fits: impl Fn(&Run, &Witness, &Revision) -> bool,
+) -> Option<Run> {
     let is_good = |run: &&Run| {
         let Some(line) = line(story, run) else { return false };
         let is_whole = run.cause == Cause::Schedule && run.n_attempts == 1 && line.start == run.slot;
@@ -100,11 +107,11 @@ fn some_run(story: &Story, dice: &mut Dice, fits: impl Fn(&Run, &Witness, &Revis
     dice.pick(&all).cloned()
 }
 
-fn succeeded(run: &Run) -> bool {
+pub(crate) fn succeeded(run: &Run) -> bool {
     run.outcome.as_deref() == Some("succeeded")
 }
 
-fn remove(story: &mut Story, run: &Run) {
+pub(crate) fn remove(story: &mut Story, run: &Run) {
     story.history.runs.retain(|other| other.id != run.id);
     story.witness.retain(|line| line.run != run.id);
 }
@@ -147,7 +154,7 @@ fn duplicate_line(story: &mut Story, dice: &mut Dice) -> bool {
 }
 
 /// Moves the first attempt of a run by so much, and its end where it must.
-fn shift(story: &mut Story, run: &Run, by: Micros) {
+pub(crate) fn shift(story: &mut Story, run: &Run, by: Micros) {
     for line in story.witness.iter_mut().filter(|line| line.run == run.id) {
         line.start += by;
         line.end = line.end.map(|end| end.max(line.start));
@@ -294,32 +301,6 @@ fn resurrect(story: &mut Story, dice: &mut Dice) -> bool {
     true
 }
 
-fn attempt_gap(story: &mut Story, dice: &mut Dice) -> bool {
-    let Some(run) = some_run(story, dice, |run, _, r| succeeded(run) && 1 < r.attempts_max) else { return false };
-    for row in story.history.runs.iter_mut().filter(|row| row.id == run.id) {
-        row.n_attempts = 2;
-        row.attempts.iter_mut().for_each(|attempt| attempt.number = 2);
-    }
-    story.witness.iter_mut().filter(|line| line.run == run.id).for_each(|line| line.attempt = 2);
-    true
-}
-
-fn double_start(story: &mut Story, dice: &mut Dice) -> bool {
-    let has_line = |run: &&Run| story.witness.iter().any(|line| line.run == run.id);
-    let lost = story.history.runs.iter().filter(|run| run.outcome.as_deref() == Some("lost"));
-    let lost: Vec<_> = lost.filter(has_line).cloned().collect();
-    let Some(run) = dice.pick(&lost).cloned() else { return false };
-    let line = story.witness.iter().find(|line| line.run == run.id && line.attempt == run.n_attempts).cloned();
-    let Some(last) = line else { return false };
-    let start = run.finished.unwrap_or(0);
-    if story.facts.clock.wall(start) != start || story.facts.clock.wall(last.start) != last.start {
-        return false;
-    }
-    let host = story.facts.up.iter().position(|up| up.span.contains(start)).unwrap_or(0);
-    story.witness.push(Witness { attempt: last.attempt + 1, host, start, end: None, ..last });
-    true
-}
-
 fn gap_count(story: &mut Story, dice: &mut Dice, by: i64) -> bool {
     let is_solid = |skip: &&mut Skip| {
         let forces = story.revisions.iter().filter(|r| r.job == skip.job).map(|r| r.in_force);
@@ -353,61 +334,10 @@ fn skip_and_run(story: &mut Story, dice: &mut Dice) -> bool {
     true
 }
 
-fn other_end(story: &mut Story, dice: &mut Dice, from: &str, to: &str) -> bool {
-    let clock = story.facts.clock.clone();
-    let is_once = |r: &Revision| to != "lost" || r.delivery == Delivery::AtMostOnce;
-    let fits = |run: &Run, line: &Witness, r: &Revision| {
-        let is_clear = run.finished.is_some_and(|finished| clock.instants(finished).len() == 1);
-        line.end.is_some() && run.outcome.as_deref() == Some(from) && is_once(r) && is_clear
-    };
-    let Some(run) = some_run(story, dice, fits) else { return false };
-    for row in story.history.runs.iter_mut().filter(|row| row.id == run.id) {
-        row.outcome = Some(to.to_owned());
-        row.attempts.iter_mut().for_each(|attempt| attempt.outcome = to.to_owned());
-    }
-    true
-}
-
-fn start_after_end(story: &mut Story, dice: &mut Dice) -> bool {
-    let clock = story.facts.clock.clone();
-    let is_clear = |run: &Run| run.finished.is_some_and(|finished| clock.instants(finished).len() == 1);
-    let Some(run) = some_run(story, dice, |run, line, _| line.end.is_some() && succeeded(run) && is_clear(run)) else {
-        return false;
-    };
-    let finished = run.finished.unwrap_or(run.slot);
-    shift(story, &run, finished + MILLISECOND - run.slot);
-    true
-}
-
-fn unrecorded(story: &mut Story, dice: &mut Dice) -> bool {
-    let Some(run) = some_run(story, dice, |_, _, _| true) else { return false };
-    story.history.runs.retain(|other| other.id != run.id);
-    true
-}
-
 fn no_slot(story: &mut Story, dice: &mut Dice) -> bool {
     let Some(run) = some_run(story, dice, |_, _, _| true) else { return false };
     add_run(story, &run, run.slot + 77, run.slot + 77);
     true
-}
-
-/// A manual run that has ended well away from everything.
-fn some_manual(story: &Story, dice: &mut Dice) -> Option<Run> {
-    let is_alone =
-        |at: Micros| story.facts.requests.iter().filter(|request| (request.at - at).abs() < 5 * SECOND).count() == 1;
-    let manual = story.history.runs.iter().filter(|run| run.cause == Cause::Manual && is_alone(run.slot));
-    let all: Vec<_> = manual.filter(|run| is_solid(story, &run.job, run.slot)).cloned().collect();
-    dice.pick(&all).cloned()
-}
-
-fn nobody_asked(story: &mut Story, dice: &mut Dice) -> bool {
-    let Some(run) = some_manual(story, dice) else { return false };
-    story.facts.requests.retain(|request| request.job != run.job || SECOND < (request.at - run.slot).abs());
-    true
-}
-
-fn lost_request(story: &mut Story, dice: &mut Dice) -> bool {
-    some_manual(story, dice).map(|run| remove(story, &run)).is_some()
 }
 
 fn overlapping_nobody(story: &mut Story, dice: &mut Dice) -> bool {
@@ -445,67 +375,4 @@ fn run_in_pause(story: &mut Story, dice: &mut Dice) -> bool {
     let (Some(slot), Some(like)) = (slot, like) else { return false };
     add_run(story, &like, slot, slot);
     true
-}
-
-fn attempt_order(story: &mut Story, dice: &mut Dice) -> bool {
-    let second = story.witness.iter().filter(|line| line.attempt == 2);
-    let first = |line: &Witness| story.witness.iter().position(|other| other.run == line.run && other.attempt == 1);
-    let pairs: Vec<_> = second.filter_map(|line| Some((first(line)?, line.start))).collect();
-    let Some((place, start)) = dice.pick(&pairs).copied() else { return false };
-    let line = &mut story.witness[place];
-    line.end = line.end.map(|_| start + MILLISECOND);
-    line.end.is_some()
-}
-
-fn too_many_attempts(story: &mut Story, _: &mut Dice) -> bool {
-    let count = |run: &Run| {
-        run.attempts.iter().filter(|attempt| !matches!(attempt.outcome.as_str(), "interrupted" | "lost")).count()
-    };
-    let Some(run) = story.history.runs.iter().find(|run| 1 < count(run)).cloned() else { return false };
-    story.revisions.iter_mut().filter(|r| r.job == run.job).for_each(|revision| revision.attempts_max = 1);
-    true
-}
-
-fn stays_open(story: &mut Story, dice: &mut Dice) -> bool {
-    let until = story.facts.until;
-    let Some(run) = some_run(story, dice, |run, line, _| succeeded(run) && line.start < until - 20 * SECOND) else {
-        return false;
-    };
-    for row in story.history.runs.iter_mut().filter(|row| row.id == run.id) {
-        row.outcome = None;
-        row.finished = None;
-        row.n_attempts = 0;
-        row.attempts.clear();
-    }
-    true
-}
-
-fn break_chain(story: &mut Story, dice: &mut Dice) -> bool {
-    let followers = story.history.runs.iter().filter(|run| matches!(run.cause, Cause::Upstream(_)));
-    let all: Vec<_> = followers.filter(|run| is_solid(story, &run.job, run.slot)).cloned().collect();
-    dice.pick(&all).cloned().map(|run| remove(story, &run)).is_some()
-}
-
-fn host_down(story: &mut Story, dice: &mut Dice) -> bool {
-    let Some(up) = story.facts.up.windows(2).find(|up| up[0].span.until + SECOND < up[1].span.from) else {
-        return false;
-    };
-    let start = up[0].span.until + SECOND / 2;
-    let Some(run) = some_run(story, dice, |_, _, _| true) else { return false };
-    shift(story, &run, start - run.slot);
-    true
-}
-
-fn next_back(story: &mut Story, dice: &mut Dice) -> bool {
-    let mut steady = story.revisions.clone();
-    steady.retain(|revision| {
-        let is_whole = story.revisions.iter().filter(|other| other.job == revision.job).count() == 1;
-        is_whole && story.facts.pauses.iter().all(|pause| pause.job != revision.job)
-    });
-    let Some(job) = dice.pick(&steady).map(|revision| revision.job.clone()) else { return false };
-    let mut nexts: Vec<_> =
-        story.history.nexts.iter_mut().filter(|seen| seen.job == job && seen.next.is_some()).collect();
-    let [.., before, last] = nexts.as_mut_slice() else { return false };
-    std::mem::swap(&mut before.next, &mut last.next);
-    story.facts.clock.steps.is_empty()
 }

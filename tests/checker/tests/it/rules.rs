@@ -93,22 +93,31 @@ fn a_backlog_is_folded_into_the_right_one() {
                   skip a 30000 40000 2 coalesced 45500 r2";
     judge(&story("", newest), expect![[""]]);
     judge(&story("coalesce earliest", oldest), expect![[""]]);
-    judge(&story("", oldest), expect![[r#"
+    judge(
+        &story("", oldest),
+        expect![[r#"
         wrong_coalesce a slot 00:30.000
             skip 00:30.000 to 00:40.000 (2 slots) coalesced by r2, decided at 00:45.500
             folded into 00:20.000, which is not newer
-    "#]]);
-    judge(&story("coalesce earliest", newest), expect![[r#"
+    "#]],
+    );
+    judge(
+        &story("coalesce earliest", newest),
+        expect![[r#"
         wrong_coalesce a slot 00:20.000
             skip 00:20.000 to 00:30.000 (2 slots) coalesced by r4, decided at 00:45.500
             folded into 00:40.000, which is not older
-    "#]]);
+    "#]],
+    );
     judge(&story("coalesce all backlog 1", newest), expect![[""]]);
-    judge(&story("coalesce all backlog 2", newest), expect![[r#"
+    judge(
+        &story("coalesce all backlog 2", newest),
+        expect![[r#"
         wrong_coalesce a slot 00:20.000
             skip 00:20.000 to 00:30.000 (2 slots) coalesced by r4, decided at 00:45.500
             only 1 newer slots were due, and 2 may run
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -178,18 +187,27 @@ fn a_crash_cuts_an_attempt_and_another_one_follows_unless_it_must_not() {
     judge(&story("", again), expect![[""]]);
     judge(&story("delivery once", lost), expect![[""]]);
     judge(&story("", silent), expect![[""]]);
-    judge(&story("delivery once", again), expect![[r#"
+    judge(
+        &story("delivery once", again),
+        expect![[r#"
         double_start a slot 00:10.000
             run r1: at most once, but began again after the host ended at 00:12.000
-    "#]]);
-    judge(&story("", lost), expect![[r#"
+    "#]],
+    );
+    judge(
+        &story("", lost),
+        expect![[r#"
         unjustified_end a slot 00:10.000
             run r1: lost, although it is to be tried again
-    "#]]);
-    judge(&story("", &forgotten.replace("10000 - open", "10000 0 open")), expect![[r#"
+    "#]],
+    );
+    judge(
+        &story("", &forgotten.replace("10000 - open", "10000 0 open")),
+        expect![[r#"
         stuck a slot 00:10.000
             run r1: open since 00:12.000, though nothing goes on; the host could act from 00:14.000
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -262,21 +280,7 @@ fn a_clock_that_is_set_moves_what_is_due_and_repeats_nothing() {
          run r3 a 30000 catch-up:2 1 0 15500 15600 succeeded
          run r4 a 40000 schedule 1 0 20000 20100 succeeded
          run r5 a 50000 schedule 1 0 30000 30100 succeeded",
-        // The ledger's times are wall times, which scripts of runs do not tell apart: two ends lie before their starts.
-        expect![[r#"
-            outcome_disagrees a slot 00:30.000
-                run r3: attempt 1 ended at 00:15.600 by the ledger, at 00:15.600 by the guest
-            outcome_disagrees a slot 00:30.000
-                run r3: attempt 1 began at 00:15.500, after the ledger noted its end
-            outcome_disagrees a slot 00:40.000
-                run r4: attempt 1 ended at 00:20.100 by the ledger, at 00:20.100 by the guest
-            outcome_disagrees a slot 00:40.000
-                run r4: attempt 1 began at 00:20.000, after the ledger noted its end
-            outcome_disagrees a slot 00:50.000
-                run r5: attempt 1 ended at 00:30.100 by the ledger, at 00:30.100 by the guest
-            outcome_disagrees a slot 00:50.000
-                run r5: attempt 1 began at 00:30.000, after the ledger noted its end
-        "#]],
+        expect![[""]],
     );
     judge(
         "up 0 31000

@@ -1,4 +1,5 @@
-//! Stories as text: one fact, row or line of a guest in each line; times are milliseconds, life 0 is the first.
+//! Stories as text: one fact, row or line of a guest in each line. Times are milliseconds, true but for slots and skips;
+//! life 0 is the first.
 
 use clockjack_checker::{
     After, AfterOn, Attempt, Cancel, Cause, Coalesce, Delivery, Ending, Facts, History, Micros, NextSeen, Overlap,
@@ -87,7 +88,7 @@ impl Script {
             }
             "row" => self.row(words),
             "line" => self.line(words),
-            other => panic!("`{other}` is no word of scripts"),
+            other => unreachable!("`{other}` is no word of scripts"),
         }
     }
 
@@ -110,7 +111,8 @@ impl Script {
     /// A row of a run; a further row of the same run is its next attempt.
     fn row(&mut self, words: &[&str]) {
         let outcome = Some(words[9].to_owned()).filter(|code| code != "open");
-        let (started, finished) = (Some(at(words[7])), at(words[8]));
+        let wall = |word| self.facts.clock.wall(at(word));
+        let (started, finished) = (Some(wall(words[7])), wall(words[8]));
         let known = self.history.runs.iter().position(|run| run.id == words[1]);
         let place = known.unwrap_or_else(|| {
             self.history.runs.push(Run {
@@ -172,7 +174,7 @@ fn revision(words: &[&str]) -> Revision {
             ("attempts", _) => revision.attempts_max = number(),
             ("delivery", "once") => revision.delivery = Delivery::AtMostOnce,
             ("after", job) => revision.after.push(After { job: job.to_owned(), on: AfterOn::Success }),
-            (key, value) => panic!("`{key} {value}` is nothing that a job has"),
+            (key, value) => unreachable!("`{key} {value}` is nothing that a job has"),
         }
     }
     revision
