@@ -167,6 +167,18 @@ impl<'a> JobView<'a> {
         self.slots.binary_search_by_key(&at, |slot| slot.at).ok()
     }
 
+    /// Whether an instant is, or was ever meant to be, a slot.
+    pub(crate) fn is_ever_slot(&self, at: Micros) -> bool {
+        self.revisions.iter().any(|revision| revision.slots.binary_search(&at).is_ok())
+    }
+
+    /// Whether an instant is a slot that lies ahead: the host plans some seconds in advance.
+    pub(crate) fn is_ahead(&self, world: &World<'_>, at: Micros) -> bool {
+        let now = world.facts.until;
+        let is_slot = || self.revisions_at(now).any(|(_, revision)| revision.slots.binary_search(&at).is_ok());
+        world.facts.clock.wall(now).saturating_sub(world.tolerance.edge()) < at && is_slot()
+    }
+
     /// The places of the slots between two instants, both included.
     pub(crate) fn slots_between(&self, first: Micros, last: Micros) -> std::ops::Range<usize> {
         let begin = self.slots.partition_point(|slot| slot.at < first);

@@ -96,8 +96,9 @@ impl<'a> World<'a> {
 
     /// The first end of a life of the host between two instants, of one of these kinds.
     pub(crate) fn end_of_host(&self, from: Micros, until: Micros, endings: &[Ending]) -> Option<Micros> {
-        let first = self.facts.up.partition_point(|up| up.span.until < from);
-        let ends = self.facts.up[first..].iter().take_while(|up| up.span.until <= until);
+        let clock = self.tolerance.clock;
+        let first = self.facts.up.partition_point(|up| up.span.until < from.saturating_sub(clock));
+        let ends = self.facts.up[first..].iter().take_while(|up| up.span.until <= until.saturating_add(clock));
         ends.filter(|up| endings.contains(&up.ending)).map(|up| up.span.until).next()
     }
 
@@ -168,6 +169,11 @@ impl Run {
 }
 
 impl RunView<'_> {
+    /// Whether nothing has come of it yet.
+    pub(crate) fn is_planned(&self) -> bool {
+        self.run.outcome.is_none() && self.run.started.is_none() && self.lines.is_empty()
+    }
+
     /// When its first attempt began, in true time: by the guest, or by the ledger where a crash kept the guest silent.
     pub(crate) fn first_start(&self, world: &World<'_>) -> Option<Micros> {
         let seen = self.lines.first().filter(|line| line.attempt == 1).map(|line| line.start);

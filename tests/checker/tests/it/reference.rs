@@ -146,19 +146,25 @@ impl Reference {
     /// Decides about the slots that have come due.
     fn decide(&mut self, desk: usize, now: Micros) {
         let wall = self.wall(now);
-        let Some(revision) = self.definition(desk).cloned() else { return };
+        let Some(revision) = self.definition(desk) else { return };
         let name = revision.job.clone();
         let pauses = &self.story.facts.pauses;
         if pauses.iter().any(|pause| pause.job == name && pause.span.contains(now)) {
             return;
         }
         let decided = self.desks[desk].decided;
-        let mut due: Vec<_> = revision.slots.iter().copied().filter(|s| decided < *s && *s <= wall).collect();
+        let first = revision.slots.partition_point(|slot| *slot <= decided);
+        let mut due: Vec<_> = revision.slots[first..].iter().copied().take_while(|slot| *slot <= wall).collect();
+        let next = revision.slots.get(first + due.len()).copied();
         self.desks[desk].decided = decided.max(wall);
         let resumed = pauses.iter().find(|pause| pause.job == name && pause.span.until == now).cloned();
         if resumed.is_some_and(|pause| pause.resume == Resume::Now) {
             return self.skip_slots(&name, &due, now, "paused", None);
         }
+        if (now - DAWN) % (10 * SECOND) == 0 {
+            self.story.history.nexts.push(NextSeen { job: name.clone(), asked: now, next });
+        }
+        let Some(revision) = self.definition(desk).filter(|_| !due.is_empty()).cloned() else { return };
         let is_misfired = |slot: &Micros| revision.misfire_grace.is_some_and(|grace| grace < wall - slot);
         let misfired: Vec<_> = due.iter().copied().filter(is_misfired).collect();
         due.retain(|slot| !is_misfired(slot));
@@ -175,10 +181,6 @@ impl Reference {
             due.iter().for_each(|slot| self.plan_and_start(desk, now, *slot, cause.clone()));
         } else {
             due.iter().for_each(|slot| self.plan_and_start(desk, now, *slot, Cause::Schedule));
-        }
-        if (now - DAWN) % (10 * SECOND) == 0 {
-            let next = revision.slots.iter().copied().find(|slot| self.desks[desk].decided < *slot);
-            self.story.history.nexts.push(NextSeen { job: name, asked: now, next });
         }
     }
 

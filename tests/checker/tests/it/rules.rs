@@ -322,3 +322,29 @@ fn a_removed_job_stays_removed_and_the_next_slot_lies_ahead() {
         "#]],
     );
 }
+
+#[test]
+fn what_is_planned_ahead_is_no_run_yet() {
+    judge(
+        "up 0 28000
+         job a every 10
+         run r1 a 10000 schedule 1 0 10000 10500 succeeded
+         run r2 a 20000 schedule 1 0 20000 20500 succeeded
+         plan r3 a 30000
+         plan r4 a 35000",
+        expect![[r#"
+            extra a slot 00:35.000
+                run r4 (open): 00:35.000 is no slot
+        "#]],
+    );
+    judge(
+        "up 0 28000
+         job a every 10
+         run r1 a 10000 schedule 1 0 10000 10500 succeeded
+         plan r2 a 20000",
+        expect![[r#"
+            stuck a slot 00:20.000
+                run r2 has not begun; nothing kept it from beginning at 00:20.000
+        "#]],
+    );
+}

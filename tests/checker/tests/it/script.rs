@@ -87,6 +87,7 @@ impl Script {
                 self.line(words);
             }
             "row" => self.row(words),
+            "plan" => self.history.runs.push(planned(words, "schedule")),
             "line" => self.line(words),
             other => unreachable!("`{other}` is no word of scripts"),
         }
@@ -115,17 +116,7 @@ impl Script {
         let (started, finished) = (Some(wall(words[7])), wall(words[8]));
         let known = self.history.runs.iter().position(|run| run.id == words[1]);
         let place = known.unwrap_or_else(|| {
-            self.history.runs.push(Run {
-                id: words[1].to_owned(),
-                job: words[2].to_owned(),
-                slot: at(words[3]),
-                cause: cause(words[4]),
-                outcome: None,
-                n_attempts: 0,
-                started,
-                finished: None,
-                attempts: Vec::new(),
-            });
+            self.history.runs.push(planned(words, words[4]));
             self.history.runs.len() - 1
         });
         let run = &mut self.history.runs[place];
@@ -137,6 +128,21 @@ impl Script {
             let number = words[5].parse().expect("an attempt");
             run.attempts.push(Attempt { number, outcome, started, finished });
         }
+    }
+}
+
+/// A run before its first attempt.
+fn planned(words: &[&str], word: &str) -> Run {
+    Run {
+        id: words[1].to_owned(),
+        job: words[2].to_owned(),
+        slot: at(words[3]),
+        cause: cause(word),
+        outcome: None,
+        n_attempts: 0,
+        started: None,
+        finished: None,
+        attempts: Vec::new(),
     }
 }
 
