@@ -105,7 +105,7 @@ impl<'a> World<'a> {
     /// When an attempt stopped to go on: its own end, or what cut it.
     pub(crate) fn attempt_span(&self, run: &Run, line: &Witness) -> Span {
         let told = run.finish_of(line.attempt).map(|wall| self.facts.clock.instants(wall));
-        let told = told.into_iter().flatten().filter(|at| line.start <= *at).min();
+        let told = told.into_iter().flatten().filter(|at| line.start <= at.saturating_add(self.tolerance.clock)).min();
         let cut = self.end_of_host(line.start, Micros::MAX, &[Ending::Killed, Ending::Stopped]);
         let until = line.end.or_else(|| [told, cut].into_iter().flatten().min()).unwrap_or(self.facts.until);
         Span::new(line.start, until)

@@ -27,7 +27,9 @@ pub(crate) fn starts_fit_the_slots(world: &World<'_>, job: &JobView<'_>, out: &m
     let claimed = job.runs.iter().filter(|view| view.run.cause.is_slot());
     let starts = claimed.filter_map(|view| view.lines.iter().find(|line| line.attempt == 1));
     // What was decided just before the clock was set back is seen just after it.
-    let shown = starts.map(|line| (clock.range(line.start.saturating_sub(tolerance.latency), line.start).1, line));
+    let shown = starts.map(|line| {
+        (clock.range(line.start.saturating_sub(tolerance.latency), line.start.saturating_add(tolerance.clock)).1, line)
+    });
     let mut starts: Vec<_> = shown.collect();
     starts.sort_by_key(|(shown, _)| *shown);
     let mut open = BinaryHeap::new();

@@ -36,7 +36,10 @@ type Wrong = Option<(Class, String)>;
 
 fn early(world: &World<'_>, view: &RunView<'_>, start: Micros) -> Wrong {
     // The decision fell up to the latency before the start; the clock may have been set in between.
-    let (_, shown) = world.facts.clock.range(start.saturating_sub(world.tolerance.latency), start);
+    let (_, shown) = world
+        .facts
+        .clock
+        .range(start.saturating_sub(world.tolerance.latency), start.saturating_add(world.tolerance.clock));
     let before = view.run.slot.saturating_sub(world.tolerance.clock).saturating_sub(shown);
     (0 < before).then(|| (Class::EarlyStart, format!("{before} us before its slot")))
 }
@@ -53,7 +56,7 @@ fn past_grace(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, slot: &S
     }
     let slack =
         if world.settled.contains(start) { tolerance.latency } else { tolerance.recovery.max(tolerance.latency) };
-    let (shown, _) = world.facts.clock.range(start.saturating_sub(slack), start);
+    let (shown, _) = world.facts.clock.range(start.saturating_sub(slack), start.saturating_add(tolerance.clock));
     let past = shown.saturating_sub(view.run.slot).saturating_sub(grace).saturating_sub(tolerance.clock);
     (0 < past).then(|| (Class::PastGrace, format!("{past} us after its grace, all allowances made")))
 }

@@ -1,6 +1,6 @@
 //! Good histories are called good, and each kind of mutant is caught for what it is.
 
-use clockjack_checker::{Class, Violation, check};
+use clockjack_checker::{Class, Tolerance, Violation, check};
 
 use crate::{
     mutations::ALL,
@@ -84,4 +84,32 @@ fn every_mutant_is_caught() {
         }
     }
     assert!(faults.is_empty(), "\n{faults}");
+}
+
+/// Real guests and real harnesses have clocks of their own and take their time.
+#[test]
+fn noise_within_the_tolerance_is_no_violation() {
+    let tolerance = Tolerance { latency: TOLERANCE.latency + 20_000, clock: 10_000, ..TOLERANCE };
+    let mut faults = String::new();
+    let mut n_bad = 0;
+    for seed in seeds() {
+        let mut story = good(seed);
+        let mut dice = Dice::new(seed);
+        for line in &mut story.witness {
+            line.start += dice.below(10_000) - 5_000;
+            line.end = line.end.map(|end| (end + dice.below(10_000) - 5_000).max(line.start));
+        }
+        let noise: Vec<_> = story.facts.up.iter().map(|_| dice.below(10_000) - 5_000).collect();
+        for (up, noise) in story.facts.up.iter_mut().zip(noise).filter(|(up, _)| up.span.until < story.facts.until) {
+            up.span.until += noise;
+        }
+        let violations = check(&story.facts, &story.revisions, &story.witness, &story.history, &tolerance);
+        if !violations.is_empty() {
+            n_bad += 1;
+            if n_bad <= N_SHOWN {
+                faults.push_str(&format!("seed {seed}: {}\n{}\n", violations.len(), pictures(&story, &violations)));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{n_bad} histories are called bad\n{faults}");
 }
