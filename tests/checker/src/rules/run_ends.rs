@@ -93,7 +93,8 @@ fn cancelled(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong 
 
 /// Under `at_least_once` an interruption is no end, unless the job is gone or there were too many.
 fn interrupted_for_good(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong {
-    let is_again = revisions(world, job, view).iter().all(|revision| revision.delivery == Delivery::AtLeastOnce);
+    // The attempts of one run may have begun under several definitions.
+    let is_again = job.revisions.iter().all(|revision| revision.delivery == Delivery::AtLeastOnce);
     let finished = view.run.finished?;
     let instants = world.facts.clock.instants(finished);
     let is_gone = instants.iter().any(|at| job.surely_at(*at).next().is_none());

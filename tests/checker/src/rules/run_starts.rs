@@ -20,7 +20,7 @@ pub(crate) fn each_is_in_its_window(world: &World<'_>, job: &JobView<'_>, out: &
             continue;
         };
         let Some(slot) = slot else { continue };
-        let wrong = early(world, view, start)
+        let wrong = early(world, slot, start)
             .or_else(|| past_grace(world, job, view, slot, start))
             .or_else(|| while_removed(job, start))
             .or_else(|| while_paused(world, job, slot, start))
@@ -34,13 +34,9 @@ pub(crate) fn each_is_in_its_window(world: &World<'_>, job: &JobView<'_>, out: &
 
 type Wrong = Option<(Class, String)>;
 
-fn early(world: &World<'_>, view: &RunView<'_>, start: Micros) -> Wrong {
-    // The decision fell up to the latency before the start; the clock may have been set in between.
-    let (_, shown) = world
-        .facts
-        .clock
-        .range(start.saturating_sub(world.tolerance.latency), start.saturating_add(world.tolerance.clock));
-    let before = view.run.slot.saturating_sub(world.tolerance.clock).saturating_sub(shown);
+/// A slot that has come due may begin, also where the clock was set back while it waited.
+fn early(world: &World<'_>, slot: &Slot, start: Micros) -> Wrong {
+    let before = slot.due.saturating_sub(world.tolerance.clock).saturating_sub(start);
     (0 < before).then(|| (Class::EarlyStart, format!("{before} us before its slot")))
 }
 
