@@ -76,3 +76,31 @@ impl Clock {
         n_steps.checked_sub(1).map_or(0, |last| self.steps[last].offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn true_time_is_found_instant_by_instant(
+            steps in prop::collection::vec((1..20_i64, -30..30_i64), 0..4),
+            wall in -40..120_i64,
+            from in 0..60_i64,
+        ) {
+            let mut at = 0;
+            let steps = steps.into_iter().map(|(later, offset)| { at += later; Step { at, offset } });
+            let clock = Clock { steps: steps.collect() };
+            let reached = (from..300).find(|at| wall <= clock.wall(*at));
+            prop_assert_eq!(Some(clock.first_reaching(wall, from)), reached);
+            let shown: Vec<_> = (-300..300).filter(|at| clock.wall(*at) == wall).collect();
+            let expected = if shown.is_empty() { vec![clock.first_reaching(wall, -300)] } else { shown };
+            prop_assert_eq!(clock.instants(wall), expected);
+            let range: Vec<_> = (from..from + 30).map(|at| clock.wall(at)).collect();
+            let expected = (range.iter().copied().min().unwrap_or(0), range.iter().copied().max().unwrap_or(0));
+            prop_assert_eq!(clock.range(from, from + 29), expected);
+        }
+    }
+}

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use crate::{
-    facts::Resume,
     history::Skip,
     revision::{Overlap, Revision},
     time::{Load, Micros, Span, Spans},
@@ -27,24 +26,31 @@ pub(crate) struct Slot {
 pub(crate) struct JobView<'a> {
     pub(crate) name: &'a str,
     pub(crate) revisions: Vec<&'a Revision>,
+    /// For each revision: when it may have been in force, the times in which the host takes up a change included.
+    maybe: Vec<Span>,
+    /// For each revision: when it was in force without doubt.
+    surely: Vec<Span>,
     pub(crate) runs: Vec<RunView<'a>>,
     pub(crate) skips: Vec<&'a Skip>,
     /// By their instant.
     pub(crate) slots: Vec<Slot>,
     pub(crate) paused: Spans,
-    pub(crate) paused_for_good: Spans,
     /// When it could decide about its slots: the host was settled and the job not paused.
     pub(crate) able: Spans,
-    /// For each revision: when it could decide, and there was room for another run.
-    pub(crate) free: Vec<Spans>,
+    /// When it could decide, and there was room for another run.
+    pub(crate) free: Spans,
     /// How many of its runs went on, at the most.
     pub(crate) occupied: Load,
+    /// The same with each run a little longer, for what happened at one instant in whatever order.
+    pub(crate) crowd: Load,
     /// How many of its slots had come due and neither run nor been skipped.
     pub(crate) waiting: Load,
     /// The places of its runs.
     pub(crate) runs_by_id: HashMap<&'a str, usize>,
     /// The slots of runs that became skips.
     pub(crate) skips_by_run: HashMap<&'a str, Micros>,
+    /// When slots became a skip of their own (wall time).
+    pub(crate) skips_by_slot: HashMap<Micros, Micros>,
     /// The slots that became a run or a skip into which others may have been folded, in order.
     pub(crate) targets: Vec<Micros>,
 }
@@ -54,15 +60,18 @@ impl<'a> JobView<'a> {
         Self {
             name,
             revisions: Vec::new(),
+            maybe: Vec::new(),
+            surely: Vec::new(),
             runs: Vec::new(),
             skips: Vec::new(),
             slots: Vec::new(),
             paused: Spans::default(),
-            paused_for_good: Spans::default(),
             able: Spans::default(),
-            free: Vec::new(),
+            free: Spans::default(),
             occupied: Load::default(),
+            crowd: Load::default(),
             waiting: Load::default(),
+            skips_by_slot: HashMap::new(),
             runs_by_id: HashMap::new(),
             skips_by_run: HashMap::new(),
             targets: Vec::new(),
@@ -76,42 +85,56 @@ impl<'a> JobView<'a> {
         self.runs_by_id = self.runs.iter().enumerate().map(|(place, view)| (view.run.id.as_str(), place)).collect();
         let single = self.skips.iter().filter(|skip| skip.count == 1);
         self.skips_by_run = single.clone().filter_map(|skip| Some((skip.run.as_deref()?, skip.first))).collect();
+        self.skips_by_slot = single.clone().map(|skip| (skip.first, skip.at)).collect();
         let other = single.filter(|skip| skip.reason != "coalesced").map(|skip| skip.first);
         let runs = self.runs.iter().filter(|view| view.run.cause.is_slot()).map(|view| view.run.slot);
         self.targets = runs.chain(other).collect();
         self.targets.sort_unstable();
         self.expect_slots(world);
-        self.paused = world.pauses(self.name, None);
-        self.paused_for_good = world.pauses(self.name, Some(Resume::Now));
+        self.paused = world.pauses(self.name);
         self.able = world.settled.minus(&self.paused).longer_than(latency);
-        self.occupied = Load::of(self.runs.iter().filter_map(|view| view.occupancy(world)));
+        let occupancies: Vec<_> = self.runs.iter().filter_map(|view| view.occupancy(world)).collect();
+        let longer = world.tolerance.edge().saturating_add(1);
+        self.crowd = Load::of(occupancies.iter().map(|span| Span::new(span.from, span.until.saturating_add(longer))));
+        self.occupied = Load::of(occupancies);
         self.waiting = Load::of(self.waiting_spans(world));
-        for revision in &self.revisions {
-            let busy = match revision.overlap {
-                Overlap::Queue | Overlap::Replace => self.occupied.at_least(revision.max_instances),
-                Overlap::Skip | Overlap::Allow => Spans::default(),
-            };
-            let busy_pool = revision.pool.as_deref().and_then(|pool| busy_pools.get(pool)).cloned();
-            self.free.push(self.able.minus(&busy).minus(&busy_pool.unwrap_or_default()).longer_than(latency));
+        self.free = self.able.minus(&self.busy(busy_pools)).longer_than(latency);
+    }
+
+    /// When there was no room for a run that waits for it, under the definition that was in force then.
+    fn busy(&self, busy_pools: &HashMap<&str, Spans>) -> Spans {
+        let may_wait =
+            self.revisions.iter().any(|revision| matches!(revision.overlap, Overlap::Queue | Overlap::Replace));
+        let mut busy = Vec::new();
+        for (revision, force) in self.revisions.iter().zip(&self.maybe) {
+            if may_wait && revision.overlap != Overlap::Allow {
+                busy.extend(self.occupied.at_least(revision.max_instances).within(*force));
+            }
+            if let Some(pool) = revision.pool.as_deref().and_then(|pool| busy_pools.get(pool)) {
+                busy.extend(pool.within(*force));
+            }
         }
+        Spans::of(busy)
     }
 
     /// The slots of each revision that came due while it was in force.
     fn expect_slots(&mut self, world: &World<'_>) {
         let clock = &world.facts.clock;
         let edge = world.tolerance.edge();
+        let end = world.facts.until.saturating_sub(edge);
         for (index, revision) in self.revisions.iter().enumerate() {
             let force = revision.in_force;
-            let begin = clock.wall(force.from);
-            let first = revision.slots.partition_point(|slot| *slot < begin.saturating_sub(edge));
+            let [known, gone] = [force.from, force.until].map(|change| world.takes_effect(change));
+            self.maybe.push(Span::new(force.from.saturating_sub(edge), gone));
+            self.surely.push(Span::new(known, force.until.saturating_sub(edge)));
+            let begin = clock.wall(force.from).saturating_sub(edge);
+            let first = revision.slots.partition_point(|slot| *slot < begin);
             for at in revision.slots[first..].iter().copied() {
                 let due = clock.first_reaching(at, force.from);
-                if force.until.saturating_add(edge) < due || world.facts.until < due {
+                if gone < due || world.facts.until < due {
                     break;
                 }
-                let is_optional = at <= begin.saturating_add(edge)
-                    || force.until.saturating_sub(edge) <= due
-                    || world.facts.until.saturating_sub(edge) <= due;
+                let is_optional = due <= known || force.until.saturating_sub(edge) <= due || end <= due;
                 self.slots.push(Slot { at, due, revision: index, is_optional });
             }
         }
@@ -134,13 +157,26 @@ impl<'a> JobView<'a> {
         let until = world.facts.until;
         let runs = self.runs.iter().map(|view| Span::new(due(view.run.slot), view.first_start(world).unwrap_or(until)));
         let single = self.skips.iter().filter(|skip| skip.count == 1);
-        let skips = single.map(|skip| Span::new(due(skip.first), clock.instants(skip.at).into_iter().max().unwrap_or(until)));
+        let skips =
+            single.map(|skip| Span::new(due(skip.first), clock.instants(skip.at).into_iter().max().unwrap_or(until)));
         runs.chain(skips).filter(|span| span.from <= span.until).collect()
     }
 
     /// The place of a slot.
     pub(crate) fn slot_at(&self, at: Micros) -> Option<usize> {
         self.slots.binary_search_by_key(&at, |slot| slot.at).ok()
+    }
+
+    /// Whether an instant is, or was ever meant to be, a slot.
+    pub(crate) fn is_ever_slot(&self, at: Micros) -> bool {
+        self.revisions.iter().any(|revision| revision.slots.binary_search(&at).is_ok())
+    }
+
+    /// Whether an instant is a slot that lies ahead: the host plans some seconds in advance.
+    pub(crate) fn is_ahead(&self, world: &World<'_>, at: Micros) -> bool {
+        let now = world.facts.until;
+        let is_slot = || self.revisions_at(now).any(|(_, revision)| revision.slots.binary_search(&at).is_ok());
+        world.facts.clock.wall(now).saturating_sub(world.tolerance.edge()) < at && is_slot()
     }
 
     /// The places of the slots between two instants, both included.
@@ -150,19 +186,21 @@ impl<'a> JobView<'a> {
     }
 
     /// The revisions that may have been in force at an instant.
-    pub(crate) fn revisions_at(&self, at: Micros, edge: Micros) -> impl Iterator<Item = (usize, &'a Revision)> {
-        let all = self.revisions.iter().copied().enumerate();
-        all.filter(move |(_, revision)| {
-            let force = revision.in_force.wider(edge);
-            force.from <= at && at <= force.until
-        })
+    pub(crate) fn revisions_at(&self, at: Micros) -> impl Iterator<Item = (usize, &'a Revision)> {
+        let all = self.revisions.iter().copied().enumerate().zip(&self.maybe);
+        all.filter(move |(_, force)| force.from <= at && at <= force.until).map(|(revision, _)| revision)
+    }
+
+    /// The revisions that were in force at an instant without doubt.
+    pub(crate) fn surely_at(&self, at: Micros) -> impl Iterator<Item = &'a Revision> {
+        let all = self.revisions.iter().copied().zip(&self.surely);
+        all.filter(move |(_, force)| force.contains(at)).map(|(revision, _)| revision)
     }
 
     /// The attempts that took places of a pool.
     pub(crate) fn attempts_in_pool(&self, world: &World<'_>, pool: &str) -> Vec<Span> {
-        let edge = world.tolerance.edge();
         let lines = self.runs.iter().flat_map(|view| view.lines.iter().map(|line| (view.run, *line)));
-        let is_in = |at| self.revisions_at(at, edge).all(|(_, revision)| revision.pool.as_deref() == Some(pool));
+        let is_in = |at| self.revisions_at(at).all(|(_, revision)| revision.pool.as_deref() == Some(pool));
         lines.filter(|(_, line)| is_in(line.start)).map(|(run, line)| world.attempt_span(run, line)).collect()
     }
 }

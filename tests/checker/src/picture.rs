@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How far around the slot the picture goes.
-const MARGIN: Micros = 10 * SECOND;
+const MARGIN: Micros = 5 * SECOND;
 
 /// Most lines in the middle of a picture; more are no picture any more.
 const LINES_MAX: usize = 60;
@@ -80,6 +80,9 @@ fn of_ledger(clock: &Clock, job: &str, history: &History, events: &mut Vec<(Micr
             let name = format!("ledger: run {} attempt {}", run.id, attempt.number);
             events.extend(attempt.started.map(|at| (true_time(at), format!("{name} claimed"))));
             events.push((true_time(attempt.finished), format!("{name} {}", attempt.outcome)));
+        }
+        if !run.attempts.is_empty() && run.outcome.is_some() {
+            continue;
         }
         let name = format!("ledger: run {} ({})", run.id, run.cause.word());
         events.extend(run.started.map(|at| (true_time(at), format!("{name} last attempt claimed"))));

@@ -99,6 +99,19 @@ impl Spans {
         self.0.get(after).is_some_and(|span| span.contains(instant))
     }
 
+    /// The parts of it in a span.
+    pub(crate) fn within(&self, bounds: Span) -> impl Iterator<Item = Span> {
+        let first = self.0.partition_point(|span| span.until <= bounds.from);
+        let met = self.0[first..].iter().take_while(move |span| span.from < bounds.until);
+        met.map(move |span| Span::new(span.from.max(bounds.from), span.until.min(bounds.until)))
+    }
+
+    /// The first instant in it that is not before another.
+    pub(crate) fn first_from(&self, from: Micros) -> Option<Micros> {
+        let after = self.0.partition_point(|span| span.until <= from);
+        self.0.get(after).map(|span| span.from.max(from))
+    }
+
     /// The first stretch longer than `length` between two instants. The spans themselves must all be longer.
     pub(crate) fn stretch(&self, from: Micros, until: Micros, length: Micros) -> Option<Span> {
         let first = self.0.partition_point(|span| span.until.saturating_sub(from) <= length);
@@ -149,5 +162,52 @@ impl Load {
         let ends = self.0.iter().skip(1).map(|(instant, _)| *instant).chain([Micros::MAX]);
         let high = self.0.iter().zip(ends).filter(|((_, reached), _)| level <= *reached);
         Spans::of(high.map(|((from, _), until)| Span::new(*from, until)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spans() -> impl Strategy<Value = Vec<Span>> {
+        prop::collection::vec((0..60_i64, 0..9_i64).prop_map(|(from, length)| Span::new(from, from + length)), 0..12)
+    }
+
+    fn holds(spans: &[Span], instant: Micros) -> bool {
+        spans.iter().any(|span| span.contains(instant))
+    }
+
+    proptest! {
+        #[test]
+        fn sets_are_what_they_are_instant_by_instant(some in spans(), others in spans()) {
+            let left = Spans::of(some.clone()).minus(&Spans::of(others.clone()));
+            for instant in 0..80 {
+                prop_assert_eq!(left.contains(instant), holds(&some, instant) && !holds(&others, instant));
+            }
+        }
+
+        #[test]
+        fn a_stretch_is_found_where_there_is_one(some in spans(), from in 0..70_i64, more in 0..30_i64, length in 0..6_i64) {
+            let set = Spans::of(some.clone());
+            let until = from + more;
+            let is_free = |begin: &Micros| (*begin..=begin + length).all(|instant| holds(&some, instant));
+            let expected = (from..until - length).find(is_free);
+            let found = set.longer_than(length).stretch(from, until, length);
+            prop_assert_eq!(found.map(|stretch| stretch.from), expected);
+        }
+
+        #[test]
+        fn a_load_is_counted_instant_by_instant(some in spans(), from in 0..70_i64, more in 0..9_i64) {
+            let some: Vec<_> = some.into_iter().filter(|span| span.from < span.until).collect();
+            let count = |instant: Micros| some.iter().filter(|span| span.contains(instant)).count();
+            let load = Load::of(some.iter().copied());
+            prop_assert_eq!(load.at(from), count(from));
+            prop_assert_eq!(load.max_in(from, from + more), (from - 1..=from + more).map(count).max().unwrap_or(0));
+            for instant in 0..80 {
+                prop_assert_eq!(load.at_least(2).contains(instant), 2 <= count(instant));
+            }
+        }
     }
 }

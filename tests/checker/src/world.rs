@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    facts::{Ending, Facts, Resume, Tolerance},
+    facts::{Ending, Facts, Tolerance},
     history::{History, Run, Witness},
     job::JobView,
     revision::Revision,
@@ -96,24 +96,47 @@ impl<'a> World<'a> {
 
     /// The first end of a life of the host between two instants, of one of these kinds.
     pub(crate) fn end_of_host(&self, from: Micros, until: Micros, endings: &[Ending]) -> Option<Micros> {
-        let first = self.facts.up.partition_point(|up| up.span.until < from);
-        let ends = self.facts.up[first..].iter().take_while(|up| up.span.until <= until);
+        let clock = self.tolerance.clock;
+        let first = self.facts.up.partition_point(|up| up.span.until < from.saturating_sub(clock));
+        let ends = self.facts.up[first..].iter().take_while(|up| up.span.until <= until.saturating_add(clock));
         ends.filter(|up| endings.contains(&up.ending)).map(|up| up.span.until).next()
     }
 
     /// When an attempt stopped to go on: its own end, or what cut it.
     pub(crate) fn attempt_span(&self, run: &Run, line: &Witness) -> Span {
         let told = run.finish_of(line.attempt).map(|wall| self.facts.clock.instants(wall));
-        let told = told.into_iter().flatten().filter(|at| line.start <= *at).min();
+        let told = told.into_iter().flatten().filter(|at| line.start <= at.saturating_add(self.tolerance.clock)).min();
         let cut = self.end_of_host(line.start, Micros::MAX, &[Ending::Killed, Ending::Stopped]);
         let until = line.end.or_else(|| [told, cut].into_iter().flatten().min()).unwrap_or(self.facts.until);
         Span::new(line.start, until)
     }
 
-    /// When a job was paused, told apart by how it went on.
-    pub(crate) fn pauses(&self, job: &str, resume: Option<Resume>) -> Spans {
-        let of_job = self.facts.pauses.iter().filter(|pause| pause.job == job);
-        Spans::of(of_job.filter(|pause| resume.is_none_or(|r| r == pause.resume)).map(|pause| pause.span))
+    /// When a change that the harness made has reached the host for sure.
+    pub(crate) fn takes_effect(&self, change: Micros) -> Micros {
+        self.settled.first_from(change).unwrap_or(change).saturating_add(self.tolerance.edge())
+    }
+
+    /// The first stretch longer than the latency, between two instants, in which the wall clock showed at least this.
+    pub(crate) fn chance(&self, spans: &Spans, wall: Micros, from: Micros, until: Micros) -> Option<Span> {
+        let clock = &self.facts.clock;
+        let latency = self.tolerance.latency;
+        let mut from = clock.first_reaching(wall, from);
+        for step in &clock.steps {
+            // The clock was set back before the slot: it is not due any more.
+            if from < step.at && step.at < until && clock.wall(step.at) < wall {
+                let before = spans.stretch(from, step.at, latency);
+                if before.is_some() {
+                    return before;
+                }
+                from = clock.first_reaching(wall, step.at);
+            }
+        }
+        spans.stretch(from, until, latency)
+    }
+
+    /// When a job was paused.
+    pub(crate) fn pauses(&self, job: &str) -> Spans {
+        Spans::of(self.facts.pauses.iter().filter(|pause| pause.job == job).map(|pause| pause.span))
     }
 }
 
@@ -146,6 +169,11 @@ impl Run {
 }
 
 impl RunView<'_> {
+    /// Whether nothing has come of it yet.
+    pub(crate) fn is_planned(&self) -> bool {
+        self.run.outcome.is_none() && self.run.started.is_none() && self.lines.is_empty()
+    }
+
     /// When its first attempt began, in true time: by the guest, or by the ledger where a crash kept the guest silent.
     pub(crate) fn first_start(&self, world: &World<'_>) -> Option<Micros> {
         let seen = self.lines.first().filter(|line| line.attempt == 1).map(|line| line.start);

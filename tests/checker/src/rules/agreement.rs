@@ -15,6 +15,7 @@ pub(crate) fn guests_and_ledger_tell_the_same(world: &World<'_>, job: &JobView<'
         for number in 1..=view.run.n_attempts {
             wrong.extend(view.run.outcome_of(number).and_then(|code| same_end(world, view, number, code)));
         }
+        wrong.extend(view.lines.iter().filter_map(|line| began_after_end(world, view, line)));
         wrong.extend(success_without_attempt(view));
         wrong.extend(all_attempts_told(view));
         out.extend(wrong.into_iter().map(|(class, evidence)| {
@@ -62,6 +63,15 @@ fn same_end(world: &World<'_>, view: &RunView<'_>, number: u32, code: &str) -> W
     let end = line.end.filter(|end| noted < *end)?;
     let evidence = format!("attempt {number} ended at {} by the ledger, at {} by the guest", show(told), show(end));
     Some((Class::OutcomeDisagrees, evidence))
+}
+
+/// A guest does not begin when the ledger says that its attempt has ended.
+fn began_after_end(world: &World<'_>, view: &RunView<'_>, line: &Witness) -> Wrong {
+    let told = view.run.finish_of(line.attempt)?;
+    let noted = world.facts.clock.instants(told).into_iter().max()?;
+    let is_after = noted.saturating_add(world.tolerance.clock) < line.start;
+    let evidence = || format!("attempt {} began at {}, after the ledger noted its end", line.attempt, show(line.start));
+    is_after.then(|| (Class::OutcomeDisagrees, evidence()))
 }
 
 fn success_without_attempt(view: &RunView<'_>) -> Wrong {

@@ -38,7 +38,10 @@ fn numbered(world: &World<'_>, view: &RunView<'_>, before: Option<&Witness>, lin
     let last = before.map_or(0, |before| before.attempt);
     let number = line.attempt;
     if number == last {
-        return Some((Class::DoubleStart, format!("attempt {number} began twice, the second time at {}", show(line.start))));
+        return Some((
+            Class::DoubleStart,
+            format!("attempt {number} began twice, the second time at {}", show(line.start)),
+        ));
     }
     if number < last {
         return Some((Class::AttemptOrder, format!("attempt {number} began after attempt {last}")));
@@ -65,7 +68,7 @@ fn after(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, before: &Witn
     }
     let told = view.run.outcome_of(last);
     let crash = world.end_of_host(before.start, line.start, &ANY_END);
-    let mut deliveries = job.revisions_at(before.start, world.tolerance.edge()).map(|(_, revision)| revision.delivery);
+    let mut deliveries = job.revisions_at(before.start).map(|(_, revision)| revision.delivery);
     let is_once = deliveries.next().is_some_and(|first| first == Delivery::AtMostOnce)
         && deliveries.all(|delivery| delivery == Delivery::AtMostOnce);
     let is_known = !matches!(told, None | Some("interrupted" | "lost"));

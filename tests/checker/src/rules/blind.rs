@@ -20,27 +20,26 @@ pub(crate) fn starts_fit_the_slots(world: &World<'_>, job: &JobView<'_>, out: &m
             revision.misfire_grace.map(|grace| grace.saturating_add(revision.jitter_max).saturating_add(slack))
         });
         let grace = graces.reduce(|a, b| Some(a?.max(b?))).flatten();
-        let close = grace.map_or(Micros::MAX, |grace| slot.at.saturating_add(grace));
-        windows.push((slot.at.saturating_sub(tolerance.clock), close));
+        let ends = grace.map(|grace| world.facts.clock.instants(slot.at.saturating_add(grace)));
+        let close = ends.map_or(Micros::MAX, |ends| ends.into_iter().max().unwrap_or(Micros::MAX));
+        windows.push((slot.due.saturating_sub(tolerance.clock), close));
     }
-    let clock = &world.facts.clock;
+    windows.sort_unstable();
     let claimed = job.runs.iter().filter(|view| view.run.cause.is_slot());
-    let starts = claimed.filter_map(|view| view.lines.iter().find(|line| line.attempt == 1));
-    // What was decided just before the clock was set back is seen just after it.
-    let shown = starts.map(|line| (clock.range(line.start.saturating_sub(tolerance.latency), line.start).1, line));
-    let mut starts: Vec<_> = shown.collect();
-    starts.sort_by_key(|(shown, _)| *shown);
+    let mut starts: Vec<_> = claimed.filter_map(|view| view.lines.iter().find(|line| line.attempt == 1)).collect();
+    starts.sort_by_key(|line| line.start);
     let mut open = BinaryHeap::new();
     let mut next = windows.iter().peekable();
-    for (shown, line) in starts {
-        while let Some((_, close)) = next.next_if(|(begin, _)| *begin <= shown) {
+    for line in starts {
+        let start = line.start;
+        while let Some((_, close)) = next.next_if(|(begin, _)| *begin <= start) {
             open.push(Reverse(*close));
         }
-        while open.peek().is_some_and(|Reverse(close)| *close < shown && !world.strained.contains(line.start)) {
+        while open.peek().is_some_and(|Reverse(close)| *close < start && !world.strained.contains(start)) {
             open.pop();
         }
         if open.pop().is_none() {
-            let evidence = format!("run {} began at {} and fits no slot that is left", line.run, show(line.start));
+            let evidence = format!("run {} began at {} and fits no slot that is left", line.run, show(start));
             out.push(Violation::new(Class::TimesDoNotMatch, job.name, Some(line.slot), evidence));
         }
     }

@@ -6,6 +6,7 @@ use super::dispositions::is_gap;
 use crate::{
     history::Cause,
     job::JobView,
+    revision::Revision,
     time::{Micros, show},
     violation::{Class, Violation},
     world::{RunView, World},
@@ -62,20 +63,18 @@ fn of_pair(world: &World<'_>, job: &JobView<'_>, upstream: &str, out: &mut Vec<V
 /// Whether an end of the other job makes this one run: surely, perhaps, or (none) not.
 fn expects(world: &World<'_>, job: &JobView<'_>, upstream: &str, end: &RunView<'_>) -> Option<bool> {
     let (outcome, finished) = (end.run.outcome.as_deref()?, end.run.finished?);
-    let wants = |at: Micros, edge| {
-        let mut afters = job.revisions_at(at, edge).flat_map(|(_, revision)| &revision.after);
-        afters.any(|after| after.job == upstream && after.on.matches(outcome))
-    };
+    let wants =
+        |revision: &Revision| revision.after.iter().any(|after| after.job == upstream && after.on.matches(outcome));
     let instants = world.facts.clock.instants(finished);
-    let edge = world.tolerance.edge();
-    let perhaps = instants.iter().any(|at| wants(*at, edge));
-    perhaps.then(|| instants.iter().all(|at| wants(*at, -edge)))
+    let perhaps = instants.iter().any(|at| job.revisions_at(*at).any(|(_, revision)| wants(revision)));
+    perhaps.then(|| instants.iter().all(|at| job.surely_at(*at).any(wants)))
 }
 
 fn too_early(world: &World<'_>, job: &JobView<'_>, end: &RunView<'_>, view: &RunView<'_>) -> Option<Violation> {
     let start = view.lines.first()?.start;
     let ended = end.lines.last()?.end?;
     let is_early = start.saturating_add(world.tolerance.clock) < ended;
-    let evidence = || format!("run {} began at {}, before its upstream ended at {}", view.run.id, show(start), show(ended));
+    let evidence =
+        || format!("run {} began at {}, before its upstream ended at {}", view.run.id, show(start), show(ended));
     is_early.then(|| Violation::new(Class::Chain, job.name, Some(view.run.slot), evidence()))
 }

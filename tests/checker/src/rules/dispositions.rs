@@ -22,6 +22,7 @@ pub(crate) fn each_slot_has_one(world: &World<'_>, job: &JobView<'_>, out: &mut 
         let text = format!("run {} ({})", view.run.id, view.run.outcome.as_deref().unwrap_or("open"));
         match job.slot_at(view.run.slot) {
             Some(place) => found.own[place].push(text),
+            None if view.is_planned() && job.is_ahead(world, view.run.slot) => {}
             None => out.push(no_slot(job, view.run.slot, &text)),
         }
     }
@@ -80,7 +81,7 @@ fn undecided(world: &World<'_>, job: &JobView<'_>, slot: &Slot, later_ones_are: 
         return None;
     }
     let jitter = job.revisions[slot.revision].jitter_max;
-    let chance = job.able.stretch(slot.due.saturating_add(jitter), world.facts.until, world.tolerance.latency)?;
+    let chance = world.chance(&job.able, slot.at.saturating_add(jitter), slot.due, world.facts.until)?;
     let class = if later_ones_are { Class::NoDisposition } else { Class::Stuck };
     let evidence =
         format!("due at {}, no run and no skip; the host could act from {}", show(slot.due), show(chance.from));
@@ -89,8 +90,7 @@ fn undecided(world: &World<'_>, job: &JobView<'_>, slot: &Slot, later_ones_are: 
 
 /// A run of an instant at which the job has no slot, now or ever.
 fn no_slot(job: &JobView<'_>, at: i64, text: &str) -> Violation {
-    let ever = job.revisions.iter().any(|revision| revision.slots.binary_search(&at).is_ok());
-    let (class, why) = if ever {
+    let (class, why) = if job.is_ever_slot(at) {
         (Class::Resurrected, "is a slot of a trigger that was not in force then")
     } else {
         (Class::Extra, "is no slot")

@@ -17,7 +17,8 @@ pub(crate) fn never_goes_back(world: &World<'_>, job: &JobView<'_>, out: &mut Ve
             && next < told
             && !before.is_some_and(|before| may_go_back(world, job, before, seen))
         {
-            let evidence = format!("asked at {}: the next slot is {}, before it was {}", show(seen.asked), show(next), show(told));
+            let evidence =
+                format!("asked at {}: the next slot is {}, before it was {}", show(seen.asked), show(next), show(told));
             out.push(Violation::new(Class::NextWrong, job.name, Some(next), evidence));
         }
         before = Some(seen);

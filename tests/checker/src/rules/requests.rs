@@ -40,9 +40,14 @@ pub(crate) fn each_is_one_run(world: &World<'_>, job: &JobView<'_>, out: &mut Ve
     }
     let is_follower = job.revisions.iter().any(|revision| !revision.after.is_empty());
     for skip in answers.skips.into_iter().flatten().filter(|_| !is_follower) {
-        let ever = job.revisions.iter().any(|revision| revision.slots.binary_search(&skip.first).is_ok());
-        let class = if ever { Class::Resurrected } else { Class::Extra };
-        out.push(Violation::new(class, job.name, Some(skip.first), format!("{}: no slot, no request", told(skip))));
+        let ever = job.is_ever_slot(skip.first);
+        // Planned in advance, and taken back with a reason.
+        let is_taken_back =
+            ever && skip.reason == "removed" || skip.reason == "cancelled" && job.is_ahead(world, skip.first);
+        if !is_taken_back {
+            let class = if ever { Class::Resurrected } else { Class::Extra };
+            out.push(Violation::new(class, job.name, Some(skip.first), format!("{}: no slot, no request", told(skip))));
+        }
     }
 }
 
@@ -70,7 +75,8 @@ fn unanswered(
     }
     let first = requests.iter().filter(|request| request.acknowledged).map(|request| request.at).min()?;
     let chance = world.settled.stretch(first, world.facts.until, world.tolerance.latency)?;
-    let evidence = format!("{key}, accepted at {}, is no run; the host could act from {}", show(first), show(chance.from));
+    let evidence =
+        format!("{key}, accepted at {}, is no run; the host could act from {}", show(first), show(chance.from));
     Some(Violation::new(Class::Request, job.name, None, evidence))
 }
 

@@ -44,14 +44,15 @@ fn ended(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, number: u32, 
         "succeeded" | "failed" | "skipped" => None,
         "lost" => {
             let why = || (Class::UnjustifiedEnd, format!("attempt {number} is lost, but the host did not die in it"));
-            let is_once = revisions(world, job, view).any(|revision| revision.delivery == Delivery::AtMostOnce);
+            let is_once = revisions(world, job, view).iter().any(|revision| revision.delivery == Delivery::AtMostOnce);
             if !is_once {
                 return Some((Class::UnjustifiedEnd, "lost, although it is to be tried again".to_owned()));
             }
             (!host_ended_in(world, view, number, &[Ending::Killed])).then(why)
         }
         "interrupted" => {
-            let why = || (Class::UnjustifiedEnd, format!("attempt {number} is interrupted, but the host did not end in it"));
+            let why =
+                || (Class::UnjustifiedEnd, format!("attempt {number} is interrupted, but the host did not end in it"));
             (!host_ended_in(world, view, number, &ANY_END)).then(why)
         }
         "cancelled" => cancelled(world, job, view),
@@ -60,12 +61,9 @@ fn ended(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, number: u32, 
     }
 }
 
-fn revisions<'w>(world: &'w World<'_>, job: &'w JobView<'_>, view: &'w RunView<'_>) -> impl Iterator<Item = &'w Revision> {
+fn revisions<'w>(world: &World<'_>, job: &'w JobView<'_>, view: &RunView<'_>) -> Vec<&'w Revision> {
     let start = view.lines.first().map(|line| line.start).or_else(|| view.first_start(world));
-    let edge = world.tolerance.edge();
-    job.revisions.iter().copied().filter(move |revision| {
-        start.is_none_or(|start| revision.in_force.wider(edge).contains(start))
-    })
+    start.map_or_else(|| job.revisions.clone(), |start| job.revisions_at(start).map(|(_, revision)| revision).collect())
 }
 
 /// Whether the host ended between the beginning of an attempt and what the ledger calls its end.
@@ -83,9 +81,11 @@ fn host_ended_in(world: &World<'_>, view: &RunView<'_>, number: u32, endings: &[
 }
 
 fn cancelled(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong {
-    let is_asked = world.facts.cancels.iter().any(|cancel| {
-        cancel.job == job.name && cancel.run.as_ref().is_none_or(|run| *run == view.run.id)
-    });
+    let is_asked = world
+        .facts
+        .cancels
+        .iter()
+        .any(|cancel| cancel.job == job.name && cancel.run.as_ref().is_none_or(|run| *run == view.run.id));
     let is_replaced = || job.revisions.iter().any(|revision| revision.overlap == Overlap::Replace);
     let why = || (Class::UnjustifiedEnd, "cancelled, but nobody asked for it".to_owned());
     (!is_asked && !is_replaced()).then(why)
@@ -93,10 +93,11 @@ fn cancelled(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong 
 
 /// Under `at_least_once` an interruption is no end, unless the job is gone or there were too many.
 fn interrupted_for_good(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong {
-    let is_again = revisions(world, job, view).all(|revision| revision.delivery == Delivery::AtLeastOnce);
+    // The attempts of one run may have begun under several definitions.
+    let is_again = job.revisions.iter().all(|revision| revision.delivery == Delivery::AtLeastOnce);
     let finished = view.run.finished?;
     let instants = world.facts.clock.instants(finished);
-    let is_gone = instants.iter().any(|at| job.revisions_at(*at, -world.tolerance.edge()).next().is_none());
+    let is_gone = instants.iter().any(|at| job.surely_at(*at).next().is_none());
     let n_cut = view.run.attempts.iter().filter(|attempt| attempt.outcome == "interrupted").count();
     let is_known = !view.run.attempts.is_empty();
     if !is_again || is_gone || !is_known || INTERRUPTIONS_MAX <= n_cut {
@@ -125,8 +126,8 @@ fn still_open(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong
     let from = since.saturating_add(backoff.unwrap_or(0));
     let (until, latency) = (world.facts.until, world.tolerance.latency);
     // An end needs no room; another attempt does.
-    let stretches = job.free.iter().map(|free| free.stretch(from, until, latency));
-    let chance = if is_done { world.settled.stretch(from, until, latency) } else { stretches.min().flatten() };
+    let spans = if is_done { &world.settled } else { &job.free };
+    let chance = spans.stretch(from, until, latency);
     let why = |at| format!("open since {}, though nothing goes on; the host could act from {}", show(since), show(at));
     chance.map(|chance| (Class::Stuck, why(chance.from)))
 }

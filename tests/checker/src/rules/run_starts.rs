@@ -1,6 +1,7 @@
 //! Step 4, runs: each began in the window of its slot, while its job was there and not paused.
 
 use crate::{
+    facts::Resume,
     job::{JobView, Slot},
     time::{Micros, show},
     violation::{Class, Violation},
@@ -19,9 +20,9 @@ pub(crate) fn each_is_in_its_window(world: &World<'_>, job: &JobView<'_>, out: &
             continue;
         };
         let Some(slot) = slot else { continue };
-        let wrong = early(world, view, start)
+        let wrong = early(world, slot, start)
             .or_else(|| past_grace(world, job, view, slot, start))
-            .or_else(|| while_removed(world, job, start))
+            .or_else(|| while_removed(job, start))
             .or_else(|| while_paused(world, job, slot, start))
             .or_else(|| late(world, job, slot, start));
         out.extend(wrong.map(|(class, evidence)| {
@@ -33,31 +34,31 @@ pub(crate) fn each_is_in_its_window(world: &World<'_>, job: &JobView<'_>, out: &
 
 type Wrong = Option<(Class, String)>;
 
-fn early(world: &World<'_>, view: &RunView<'_>, start: Micros) -> Wrong {
-    // The decision fell up to the latency before the start; the clock may have been set in between.
-    let (_, shown) = world.facts.clock.range(start.saturating_sub(world.tolerance.latency), start);
-    let before = view.run.slot.saturating_sub(world.tolerance.clock).saturating_sub(shown);
+/// A slot that has come due may begin, also where the clock was set back while it waited.
+fn early(world: &World<'_>, slot: &Slot, start: Micros) -> Wrong {
+    let before = slot.due.saturating_sub(world.tolerance.clock).saturating_sub(start);
     (0 < before).then(|| (Class::EarlyStart, format!("{before} us before its slot")))
 }
 
 fn past_grace(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, slot: &Slot, start: Micros) -> Wrong {
     let tolerance = world.tolerance;
-    let revisions = [slot.revision].into_iter().chain(job.revisions_at(start, tolerance.edge()).map(|(index, _)| index));
+    let revisions = [slot.revision].into_iter().chain(job.revisions_at(start).map(|(index, _)| index));
     let graces = revisions.map(|index| (job.revisions[index].misfire_grace, job.revisions[index].jitter_max));
-    let longest = graces.map(|(grace, jitter)| grace.map(|grace| grace.saturating_add(jitter))).reduce(|a, b| Some(a?.max(b?)));
+    let longest =
+        graces.map(|(grace, jitter)| grace.map(|grace| grace.saturating_add(jitter))).reduce(|a, b| Some(a?.max(b?)));
     let grace = longest??;
     if world.strained.contains(start) {
         return None;
     }
-    let slack = if world.settled.contains(start) { tolerance.latency } else { tolerance.recovery.max(tolerance.latency) };
-    let (shown, _) = world.facts.clock.range(start.saturating_sub(slack), start);
+    let slack =
+        if world.settled.contains(start) { tolerance.latency } else { tolerance.recovery.max(tolerance.latency) };
+    let (shown, _) = world.facts.clock.range(start.saturating_sub(slack), start.saturating_add(tolerance.clock));
     let past = shown.saturating_sub(view.run.slot).saturating_sub(grace).saturating_sub(tolerance.clock);
     (0 < past).then(|| (Class::PastGrace, format!("{past} us after its grace, all allowances made")))
 }
 
-fn while_removed(world: &World<'_>, job: &JobView<'_>, start: Micros) -> Wrong {
-    let tolerance = world.tolerance;
-    let there = job.revisions_at(start, tolerance.edge()).next().is_some();
+fn while_removed(job: &JobView<'_>, start: Micros) -> Wrong {
+    let there = job.revisions_at(start).next().is_some();
     (!there).then(|| (Class::Resurrected, "the job was not there".to_owned()))
 }
 
@@ -70,14 +71,20 @@ fn while_paused(world: &World<'_>, job: &JobView<'_>, slot: &Slot, start: Micros
     if within(start) {
         return Some((Class::RanWhilePaused, "the job was paused".to_owned()));
     }
-    let passed = within(slot.due) && [-edge, 0, edge].iter().all(|by| job.paused_for_good.contains(slot.due + by));
+    let clock = &world.facts.clock;
+    let passed =
+        world.facts.pauses.iter().filter(|pause| pause.job == job.name && pause.resume == Resume::Now).any(|pause| {
+            // Where the clock was set back in the pause, the slot may lie ahead once more.
+            pause.span.wider(-edge).contains(slot.due)
+                && slot.at <= clock.range(pause.span.until - edge, pause.span.until).0
+        });
     let began_at_its_edge = start <= slot.due.saturating_add(edge);
     (passed && !began_at_its_edge).then(|| (Class::RanWhilePaused, "its slot belongs to a pause".to_owned()))
 }
 
 fn late(world: &World<'_>, job: &JobView<'_>, slot: &Slot, start: Micros) -> Wrong {
     let jitter = job.revisions[slot.revision].jitter_max;
-    let chance = job.free[slot.revision].stretch(slot.due.saturating_add(jitter), start, world.tolerance.latency)?;
+    let chance = world.chance(&job.free, slot.at.saturating_add(jitter), slot.due, start)?;
     Some((Class::LateStart, format!("nothing kept it from beginning at {}", show(chance.from))))
 }
 
@@ -87,9 +94,10 @@ fn not_begun(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, slot: &Sl
         return None;
     }
     let revision = job.revisions[slot.revision];
-    let from = slot.due.saturating_add(revision.jitter_max);
-    let chance = job.free[slot.revision].stretch(from, world.facts.until, world.tolerance.latency)?;
-    let evidence = format!("run {} has not begun; nothing kept it from beginning at {}", view.run.id, show(chance.from));
+    let wall = slot.at.saturating_add(revision.jitter_max);
+    let chance = world.chance(&job.free, wall, slot.due, world.facts.until)?;
+    let evidence =
+        format!("run {} has not begun; nothing kept it from beginning at {}", view.run.id, show(chance.from));
     Some(Violation::new(Class::Stuck, job.name, Some(slot.at), evidence))
 }
 

@@ -1,5 +1,7 @@
 //! Step 7: no more runs of a job, and no more attempts in a pool, go on side by side than allowed.
 
+use std::collections::HashMap;
+
 use crate::{
     job::JobView,
     revision::Overlap,
@@ -12,9 +14,13 @@ use crate::{
 pub(crate) fn of_one_job(world: &World<'_>, job: &JobView<'_>, out: &mut Vec<Violation>) {
     let lines: Vec<_> = job.runs.iter().flat_map(|view| view.lines.iter().map(|line| (view.run, *line))).collect();
     let load = Load::of(lines.iter().filter_map(|(run, line)| surely(world, world.attempt_span(run, line))));
-    let edge = world.tolerance.edge();
+    let begun: HashMap<_, _> =
+        job.runs.iter().filter_map(|view| Some((&view.run.id, view.first_start(world)?))).collect();
     for (run, line) in lines {
-        let mut revisions: Vec<_> = job.revisions_at(line.start, edge).map(|(_, revision)| revision).collect();
+        // A run that began under an earlier definition keeps its place.
+        let first = begun.get(&run.id).copied().unwrap_or(line.start);
+        let known = job.revisions_at(line.start).chain(job.revisions_at(first));
+        let mut revisions: Vec<_> = known.map(|(_, revision)| revision).collect();
         if revisions.is_empty() {
             revisions.clone_from(&job.revisions);
         }

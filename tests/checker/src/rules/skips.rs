@@ -8,7 +8,7 @@ use crate::{
     revision::{Coalesce, Overlap, Revision},
     time::{Micros, show},
     violation::{Class, Violation},
-    world::World,
+    world::{RunView, World},
 };
 
 /// What is wrong with a reason.
@@ -28,13 +28,12 @@ pub(crate) fn each_has_its_reason(world: &World<'_>, job: &JobView<'_>, out: &mu
 }
 
 fn judge(world: &World<'_>, job: &JobView<'_>, skip: &Skip, decided: Micros) -> Judged {
-    let edge = world.tolerance.edge();
     let own = job.slot_at(skip.first).map(|place| job.slots[place].revision);
-    let own = own.map(|index| (index, job.revisions[index])).into_iter();
+    let own = own.map(|index| job.revisions[index]).into_iter();
     let mut verdict = Err((Class::Resurrected, "the job was not there".to_owned()));
-    for (index, revision) in own.chain(job.revisions_at(decided, edge)) {
+    for revision in own.chain(job.revisions_at(decided).map(|(_, revision)| revision)) {
         verdict = match skip.reason.as_str() {
-            "misfired" => misfired(world, job, skip, (index, revision)),
+            "misfired" => misfired(world, job, skip, revision),
             "coalesced" => coalesced(world, job, skip, revision, decided),
             "overlapping" => overlapping(world, job, skip, revision, decided),
             "paused" => paused(world, job, skip, decided),
@@ -51,7 +50,7 @@ fn judge(world: &World<'_>, job: &JobView<'_>, skip: &Skip, decided: Micros) -> 
 }
 
 /// It was past its grace, and nothing fitted inside the grace.
-fn misfired(world: &World<'_>, job: &JobView<'_>, skip: &Skip, (index, revision): (usize, &Revision)) -> Judged {
+fn misfired(world: &World<'_>, job: &JobView<'_>, skip: &Skip, revision: &Revision) -> Judged {
     let wrong = |why: String| Err((Class::UnjustifiedMiss, why));
     let Some(grace) = revision.misfire_grace else { return wrong("the job has no grace".to_owned()) };
     let left = skip.last.saturating_add(grace).saturating_sub(skip.at).saturating_sub(world.tolerance.clock);
@@ -60,12 +59,12 @@ fn misfired(world: &World<'_>, job: &JobView<'_>, skip: &Skip, (index, revision)
     }
     for place in job.slots_between(skip.first, skip.last) {
         let slot = job.slots[place];
-        if job.has_run_at(slot.at) {
+        if job.run_at(slot.at).is_some() {
             continue;
         }
         let until = world.facts.clock.first_reaching(slot.at.saturating_add(grace), slot.due);
-        let from = slot.due.saturating_add(revision.jitter_max);
-        if let Some(chance) = job.free[index].stretch(from, until, world.tolerance.latency) {
+        let wall = slot.at.saturating_add(revision.jitter_max);
+        if let Some(chance) = world.chance(&job.free, wall, slot.due, until) {
             return wrong(format!("slot {} could have run from {} on", show(slot.at), show(chance.from)));
         }
     }
@@ -76,13 +75,12 @@ fn misfired(world: &World<'_>, job: &JobView<'_>, skip: &Skip, (index, revision)
 fn coalesced(world: &World<'_>, job: &JobView<'_>, skip: &Skip, revision: &Revision, decided: Micros) -> Judged {
     let wrong = |why: String| Err((Class::WrongCoalesce, why));
     let edge = world.tolerance.edge();
-    let seen = skip.at.saturating_add(world.tolerance.clock);
-    if seen < skip.last {
+    if !was_due(world, job, skip, decided) {
         return wrong("not all of its slots were due".to_owned());
     }
-    let due = job.slot_at(skip.first).map(|place| job.slots[place].due);
-    let from = due.unwrap_or(decided).saturating_add(revision.jitter_max);
-    if let Some(chance) = job.able.stretch(from, decided, world.tolerance.latency) {
+    let due = job.slot_at(skip.first).map_or(decided, |place| job.slots[place].due);
+    let wall = skip.first.saturating_add(revision.jitter_max);
+    if let Some(chance) = world.chance(&job.able, wall, due, decided) {
         return wrong(format!("it was not late: the host could act from {} on", show(chance.from)));
     }
     let n_newer = job.slots_between(skip.last.saturating_add(1), skip.at.saturating_add(edge)).len();
@@ -116,6 +114,14 @@ fn right_one_chosen(world: &World<'_>, job: &JobView<'_>, skip: &Skip, coalesce:
     if is_latest && let Some(place) = job.slots_between(chosen.saturating_add(1), newest_due).next() {
         return wrong(format!("folded into {}, but {} was due too", show(chosen), show(job.slots[place].at)));
     }
+    let decided_before = job.skips_by_slot.get(&chosen).is_some_and(|at| at.saturating_add(edge) < skip.at);
+    if decided_before && job.run_at(chosen).is_none() {
+        return wrong(format!("folded into {}, which was skipped before", show(chosen)));
+    }
+    let began = job.run_at(chosen).and_then(|view| view.first_start(world));
+    if let Some(began) = began.filter(|began| began.saturating_add(edge) < decided) {
+        return wrong(format!("folded into {}, which had begun at {} already", show(chosen), show(began)));
+    }
     let between =
         if is_latest { (skip.last.saturating_add(1), chosen - 1) } else { (chosen.saturating_add(1), skip.first - 1) };
     let first = job.runs.partition_point(|view| view.run.slot < between.0);
@@ -128,17 +134,26 @@ fn right_one_chosen(world: &World<'_>, job: &JobView<'_>, skip: &Skip, coalesce:
     Ok(())
 }
 
+/// Whether the last of its slots had come due; what is no slot is due when it is asked for.
+fn was_due(world: &World<'_>, job: &JobView<'_>, skip: &Skip, decided: Micros) -> bool {
+    let slot = job.slot_at(skip.last).map(|place| job.slots[place]);
+    slot.is_none_or(|slot| slot.due <= decided.saturating_add(world.tolerance.clock))
+}
+
 /// As many runs as allowed went on, and with a queue as many waited as may.
 fn overlapping(world: &World<'_>, job: &JobView<'_>, skip: &Skip, revision: &Revision, decided: Micros) -> Judged {
     let wrong = |why: String| Err((Class::UnjustifiedOverlap, why));
     let edge = world.tolerance.edge().saturating_add(1);
     let [from, until] = [decided.saturating_sub(edge), decided.saturating_add(edge)];
-    if skip.at.saturating_add(world.tolerance.clock) < skip.last {
+    if !was_due(world, job, skip, decided) {
         return wrong("the slot was not due".to_owned());
     }
-    let n_running = job.occupied.max_in(from, until);
+    let n_running = job.crowd.max_in(from, until);
     if revision.overlap == Overlap::Allow || n_running < revision.max_instances {
-        return wrong(format!("{n_running} runs went on; the policy is {:?} of {}", revision.overlap, revision.max_instances));
+        return wrong(format!(
+            "{n_running} runs went on; the policy is {:?} of {}",
+            revision.overlap, revision.max_instances
+        ));
     }
     let n_waiting = job.waiting.max_in(from, until);
     if revision.overlap == Overlap::Queue && n_waiting < revision.max_backlog {
@@ -157,12 +172,13 @@ fn paused(world: &World<'_>, job: &JobView<'_>, skip: &Skip, decided: Micros) ->
             let undecided = || job.able.stretch(slot.due, pause.span.from, world.tolerance.latency).is_none();
             let is_within = slot.due <= pause.span.until.saturating_add(edge);
             let is_after = pause.span.from.saturating_sub(edge) <= slot.due;
-            let ends_job = || job.revisions.iter().any(|revision| pause.span.wider(edge).contains(revision.in_force.until));
+            let ends_job =
+                || job.revisions.iter().any(|revision| pause.span.wider(edge).contains(revision.in_force.until));
             let is_kept = pause.resume == Resume::Now || ends_job();
             let is_decided_after = pause.span.from <= decided.saturating_add(edge);
             is_within && (is_after || undecided()) && is_kept && is_decided_after
         });
-        if !is_covered && !job.has_run_at(slot.at) {
+        if !is_covered && job.run_at(slot.at).is_none() {
             return Err((Class::UnjustifiedSkip, format!("the job was not paused at {}", show(slot.due))));
         }
     }
@@ -182,7 +198,9 @@ fn cancelled(world: &World<'_>, job: &JobView<'_>, skip: &Skip, decided: Micros)
     let edge = world.tolerance.edge().max(world.tolerance.recovery);
     let is_asked = world.facts.cancels.iter().any(|cancel| {
         let is_run = cancel.run.is_none() || skip.run.is_none() || cancel.run == skip.run;
-        cancel.job == job.name && is_run && (decided.saturating_sub(edge)..=decided.saturating_add(edge)).contains(&cancel.at)
+        cancel.job == job.name
+            && is_run
+            && (decided.saturating_sub(edge)..=decided.saturating_add(edge)).contains(&cancel.at)
     });
     if is_asked { Ok(()) } else { Err((Class::UnjustifiedSkip, "nobody cancelled it".to_owned())) }
 }
@@ -196,9 +214,10 @@ fn overloaded(world: &World<'_>, decided: Micros) -> Judged {
 }
 
 impl JobView<'_> {
-    fn has_run_at(&self, slot: Micros) -> bool {
+    /// The run of a slot.
+    fn run_at(&self, slot: Micros) -> Option<&RunView<'_>> {
         let first = self.runs.partition_point(|view| view.run.slot < slot);
-        self.runs[first..].iter().take_while(|view| view.run.slot == slot).any(|view| view.run.cause.is_slot())
+        self.runs[first..].iter().take_while(|view| view.run.slot == slot).find(|view| view.run.cause.is_slot())
     }
 
     /// The slot into which a skip was folded: that of the run it names, else of the nearest run or other skip.

@@ -2,7 +2,7 @@
 
 use clockjack_checker::{Delivery, Micros};
 
-use crate::reference::Reference;
+use crate::reference::{Live, Reference};
 
 impl Reference {
     /// The host dies: its guests fall silent, and some had not even begun.
@@ -23,7 +23,7 @@ impl Reference {
         for desk in 0..self.desks.len() {
             for live in std::mem::take(&mut self.desks[desk].live) {
                 self.attempt_ended(&live, "interrupted", now);
-                self.after_cut(desk, live.run, "interrupted", now);
+                self.after_cut(desk, &live, "interrupted", now);
             }
         }
     }
@@ -34,10 +34,10 @@ impl Reference {
         let (cut, live): (Vec<_>, Vec<_>) = all.into_iter().partition(|live| live.is_cut);
         self.desks[desk].live = live;
         for live in cut {
-            let is_once = self.delivery(desk, live.run) == Delivery::AtMostOnce;
+            let is_once = self.delivery(desk, &live) == Delivery::AtMostOnce;
             let code = if is_once { "lost" } else { "interrupted" };
             self.attempt_ended(&live, code, now);
-            self.after_cut(desk, live.run, code, now);
+            self.after_cut(desk, &live, code, now);
         }
     }
 
@@ -48,13 +48,14 @@ impl Reference {
         self.desks[desk].live = live;
         for live in ended {
             self.attempt_ended(&live, live.code, now);
-            self.after_cut(desk, live.run, live.code, now);
+            self.after_cut(desk, &live, live.code, now);
         }
     }
 
     /// Another attempt, or the end of the run.
-    fn after_cut(&mut self, desk: usize, run: usize, code: &str, now: Micros) {
-        let is_again = code == "interrupted" && self.delivery(desk, run) == Delivery::AtLeastOnce;
+    fn after_cut(&mut self, desk: usize, live: &Live, code: &str, now: Micros) {
+        let is_again = code == "interrupted" && self.delivery(desk, live) == Delivery::AtLeastOnce;
+        let run = live.run;
         let attempts = &self.story.history.runs[run].attempts;
         let n_failed = attempts.iter().filter(|attempt| attempt.outcome != "interrupted").count();
         let job = &self.desks[desk].name;

@@ -2,10 +2,11 @@
 
 mod cut;
 mod mutants;
+mod mutation_ends;
 mod mutations;
 mod reference;
+mod rules;
 mod scene;
 mod script;
-mod rules;
 mod slots;
 mod volume;

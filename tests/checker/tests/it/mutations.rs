@@ -1,18 +1,22 @@
 //! The kinds of mutants: each makes one thing wrong, far from every edge at which it might be right.
 
 use clockjack_checker::{
-    Attempt, Cause, Class, Coalesce, Delivery, Micros, Overlap, Pool, Resume, Revision, Run, SECOND, Said, Skip, Witness,
+    Attempt, Cause, Class, Coalesce, Micros, Overlap, Pool, Resume, Revision, Run, SECOND, Said, Skip, Witness,
 };
 
 use crate::{
     mutants::Mutate,
+    mutation_ends::{
+        attempt_gap, attempt_order, break_chain, double_start, host_down, lost_request, next_back, nobody_asked,
+        other_end, start_after_end, stays_open, too_many_attempts, unrecorded,
+    },
     scene::{Dice, Story, TOLERANCE},
 };
 
 const MILLISECOND: Micros = 1_000;
 
 /// Every kind with the classes of which one must be found.
-pub(crate) const ALL: [(&str, &[Class], Mutate); 39] = [
+pub(crate) const ALL: [(&str, &[Class], Mutate); 42] = [
     ("drop a run", &[Class::NoDisposition, Class::Stuck], drop_run),
     ("duplicate a run", &[Class::TwoDispositions], duplicate_run),
     ("duplicate a witness line", &[Class::DoubleStart], duplicate_line),
@@ -48,6 +52,9 @@ pub(crate) const ALL: [(&str, &[Class], Mutate); 39] = [
     ("paused without a pause", &[Class::UnjustifiedSkip], |s, d| skip_instead(s, d, "paused", 0)),
     ("overloaded without load", &[Class::UnjustifiedSkip], |s, d| skip_instead(s, d, "overloaded", 0)),
     ("ran while paused", &[Class::RanWhilePaused], run_in_pause),
+    ("start after its end", &[Class::OutcomeDisagrees], start_after_end),
+    ("guest while the host is down", &[Class::HostDown], host_down),
+    ("next slot that goes back", &[Class::NextWrong], next_back),
     ("attempts that overlap", &[Class::AttemptOrder], attempt_order),
     ("too many attempts", &[Class::TooManyAttempts], too_many_attempts),
     ("run that stays open", &[Class::Stuck], stays_open),
@@ -55,7 +62,7 @@ pub(crate) const ALL: [(&str, &[Class], Mutate); 39] = [
 ];
 
 /// Whether nothing that could excuse anything is near.
-fn is_solid(story: &Story, job: &str, at: Micros) -> bool {
+pub(crate) fn is_solid(story: &Story, job: &str, at: Micros) -> bool {
     let facts = &story.facts;
     let lives = facts.up.iter().flat_map(|up| [up.span.from, up.span.until]);
     let pauses = facts.pauses.iter().filter(|pause| pause.job == job).map(|pause| pause.span);
@@ -66,37 +73,45 @@ fn is_solid(story: &Story, job: &str, at: Micros) -> bool {
     let is_up = facts.up.iter().any(|up| up.span.contains(at));
     let gaps = story.history.skips.iter().filter(|skip| skip.job == job && skip.count != 1);
     let is_in_gap = gaps.into_iter().any(|gap| gap.first <= at && at <= gap.last);
-    is_up && !is_in_gap && !edges.into_iter().any(|edge| (edge - at).abs() < 3 * SECOND)
+    is_up
+        && !is_in_gap
+        && !edges.into_iter().any(|edge| (edge - at).abs() < 3 * SECOND)
         && !faults.any(|fault| fault.wider(3 * SECOND).contains(at))
         && facts.clock.wall(at) == at
 }
 
-fn revision<'s>(story: &'s Story, job: &str, at: Micros) -> Option<&'s Revision> {
+pub(crate) fn revision<'s>(story: &'s Story, job: &str, at: Micros) -> Option<&'s Revision> {
     story.revisions.iter().find(|revision| revision.job == job && revision.in_force.contains(at))
 }
 
-fn line(story: &Story, run: &Run) -> Option<Witness> {
+pub(crate) fn line(story: &Story, run: &Run) -> Option<Witness> {
     story.witness.iter().find(|line| line.run == run.id).cloned()
 }
 
 /// A run that began and succeeded at its slot in its first attempt, far from everything, and that fits.
-fn some_run(story: &Story, dice: &mut Dice, fits: impl Fn(&Run, &Witness, &Revision) -> bool) -> Option<Run> {
+pub(crate) fn some_run(
+    story: &Story,
+    dice: &mut Dice,
+    fits: impl Fn(&Run, &Witness, &Revision) -> bool,
+) -> Option<Run> {
     let is_good = |run: &&Run| {
         let Some(line) = line(story, run) else { return false };
         let is_whole = run.cause == Cause::Schedule && run.n_attempts == 1 && line.start == run.slot;
         let end = line.end.unwrap_or(line.start);
-        is_whole && is_solid(story, &run.job, run.slot) && is_solid(story, &run.job, end)
+        is_whole
+            && is_solid(story, &run.job, run.slot)
+            && is_solid(story, &run.job, end)
             && revision(story, &run.job, run.slot).is_some_and(|revision| fits(run, &line, revision))
     };
     let all: Vec<_> = story.history.runs.iter().filter(is_good).cloned().collect();
     dice.pick(&all).cloned()
 }
 
-fn succeeded(run: &Run) -> bool {
+pub(crate) fn succeeded(run: &Run) -> bool {
     run.outcome.as_deref() == Some("succeeded")
 }
 
-fn remove(story: &mut Story, run: &Run) {
+pub(crate) fn remove(story: &mut Story, run: &Run) {
     story.history.runs.retain(|other| other.id != run.id);
     story.witness.retain(|line| line.run != run.id);
 }
@@ -139,7 +154,7 @@ fn duplicate_line(story: &mut Story, dice: &mut Dice) -> bool {
 }
 
 /// Moves the first attempt of a run by so much, and its end where it must.
-fn shift(story: &mut Story, run: &Run, by: Micros) {
+pub(crate) fn shift(story: &mut Story, run: &Run, by: Micros) {
     for line in story.witness.iter_mut().filter(|line| line.run == run.id) {
         line.start += by;
         line.end = line.end.map(|end| end.max(line.start));
@@ -160,9 +175,15 @@ fn start_past_grace(story: &mut Story, dice: &mut Dice) -> bool {
     true
 }
 
+/// Whether runs of the job ever wait for room.
+fn may_wait(story: &Story, run: &Run) -> bool {
+    let mut overlaps = story.revisions.iter().filter(|r| r.job == run.job).map(|r| r.overlap);
+    overlaps.any(|overlap| matches!(overlap, Overlap::Queue | Overlap::Replace))
+}
+
 fn start_late(story: &mut Story, dice: &mut Dice) -> bool {
-    let fits = |_: &Run, _: &Witness, r: &Revision| matches!(r.overlap, Overlap::Skip | Overlap::Allow);
-    let run = some_run(story, dice, fits);
+    let copy = story.clone();
+    let run = some_run(story, dice, |run, _, _| !may_wait(&copy, run));
     run.map(|run| shift(story, &run, TOLERANCE.latency + MILLISECOND)).is_some()
 }
 
@@ -192,9 +213,10 @@ fn wrong_target(story: &mut Story, dice: &mut Dice) -> bool {
 
 /// A skip stands where a run was.
 fn skip_instead(story: &mut Story, dice: &mut Dice, reason: &str, after: Micros) -> bool {
+    let copy = story.clone();
     let is_new = |run: &Run, _: &Witness, r: &Revision| match reason {
         "coalesced" => r.coalesce != Coalesce::All && run.slot + 9 * SECOND < story.facts.until,
-        _ => after == 0 || r.misfire_grace == Some(after - MILLISECOND) && matches!(r.overlap, Overlap::Skip | Overlap::Allow),
+        _ => after == 0 || r.misfire_grace == Some(after - MILLISECOND) && !may_wait(&copy, run),
     };
     let Some(run) = some_run(story, dice, is_new) else { return false };
     remove(story, &run);
@@ -209,7 +231,9 @@ fn unjustified_miss(story: &mut Story, dice: &mut Dice) -> bool {
 }
 
 fn overlap(story: &mut Story, dice: &mut Dice) -> bool {
-    let single = |_: &Run, line: &Witness, r: &Revision| r.max_instances == 1 && r.overlap != Overlap::Allow && line.end.is_some();
+    let single = |_: &Run, line: &Witness, r: &Revision| {
+        r.max_instances == 1 && r.overlap != Overlap::Allow && line.end.is_some()
+    };
     let Some(run) = some_run(story, dice, single) else { return false };
     let is_next = |line: &&Witness| line.job == run.job && run.slot < line.start && line.run != run.id;
     let Some(next) = story.witness.iter().filter(is_next).map(|line| line.start).min() else { return false };
@@ -238,7 +262,9 @@ fn ghost(story: &mut Story, dice: &mut Dice) -> bool {
 
 fn swap(story: &mut Story, dice: &mut Dice, everywhere: bool) -> bool {
     let Some(run) = some_run(story, dice, |_, _, _| true) else { return false };
-    let Some(other) = some_run(story, dice, |other, _, _| other.job == run.job && other.id != run.id) else { return false };
+    let Some(other) = some_run(story, dice, |other, _, _| other.job == run.job && other.id != run.id) else {
+        return false;
+    };
     let slot_of = |id: &str| if id == run.id { Some(other.slot) } else { (id == other.id).then_some(run.slot) };
     for line in &mut story.witness {
         line.slot = slot_of(&line.run).unwrap_or(line.slot);
@@ -260,9 +286,13 @@ fn stuck(story: &mut Story, dice: &mut Dice) -> bool {
 }
 
 fn resurrect(story: &mut Story, dice: &mut Dice) -> bool {
+    if !story.facts.clock.steps.is_empty() {
+        return false;
+    }
     let ends = |job: &str| story.revisions.iter().filter(|r| r.job == job).map(|r| r.in_force.until).max();
     let runs = story.history.runs.iter().filter(|run| run.cause == Cause::Schedule);
-    let gone: Vec<_> = runs.filter(|run| ends(&run.job).is_some_and(|end| end < story.facts.until - 10 * SECOND)).cloned().collect();
+    let gone: Vec<_> =
+        runs.filter(|run| ends(&run.job).is_some_and(|end| end < story.facts.until - 10 * SECOND)).cloned().collect();
     let Some(run) = dice.pick(&gone).cloned() else { return false };
     let after = ends(&run.job).unwrap_or(0) + 5 * SECOND;
     let mut slots = story.revisions.iter().filter(|r| r.job == run.job).flat_map(|r| r.slots.clone());
@@ -271,37 +301,14 @@ fn resurrect(story: &mut Story, dice: &mut Dice) -> bool {
     true
 }
 
-fn attempt_gap(story: &mut Story, dice: &mut Dice) -> bool {
-    let Some(run) = some_run(story, dice, |run, _, r| succeeded(run) && 1 < r.attempts_max) else { return false };
-    for row in story.history.runs.iter_mut().filter(|row| row.id == run.id) {
-        row.n_attempts = 2;
-        row.attempts.iter_mut().for_each(|attempt| attempt.number = 2);
-    }
-    story.witness.iter_mut().filter(|line| line.run == run.id).for_each(|line| line.attempt = 2);
-    true
-}
-
-fn double_start(story: &mut Story, dice: &mut Dice) -> bool {
-    let has_line = |run: &&Run| story.witness.iter().any(|line| line.run == run.id);
-    let lost = story.history.runs.iter().filter(|run| run.outcome.as_deref() == Some("lost"));
-    let lost: Vec<_> = lost.filter(has_line).cloned().collect();
-    let Some(run) = dice.pick(&lost).cloned() else { return false };
-    let Some(last) = story.witness.iter().filter(|line| line.run == run.id).max_by_key(|line| line.attempt).cloned() else { return false };
-    let start = run.finished.unwrap_or(0);
-    if story.facts.clock.wall(start) != start || story.facts.clock.wall(last.start) != last.start {
-        return false;
-    }
-    let host = story.facts.up.iter().position(|up| up.span.contains(start)).unwrap_or(0);
-    story.witness.push(Witness { attempt: last.attempt + 1, host, start, end: None, ..last });
-    true
-}
-
 fn gap_count(story: &mut Story, dice: &mut Dice, by: i64) -> bool {
     let is_solid = |skip: &&mut Skip| {
         let forces = story.revisions.iter().filter(|r| r.job == skip.job).map(|r| r.in_force);
         let mut edges = forces.flat_map(|span| [span.from, span.until]);
         let spread = skip.first - 15 * SECOND..=skip.last + 15 * SECOND;
-        1 < skip.count && !edges.any(|edge| spread.contains(&edge)) && story.facts.clock.steps.is_empty()
+        1 < skip.count
+            && !edges.any(|edge| spread.contains(&edge))
+            && story.facts.clock.steps.is_empty()
             && skip.last < story.facts.until - 3 * SECOND
     };
     let mut gaps: Vec<_> = story.history.skips.iter_mut().filter(is_solid).collect();
@@ -314,26 +321,16 @@ fn gap_count(story: &mut Story, dice: &mut Dice, by: i64) -> bool {
 fn skip_and_run(story: &mut Story, dice: &mut Dice) -> bool {
     let Some(run) = some_run(story, dice, |_, _, _| true) else { return false };
     let (first, reason) = (run.slot, "overlapping".to_owned());
-    story.history.skips.push(Skip { job: run.job, run: None, first, last: first, count: 1, reason, at: first, by: None });
-    true
-}
-
-fn other_end(story: &mut Story, dice: &mut Dice, from: &str, to: &str) -> bool {
-    let is_once = |r: &Revision| to != "lost" || r.delivery == Delivery::AtMostOnce;
-    let fits = |run: &Run, line: &Witness, r: &Revision| {
-        line.end.is_some() && run.outcome.as_deref() == Some(from) && is_once(r)
-    };
-    let Some(run) = some_run(story, dice, fits) else { return false };
-    for row in story.history.runs.iter_mut().filter(|row| row.id == run.id) {
-        row.outcome = Some(to.to_owned());
-        row.attempts.iter_mut().for_each(|attempt| attempt.outcome = to.to_owned());
-    }
-    true
-}
-
-fn unrecorded(story: &mut Story, dice: &mut Dice) -> bool {
-    let Some(run) = some_run(story, dice, |_, _, _| true) else { return false };
-    story.history.runs.retain(|other| other.id != run.id);
+    story.history.skips.push(Skip {
+        job: run.job,
+        run: None,
+        first,
+        last: first,
+        count: 1,
+        reason,
+        at: first,
+        by: None,
+    });
     true
 }
 
@@ -343,35 +340,26 @@ fn no_slot(story: &mut Story, dice: &mut Dice) -> bool {
     true
 }
 
-/// A manual run that has ended well away from everything.
-fn some_manual(story: &Story, dice: &mut Dice) -> Option<Run> {
-    let is_alone = |at: Micros| story.facts.requests.iter().filter(|request| (request.at - at).abs() < 5 * SECOND).count() == 1;
-    let manual = story.history.runs.iter().filter(|run| run.cause == Cause::Manual && is_alone(run.slot));
-    let all: Vec<_> = manual.filter(|run| is_solid(story, &run.job, run.slot)).cloned().collect();
-    dice.pick(&all).cloned()
-}
-
-fn nobody_asked(story: &mut Story, dice: &mut Dice) -> bool {
-    let Some(run) = some_manual(story, dice) else { return false };
-    story.facts.requests.retain(|request| request.job != run.job || SECOND < (request.at - run.slot).abs());
-    true
-}
-
-fn lost_request(story: &mut Story, dice: &mut Dice) -> bool {
-    some_manual(story, dice).map(|run| remove(story, &run)).is_some()
-}
-
 fn overlapping_nobody(story: &mut Story, dice: &mut Dice) -> bool {
     let near = |run: &Run| {
         let others = story.history.runs.iter().filter(|other| other.job == run.job && other.id != run.id);
-        others.filter(|other| other.started.is_some_and(|start| start <= run.slot + SECOND)).any(|other| {
-            other.finished.is_none_or(|end| run.slot - SECOND <= end)
-        })
+        others
+            .filter(|other| other.started.is_some_and(|start| start <= run.slot + SECOND))
+            .any(|other| other.finished.is_none_or(|end| run.slot - SECOND <= end))
     };
     let Some(run) = some_run(story, dice, |run, _, _| !near(run)) else { return false };
     remove(story, &run);
     let (first, reason) = (run.slot, "overlapping".to_owned());
-    story.history.skips.push(Skip { job: run.job, run: None, first, last: first, count: 1, reason, at: first, by: None });
+    story.history.skips.push(Skip {
+        job: run.job,
+        run: None,
+        first,
+        last: first,
+        count: 1,
+        reason,
+        at: first,
+        by: None,
+    });
     true
 }
 
@@ -387,39 +375,4 @@ fn run_in_pause(story: &mut Story, dice: &mut Dice) -> bool {
     let (Some(slot), Some(like)) = (slot, like) else { return false };
     add_run(story, &like, slot, slot);
     true
-}
-
-fn attempt_order(story: &mut Story, dice: &mut Dice) -> bool {
-    let second = story.witness.iter().filter(|line| line.attempt == 2);
-    let first = |line: &Witness| story.witness.iter().position(|other| other.run == line.run && other.attempt == 1);
-    let pairs: Vec<_> = second.filter_map(|line| Some((first(line)?, line.start))).collect();
-    let Some((place, start)) = dice.pick(&pairs).copied() else { return false };
-    let line = &mut story.witness[place];
-    line.end = line.end.map(|_| start + MILLISECOND);
-    line.end.is_some()
-}
-
-fn too_many_attempts(story: &mut Story, _: &mut Dice) -> bool {
-    let count = |run: &Run| run.attempts.iter().filter(|attempt| !matches!(attempt.outcome.as_str(), "interrupted" | "lost")).count();
-    let Some(run) = story.history.runs.iter().find(|run| 1 < count(run)).cloned() else { return false };
-    story.revisions.iter_mut().filter(|r| r.job == run.job).for_each(|revision| revision.attempts_max = 1);
-    true
-}
-
-fn stays_open(story: &mut Story, dice: &mut Dice) -> bool {
-    let until = story.facts.until;
-    let Some(run) = some_run(story, dice, |run, line, _| succeeded(run) && line.start < until - 20 * SECOND) else { return false };
-    for row in story.history.runs.iter_mut().filter(|row| row.id == run.id) {
-        row.outcome = None;
-        row.finished = None;
-        row.n_attempts = 0;
-        row.attempts.clear();
-    }
-    true
-}
-
-fn break_chain(story: &mut Story, dice: &mut Dice) -> bool {
-    let followers = story.history.runs.iter().filter(|run| matches!(run.cause, Cause::Upstream(_)));
-    let all: Vec<_> = followers.filter(|run| is_solid(story, &run.job, run.slot)).cloned().collect();
-    dice.pick(&all).cloned().map(|run| remove(story, &run)).is_some()
 }

@@ -90,7 +90,14 @@ impl Reference {
     fn tick(&mut self, now: Micros) {
         let life = self.story.facts.up.iter().position(|up| up.span.contains(now));
         if self.life != life {
-            self.story.facts.up.clone().iter().skip(self.life.unwrap_or(usize::MAX)).take(1).for_each(|up| self.ended(up));
+            self.story
+                .facts
+                .up
+                .clone()
+                .iter()
+                .skip(self.life.unwrap_or(usize::MAX))
+                .take(1)
+                .for_each(|up| self.ended(up));
             self.life = life;
             self.ready = now + self.dice.below(80) * TICK;
             if life.is_none() {
@@ -124,7 +131,8 @@ impl Reference {
         let current = self.story.revisions.iter().position(|r| r.job == *name && r.in_force.contains(now));
         let is_changed = self.desks[desk].revision != current;
         if is_changed {
-            let waiting: Vec<_> = if current.is_none() { self.desks[desk].queue.drain(..).collect() } else { Vec::new() };
+            let waiting: Vec<_> =
+                if current.is_none() { self.desks[desk].queue.drain(..).collect() } else { Vec::new() };
             waiting.into_iter().for_each(|run| self.skip_run(run, now, "removed", None));
             self.desks[desk].revision = current;
             self.desks[desk].decided = wall;
@@ -138,19 +146,25 @@ impl Reference {
     /// Decides about the slots that have come due.
     fn decide(&mut self, desk: usize, now: Micros) {
         let wall = self.wall(now);
-        let Some(revision) = self.definition(desk).cloned() else { return };
+        let Some(revision) = self.definition(desk) else { return };
         let name = revision.job.clone();
         let pauses = &self.story.facts.pauses;
         if pauses.iter().any(|pause| pause.job == name && pause.span.contains(now)) {
             return;
         }
         let decided = self.desks[desk].decided;
-        let mut due: Vec<_> = revision.slots.iter().copied().filter(|s| decided < *s && *s <= wall).collect();
+        let first = revision.slots.partition_point(|slot| *slot <= decided);
+        let mut due: Vec<_> = revision.slots[first..].iter().copied().take_while(|slot| *slot <= wall).collect();
+        let next = revision.slots.get(first + due.len()).copied();
         self.desks[desk].decided = decided.max(wall);
         let resumed = pauses.iter().find(|pause| pause.job == name && pause.span.until == now).cloned();
         if resumed.is_some_and(|pause| pause.resume == Resume::Now) {
             return self.skip_slots(&name, &due, now, "paused", None);
         }
+        if (now - DAWN) % (10 * SECOND) == 0 {
+            self.story.history.nexts.push(NextSeen { job: name.clone(), asked: now, next });
+        }
+        let Some(revision) = self.definition(desk).filter(|_| !due.is_empty()).cloned() else { return };
         let is_misfired = |slot: &Micros| revision.misfire_grace.is_some_and(|grace| grace < wall - slot);
         let misfired: Vec<_> = due.iter().copied().filter(is_misfired).collect();
         due.retain(|slot| !is_misfired(slot));
@@ -167,10 +181,6 @@ impl Reference {
             due.iter().for_each(|slot| self.plan_and_start(desk, now, *slot, cause.clone()));
         } else {
             due.iter().for_each(|slot| self.plan_and_start(desk, now, *slot, Cause::Schedule));
-        }
-        if (now - DAWN) % (10 * SECOND) == 0 {
-            let next = revision.slots.iter().copied().find(|slot| self.desks[desk].decided < *slot);
-            self.story.history.nexts.push(NextSeen { job: name, asked: now, next });
         }
     }
 
@@ -203,6 +213,8 @@ impl Reference {
         match overlap {
             Overlap::Queue if self.desks[desk].queue.len() < n_wait => self.desks[desk].queue.push_back(run),
             Overlap::Queue | Overlap::Skip | Overlap::Allow => self.skip_run(run, now, "overlapping", None),
+            // With more going on than allowed, from an earlier definition, one that ends makes no room.
+            Overlap::Replace if n_max < self.n_under_way(desk) => self.skip_run(run, now, "overlapping", None),
             Overlap::Replace => match self.desks[desk].live.first().cloned() {
                 None => self.skip_run(run, now, "overlapping", None),
                 Some(oldest) => {
@@ -275,7 +287,16 @@ impl Reference {
         let at = self.wall(now);
         let count = u64::try_from(slots.len()).expect("few");
         let reason = reason.to_owned();
-        self.story.history.skips.push(Skip { job: job.to_owned(), run: None, first: *first, last: *last, count, reason, at, by });
+        self.story.history.skips.push(Skip {
+            job: job.to_owned(),
+            run: None,
+            first: *first,
+            last: *last,
+            count,
+            reason,
+            at,
+            by,
+        });
     }
 
     /// A planned run becomes a skip; its row is emptied, and taken away at the end.
@@ -319,11 +340,10 @@ impl Reference {
         }
     }
 
-    /// What a delivery means to a run that was cut.
-    pub(crate) fn delivery(&self, desk: usize, run: usize) -> Delivery {
+    /// What the delivery was when an attempt began.
+    pub(crate) fn delivery(&self, desk: usize, live: &Live) -> Delivery {
         let job = &self.desks[desk].name;
-        let line = self.story.witness.iter().rev().find(|line| line.run == self.story.history.runs[run].id);
-        let at = line.map_or(DAWN, |line| line.start);
+        let at = self.story.witness[live.line].start;
         let mut all = self.story.revisions.iter().filter(|revision| revision.job == *job);
         all.find(|revision| revision.in_force.contains(at)).map_or(Delivery::AtLeastOnce, |revision| revision.delivery)
     }

@@ -86,7 +86,8 @@ pub(crate) fn random(seed: u64) -> Story {
             story.facts.pauses.push(Pause { job: name.clone(), span: Span::new(ends[0], ends[1]), resume });
         }
         for _ in 0..dice.below(3) {
-            let at = quiet(&mut dice, &story.facts);
+            // Between the slots, which are on a grid of 100 ms: without its id a request is told by its time.
+            let at = quiet(&mut dice, &story.facts) / 100_000 * 100_000 + 50_000;
             let request = Request { job: name.clone(), at, key: None, run: None, acknowledged: true };
             story.facts.requests.push(request);
         }
@@ -95,7 +96,8 @@ pub(crate) fn random(seed: u64) -> Story {
     // A pause that meets the end of a definition is for scenes written by hand.
     let revisions = &story.revisions;
     story.facts.pauses.retain(|pause| {
-        let mut ends = revisions.iter().filter(|revision| revision.job == pause.job).map(|revision| revision.in_force.until);
+        let mut ends =
+            revisions.iter().filter(|revision| revision.job == pause.job).map(|revision| revision.in_force.until);
         ends.all(|end| end < pause.span.from - SECOND || pause.span.until + SECOND < end)
     });
     story.facts.requests.retain(|request| {
