@@ -60,7 +60,7 @@ async fn flip(original: &Path, suffix: &str, truths: &[Seen]) {
         }
     }
     println!("`{suffix}`: {n_refused} refused, {n_harmless} harmless, {n_torn} taken for a torn last transaction");
-    assert!(N_FLIPS / 4 < n_refused, "most bytes matter: {n_refused}");
+    assert!(N_FLIPS / 10 < n_refused, "many bytes matter: {n_refused}");
 }
 
 #[tokio::test]
