@@ -120,6 +120,16 @@ struct Measured {
     slowest: Duration,
 }
 
+#[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::print_stdout, reason = "a bench reports on standard output")]
+fn tell(line: &str) {
+    println!("{line}");
+}
+
 /// The processor time of this process so far, where the system says it.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -128,9 +138,15 @@ fn cpu_time() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-async fn measure(ledger: Arc<dyn Ledger>, host: Arc<Host>, n_batch: usize, first: usize, settings: &Settings) -> Measured {
+async fn measure(
+    ledger: Arc<dyn Ledger>,
+    host: Arc<Host>,
+    n_batch: usize,
+    first: usize,
+    settings: &Settings,
+) -> Measured {
     let (claimed, mut to_finish) = tokio::sync::mpsc::channel::<Vec<Arc<Run>>>(4);
-    let (start, cpu_start) = (Instant::now(), cpu_time());
+    let (start, cpu_start) = (now(), cpu_time());
     let n_rounds = if settings.is_tiny { 3 } else { usize::MAX };
     let time_max = settings.time;
     let planner = {
@@ -152,7 +168,7 @@ async fn measure(ledger: Arc<dyn Ledger>, host: Arc<Host>, n_batch: usize, first
                 }
                 changes.extend(due.iter().map(|run| claim(run, at)));
                 changes.push(Change::Watermark(at));
-                let begun = Instant::now();
+                let begun = now();
                 ledger.commit(changes).await.expect("a batch is kept");
                 taken.push(begun.elapsed());
                 claimed.send(due).await.expect("somebody finishes");
@@ -165,7 +181,7 @@ async fn measure(ledger: Arc<dyn Ledger>, host: Arc<Host>, n_batch: usize, first
         while let Some(due) = to_finish.recv().await {
             n_runs += due.len();
             let changes = due.iter().map(|run| finish(run)).collect();
-            let begun = Instant::now();
+            let begun = now();
             let committed = ledger.commit(changes).await.expect("a batch is kept");
             assert_eq!(committed.n_stale, 0, "every run ends once");
             taken.push(begun.elapsed());
@@ -181,7 +197,7 @@ async fn measure(ledger: Arc<dyn Ledger>, host: Arc<Host>, n_batch: usize, first
 }
 
 async fn fill(ledger: &dyn Ledger, host: &Host, n_runs: usize) {
-    let begun = Instant::now();
+    let begun = now();
     let mut number = 0;
     while number < n_runs {
         let n_batch = 1_000.min(n_runs - number);
@@ -190,7 +206,7 @@ async fn fill(ledger: &dyn Ledger, host: &Host, n_runs: usize) {
         ledger.commit(plans.chain(runs.iter().map(|run| finish(run))).collect()).await.expect("a batch is kept");
         number += n_batch;
     }
-    println!("{n_runs} runs of history, made in {:.1?}", begun.elapsed());
+    tell(&format!("{n_runs} runs of history, made in {:.1?}", begun.elapsed()));
 }
 
 async fn open(directory: &std::path::Path) -> SqliteLedger {
@@ -201,19 +217,21 @@ async fn open(directory: &std::path::Path) -> SqliteLedger {
 
 async fn prune(ledger: &dyn Ledger, host: &Host, settings: &Settings) {
     let since = host.first + TimeDelta::days(365);
-    let keep: Vec<_> = host.jobs.iter().map(|job| KeepOf { job: job.clone(), since, n_max: std::num::NonZeroU32::MAX }).collect();
+    let keep: Vec<_> =
+        host.jobs.iter().map(|job| KeepOf { job: job.clone(), since, n_max: std::num::NonZeroU32::MAX }).collect();
     let (mut taken, mut n_rows) = (Vec::new(), 0);
     let n_rounds = if settings.is_tiny { 2 } else { 100 };
     for job in 0..n_rounds {
         let keep = keep[job % keep.len()..].iter().take(20).cloned().collect();
-        let begun = Instant::now();
+        let begun = now();
         let pruned = ledger.prune(keep, PRUNED_MAX).await.expect("a ledger can be pruned");
         taken.push(begun.elapsed());
         n_rows += pruned.n_runs;
     }
     taken.sort_unstable();
     let of = |share: usize| taken[(taken.len() - 1) * share / 100];
-    println!("prune {PRUNED_MAX} rows: p50 {:.1?}, p99 {:.1?}, slowest {:.1?}; {n_rows} rows", of(50), of(99), of(100));
+    let (p50, p99, slowest) = (of(50), of(99), of(100));
+    tell(&format!("prune {PRUNED_MAX} rows: p50 {p50:.1?}, p99 {p99:.1?}, slowest {slowest:.1?}; {n_rows} rows"));
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -228,15 +246,16 @@ async fn main() {
     let ledger = Arc::new(open(directory.path()).await);
     ledger.commit(host.jobs_known()).await.expect("a batch is kept");
     fill(&*ledger, &host, settings.n_history).await;
-    println!("batch   memory runs/s   sqlite runs/s   ratio   cores   p50 of a commit       p99   slowest");
+    tell("batch   memory runs/s   sqlite runs/s   ratio   cores   p50 of a commit       p99   slowest");
     let mut first = settings.n_history;
     for n_batch in BATCHES {
         let memory = Arc::new(MemoryLedger::default());
         let memory = measure(memory, Arc::clone(&host), n_batch, first, &settings).await;
-        let sqlite = measure(Arc::clone(&ledger) as Arc<dyn Ledger>, Arc::clone(&host), n_batch, first, &settings).await;
+        let sqlite =
+            measure(Arc::clone(&ledger) as Arc<dyn Ledger>, Arc::clone(&host), n_batch, first, &settings).await;
         first += sqlite.n_runs + n_batch;
         let per_second = |measured: &Measured| measured.n_runs as f64 / measured.time.as_secs_f64();
-        println!(
+        tell(&format!(
             "{n_batch:>5} {:>15.0} {:>15.0} {:>7.3} {:>7.2} {:>17.1?} {:>9.1?} {:>9.1?}",
             per_second(&memory),
             per_second(&sqlite),
@@ -245,17 +264,17 @@ async fn main() {
             sqlite.p50,
             sqlite.p99,
             sqlite.slowest,
-        );
+        ));
     }
     if settings.n_history != 0 {
         prune(&*ledger, &host, &settings).await;
     }
-    let begun = Instant::now();
+    let begun = now();
     ledger.close().await.expect("it closes");
     let n_bytes = std::fs::metadata(directory.path().join("state.db")).map_or(0, |metadata| metadata.len());
-    println!("closed in {:.1?}; the file has {} MiB", begun.elapsed(), n_bytes >> 20);
+    tell(&format!("closed in {:.1?}; the file has {} MiB", begun.elapsed(), n_bytes >> 20));
     drop(ledger);
-    let begun = Instant::now();
+    let begun = now();
     drop(open(directory.path()).await);
-    println!("opened in {:.1?}", begun.elapsed());
+    tell(&format!("opened in {:.1?}", begun.elapsed()));
 }

@@ -189,11 +189,7 @@ impl Stores {
     }
 
     /// The jobs of all stores, and what the stores are to be told of jobs that moved to them.
-    fn merge(
-        &self,
-        all: Vec<Loaded>,
-        watermark: Option<DateTime<Utc>>,
-    ) -> (Vec<JobRow>, BTreeMap<usize, Vec<Change>>) {
+    fn merge(&self, all: Vec<Loaded>, watermark: Option<DateTime<Utc>>) -> (Vec<JobRow>, BTreeMap<usize, Vec<Change>>) {
         let mut homes = self.homes_mut();
         let mut jobs: BTreeMap<JobId, (bool, JobRow)> = BTreeMap::new();
         for (index, loaded) in all.into_iter().enumerate() {

@@ -55,14 +55,19 @@ async fn open(path: &Path) -> SqliteLedger {
     SqliteLedger::open(path, SqliteOptions { owner, pages_max: None }).await.expect("the ledger opens")
 }
 
+/// Says it at once: whoever vanishes flushes nothing.
+fn tell(line: &str) {
+    let mut out = std::io::stdout();
+    writeln!(out, "{line}").and_then(|()| out.flush()).expect("somebody reads");
+}
+
 async fn child(point: &str, nth: &str, path: &Path) {
     let ledger = open(path).await;
     let n_before: i64 = nth.parse().expect("a number");
     fail::cfg(point, &format!("{}*off->return", n_before)).expect("a fail point");
     for number in 0..N_BATCHES {
         ledger.commit(batch(number)).await.expect("a batch is kept");
-        println!("{number}");
-        std::io::stdout().flush().expect("somebody reads");
+        tell(&number.to_string());
     }
 }
 
@@ -104,6 +109,6 @@ async fn main() {
         for nth in [0, 1, 7] {
             check(point, nth).await;
         }
-        println!("{point} ... ok");
+        tell(&format!("{point} ... ok"));
     }
 }

@@ -57,11 +57,7 @@ pub(super) fn push_end(values: &mut Vec<Value>, finish: &Finish, n_earlier: usiz
 }
 
 /// Reads the columns of an end; output, stdout, stderr and log lines stay empty.
-pub(super) fn read_end(
-    fields: &mut Fields,
-    run: RunId,
-    job: JobId,
-) -> Result<(Finish, Belongings), Undecodable> {
+pub(super) fn read_end(fields: &mut Fields, run: RunId, job: JobId) -> Result<(Finish, Belongings), Undecodable> {
     let started_at = fields.maybe_at()?;
     let finished_at = fields.at()?;
     let duration = read_nanos(fields)?;

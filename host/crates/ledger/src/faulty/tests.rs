@@ -28,8 +28,7 @@ async fn faults_come_when_the_script_says_so() {
         };
         told.push(answer);
     }
-    let wanted =
-        ["ok", "unavailable", "unavailable", "ok", "unavailable", "ok", "ok", "failed", "failed"];
+    let wanted = ["ok", "unavailable", "unavailable", "ok", "unavailable", "ok", "ok", "failed", "failed"];
     assert_eq!(told, wanted);
     assert_eq!(start.elapsed(), Duration::from_secs(3));
     assert_eq!(ledger.n_commits(), 9);

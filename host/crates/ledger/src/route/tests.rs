@@ -122,11 +122,15 @@ async fn a_job_that_moves_ends_its_runs_where_they_are() {
 async fn each_job_is_decided_as_far_as_its_store_says() {
     let ledgers = memories();
     let stores = Stores::new(ledgers.clone(), &homes(&[("a", "other")])).unwrap();
-    stores.commit(vec![Change::Job(state("a", 0)), Change::Job(state("b", 0)), Change::Watermark(at(5))]).await.unwrap();
+    stores
+        .commit(vec![Change::Job(state("a", 0)), Change::Job(state("b", 0)), Change::Watermark(at(5))])
+        .await
+        .unwrap();
     // The host vanished after one of the two stores had the next watermark.
     ledgers[1].1.commit(vec![Change::Watermark(at(9))]).await.unwrap();
     let loaded = stores.load().await.unwrap();
-    let decided: Vec<_> = loaded.jobs.iter().map(|row| row.state.decided_until.max(loaded.watermark.unwrap())).collect();
+    let decided: Vec<_> =
+        loaded.jobs.iter().map(|row| row.state.decided_until.max(loaded.watermark.unwrap())).collect();
     assert_eq!(decided, [at(5), at(9)]);
 }
 
@@ -144,6 +148,10 @@ async fn several_stores_answer_as_the_model_does() {
             assert_eq!(found.unwrap(), wanted.unwrap(), "seed {seed}");
         }
         let (found, wanted) = (refinement::seen(&stores).await, refinement::seen(&model).await);
-        assert_eq!((found.runs, found.stories, found.skips), (wanted.runs, wanted.stories, wanted.skips), "seed {seed}");
+        assert_eq!(
+            (found.runs, found.stories, found.skips),
+            (wanted.runs, wanted.stories, wanted.skips),
+            "seed {seed}"
+        );
     }
 }

@@ -32,7 +32,9 @@ async fn a_second_opener_learns_who_has_the_file() {
     }
     for name in names {
         let LedgerError::Refused(told) = refusal(&name).await else { panic!("{}", name.display()) };
-        for word in [&*format!("process {}", std::process::id()), "the tests", "2027-01-15T08:00:00Z", "state.db", "stop"] {
+        for word in
+            [&*format!("process {}", std::process::id()), "the tests", "2027-01-15T08:00:00Z", "state.db", "stop"]
+        {
             assert!(told.contains(word), "`{word}` in {told}");
         }
     }
