@@ -136,3 +136,6 @@ impl Ledger for FaultyLedger {
         self.ledger.close()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,5 +14,5 @@ mod route;
 mod sqlite;
 
 pub use memory::{FINISHED_RUNS_MAX, MemoryLedger};
-pub use route::{Stores, UnknownStore};
+pub use route::Stores;
 pub use sqlite::{Owner, SqliteLedger, SqliteOptions, SqliteReader};

@@ -7,8 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    mem,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,30 +20,11 @@ use clockjack_schedule::{
     run::Skip,
 };
 
-/// A job names a store that there is not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownStore {
-    /// The job.
-    pub job: JobId,
-    /// What it names.
-    pub store: StoreName,
-}
-
-impl std::fmt::Display for UnknownStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "job `{}` names the store `{}`, which is not among `stores:`", self.job, self.store)
-    }
-}
-
-impl std::error::Error for UnknownStore {}
-
 /// Named ledgers, and which job lives where. A job that is not assigned lives in `default`, or in the first one.
 pub struct Stores {
     names: Vec<StoreName>,
     ledgers: Vec<Arc<dyn Ledger>>,
     homes: RwLock<Homes>,
-    /// Keeps batches in order while each is written in two steps.
-    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -66,39 +46,61 @@ impl Stores {
     /// Puts ledgers together. There is at least one.
     ///
     /// # Errors
-    /// If a job names a store that is not among them.
+    /// `Refused` if a job names a store that is not among them.
     pub fn new(
         ledgers: Vec<(StoreName, Arc<dyn Ledger>)>,
         homes: &HashMap<JobId, StoreName>,
-    ) -> Result<Self, UnknownStore> {
+    ) -> Result<Self, LedgerError> {
         assert!(!ledgers.is_empty(), "there is at least one store");
         let (names, ledgers): (Vec<_>, Vec<_>) = ledgers.into_iter().unzip();
         let default = names.iter().position(|name| *name == StoreName::default()).unwrap_or_default();
-        let homes_kept = RwLock::new(Homes { default, ..Homes::default() });
-        let stores = Self { names, ledgers, homes: homes_kept, turn: tokio::sync::Mutex::new(()) };
-        stores.assign(homes)?;
+        let stores = Self { names, ledgers, homes: RwLock::default() };
+        let by_job = stores.indexes(homes)?;
+        *stores.homes_mut() = Homes { default, by_job, former: HashMap::new() };
         Ok(stores)
     }
 
-    /// Says anew which job lives where. Nothing changes if it fails.
+    /// Says anew which job lives where. A job that moves takes along what is known of it.
     ///
     /// # Errors
-    /// If a job names a store that there is not.
-    pub fn assign(&self, homes: &HashMap<JobId, StoreName>) -> Result<(), UnknownStore> {
-        let find = |(job, store): (&JobId, &StoreName)| {
-            let found = self.names.iter().position(|name| name == store);
-            let index = found.ok_or_else(|| UnknownStore { job: job.clone(), store: store.clone() })?;
-            Ok((job.clone(), index))
-        };
-        let by_job: HashMap<_, _> = homes.iter().map(find).collect::<Result<_, _>>()?;
-        let mut homes = self.homes.write().unwrap_or_else(PoisonError::into_inner);
-        let before = mem::replace(&mut homes.by_job, by_job);
-        for (job, index) in before {
-            if homes.of(&job) != index {
-                homes.remember(job, index);
+    /// `Refused` if a job names a store that there is not, and whatever reading and writing of a store that a job moves
+    /// from or to gives. Nothing changes then, and the same call may be repeated.
+    pub async fn assign(&self, homes: &HashMap<JobId, StoreName>) -> Result<(), LedgerError> {
+        let by_job = self.indexes(homes)?;
+        let moves = self.homes().moves(&by_job);
+        for (from, moved) in &moves {
+            for row in self.ledgers[*from].load().await?.jobs {
+                if let Some(to) = moved.get(&row.state.job) {
+                    self.ledgers[*to].commit(vec![Change::Job(row.state)]).await?;
+                }
             }
         }
+        let mut homes = self.homes_mut();
+        homes.by_job = by_job;
+        for (from, moved) in moves {
+            moved.into_keys().for_each(|job| homes.remember(job, from));
+        }
         Ok(())
+    }
+
+    /// The stores of jobs by their places.
+    fn indexes(&self, homes: &HashMap<JobId, StoreName>) -> Result<HashMap<JobId, usize>, LedgerError> {
+        let find = |(job, store): (&JobId, &StoreName)| {
+            let found = self.names.iter().position(|name| name == store);
+            let index = found.ok_or_else(|| {
+                LedgerError::Refused(format!("job `{job}` names the store `{store}`, which is not among `stores:`"))
+            })?;
+            Ok((job.clone(), index))
+        };
+        homes.iter().map(find).collect()
+    }
+
+    fn homes(&self) -> RwLockReadGuard<'_, Homes> {
+        self.homes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn homes_mut(&self) -> RwLockWriteGuard<'_, Homes> {
+        self.homes.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn only(&self) -> Option<&Arc<dyn Ledger>> {
@@ -108,35 +110,38 @@ impl Stores {
         }
     }
 
-    async fn commit_all(&self, changes: Vec<Change>) -> Result<Committed, LedgerError> {
-        let _turn = self.turn.lock().await;
+    /// What touches one store has its place in the order at once, and so have the plans of what touches several; what
+    /// follows from them may be overtaken by batches that were called later, and nothing of it was acknowledged then.
+    fn commit_all(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {
         let (shares, n_copies) = self.split(changes);
         let is_one = shares.len() < 2;
-        let mut rests = Vec::new();
-        let mut waiting = Vec::new();
+        let (mut first, mut rests) = (Vec::new(), Vec::new());
         for (index, mut share) in shares {
             let ledger = &self.ledgers[index];
             if is_one {
+                // A plan goes before others of its batch only where it has nothing to do with them.
                 share.plans.append(&mut share.rest);
             }
             if !share.plans.is_empty() {
-                waiting.push(ledger.commit(share.plans));
+                first.push(ledger.commit(share.plans));
             }
             if !share.rest.is_empty() {
                 rests.push((ledger, share.rest));
             }
         }
-        let mut committed = settle(waiting).await?;
-        let rests = rests.into_iter().map(|(ledger, rest)| ledger.commit(rest)).collect();
-        committed.n_stale += settle(rests).await?.n_stale;
-        // Of each end that went to several stores, all but one came to the wrong one.
-        committed.n_stale = committed.n_stale.saturating_sub(n_copies);
-        Ok(committed)
+        Box::pin(async move {
+            let mut committed = settle(first).await?;
+            let rests = rests.into_iter().map(|(ledger, rest)| ledger.commit(rest)).collect();
+            committed.n_stale += settle(rests).await?.n_stale;
+            // Of each end that went to several stores, all but one came to the wrong one.
+            committed.n_stale = committed.n_stale.saturating_sub(n_copies);
+            Ok(committed)
+        })
     }
 
     /// What goes where, and how many ends were copied.
     fn split(&self, changes: Vec<Change>) -> (BTreeMap<usize, Share>, usize) {
-        let homes = self.homes.read().unwrap_or_else(PoisonError::into_inner);
+        let homes = self.homes();
         let mut shares: BTreeMap<usize, Share> = BTreeMap::new();
         let mut n_copies = 0;
         // A plan after something else of the same run keeps its place: it may follow a take-back.
@@ -168,31 +173,49 @@ impl Stores {
     }
 
     async fn load_all(&self) -> Result<Loaded, LedgerError> {
-        let mut jobs: BTreeMap<JobId, (usize, JobRow)> = BTreeMap::new();
-        let mut marks = Vec::new();
-        for (index, ledger) in self.ledgers.iter().enumerate() {
-            let loaded = ledger.load().await?;
-            if !loaded.jobs.is_empty() || loaded.watermark.is_some() {
-                marks.push(loaded.watermark);
-            }
-            let mut homes = self.homes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Vec::new();
+        for ledger in &self.ledgers {
+            all.push(ledger.load().await?);
+        }
+        // A store that nothing was ever kept in says nothing. Of the others the earliest is right for all; what is later
+        // for a job of one store is said by the job.
+        let used = all.iter().filter(|loaded| **loaded != Loaded::default());
+        let watermark = used.map(|loaded| loaded.watermark).min().flatten();
+        let (rows, homeless) = self.merge(all, watermark);
+        for (index, changes) in homeless {
+            self.ledgers[index].commit(changes).await?;
+        }
+        Ok(Loaded { jobs: rows, watermark })
+    }
+
+    /// The jobs of all stores, and what the stores are to be told of jobs that moved to them.
+    fn merge(&self, all: Vec<Loaded>, watermark: Option<DateTime<Utc>>) -> (Vec<JobRow>, BTreeMap<usize, Vec<Change>>) {
+        let mut homes = self.homes_mut();
+        let mut jobs: BTreeMap<JobId, (bool, JobRow)> = BTreeMap::new();
+        for (index, loaded) in all.into_iter().enumerate() {
+            let later = loaded.watermark.filter(|mark| watermark < Some(*mark));
             for mut row in loaded.jobs {
                 let job = row.state.job.clone();
                 let is_home = homes.of(&job) == index;
                 if !is_home && !row.open.is_empty() {
                     homes.remember(job.clone(), index);
                 }
-                decide(&mut row, loaded.watermark);
-                match jobs.remove(&job) {
-                    Some((_, other)) if is_home => jobs.insert(job, (index, joined(row, other))),
-                    Some((at, other)) => jobs.insert(job, (at, joined(other, row))),
-                    None => jobs.insert(job, (index, row)),
+                if let Some(later) = later.filter(|_| !row.state.paused) {
+                    row.state.decided_until = row.state.decided_until.max(later);
+                }
+                let merged = match jobs.remove(&job) {
+                    Some((_, other)) if is_home => (true, joined(row, other)),
+                    Some((has_home, other)) => (has_home, joined(other, row)),
+                    None => (is_home, row),
                 };
+                jobs.insert(job, merged);
             }
         }
-        // The earliest is right for all: what is later for a job of another store stands with the job.
-        let watermark = marks.into_iter().min().flatten();
-        Ok(Loaded { jobs: jobs.into_values().map(|(_, row)| row).collect(), watermark })
+        let mut homeless: BTreeMap<usize, Vec<Change>> = BTreeMap::new();
+        for (job, (_, row)) in jobs.iter().filter(|(_, (has_home, _))| !has_home) {
+            homeless.entry(homes.of(job)).or_default().push(Change::Job(row.state.clone()));
+        }
+        (jobs.into_values().map(|(_, row)| row).collect(), homeless)
     }
 
     async fn runs_of_all(&self, filter: RunFilter) -> Result<Vec<RunRow>, LedgerError> {
@@ -257,6 +280,18 @@ impl Stores {
 }
 
 impl Homes {
+    /// Which jobs leave which store, and where to.
+    fn moves(&self, by_job: &HashMap<JobId, usize>) -> BTreeMap<usize, HashMap<JobId, usize>> {
+        let mut moves: BTreeMap<usize, HashMap<JobId, usize>> = BTreeMap::new();
+        for job in self.by_job.keys().chain(by_job.keys()) {
+            let (from, to) = (self.of(job), by_job.get(job).copied().unwrap_or(self.default));
+            if from != to {
+                moves.entry(from).or_default().insert(job.clone(), to);
+            }
+        }
+        moves
+    }
+
     fn of(&self, job: &JobId) -> usize {
         self.by_job.get(job).copied().unwrap_or(self.default)
     }
@@ -308,13 +343,6 @@ fn can_be_stale(change: &Change) -> bool {
         | Change::Claim(_)
         | Change::Release { .. }
         | Change::Watermark(_) => false,
-    }
-}
-
-/// What the watermark of its store says of a job is said by the job itself, since other stores have other watermarks.
-fn decide(row: &mut JobRow, watermark: Option<DateTime<Utc>>) {
-    if let Some(watermark) = watermark.filter(|_| !row.state.paused) {
-        row.state.decided_until = row.state.decided_until.max(watermark);
     }
 }
 
@@ -374,7 +402,7 @@ impl Ledger for Stores {
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {
         match self.only() {
             Some(only) => only.commit(changes),
-            None => Box::pin(self.commit_all(changes)),
+            None => self.commit_all(changes),
         }
     }
 
@@ -407,3 +435,6 @@ impl Ledger for Stores {
         self.only().map_or_else(|| Box::pin(self.close_all()) as _, |only| only.close())
     }
 }
+
+#[cfg(test)]
+mod tests;

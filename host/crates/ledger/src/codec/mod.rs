@@ -9,6 +9,7 @@ mod rows;
 mod value;
 
 pub(crate) use parts::{LAST_ATTEMPT, Part, log_values, part_values, read_log, read_part};
+pub(crate) use report::Belongings;
 pub(crate) use rows::{
     attempt_values, job_values, last_values, mark_values, open_values, read_attempt, read_job, read_last, read_mark,
     read_open, read_run, read_skip, run_values, skip_values,

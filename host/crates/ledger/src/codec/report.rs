@@ -18,8 +18,27 @@ const DIGEST_BYTES: usize = 32;
 const AS_BYTES: u8 = 1;
 const AS_TEXT: u8 = 0;
 
-/// Adds the columns of an end.
-pub(super) fn push_end(values: &mut Vec<Value>, finish: &Finish) {
+/// How many rows elsewhere belong to a row, so that one that is lost is missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Belongings {
+    /// Attempts before this one; told of a run's last one only.
+    pub(crate) n_earlier: usize,
+    /// What it returned and wrote.
+    pub(crate) n_parts: usize,
+    /// Lines that it logged.
+    pub(crate) n_logs: usize,
+}
+
+impl Belongings {
+    /// What an end brings along.
+    pub(super) fn of(report: &Report, n_earlier: usize) -> Self {
+        let has = [report.outcome.output.is_some(), !is_empty(&report.stdout), !is_empty(&report.stderr)];
+        Self { n_earlier, n_parts: has.into_iter().map(usize::from).sum(), n_logs: report.logs.len() }
+    }
+}
+
+/// Adds the columns of an end. `n_earlier` attempts came before it.
+pub(super) fn push_end(values: &mut Vec<Value>, finish: &Finish, n_earlier: usize) {
     let report = &finish.report;
     let message = Some(report.outcome.message.as_str()).filter(|message| !message.is_empty());
     values.extend([
@@ -33,12 +52,12 @@ pub(super) fn push_end(values: &mut Vec<Value>, finish: &Finish) {
         report.memory_peak_bytes.into(),
         report.generation.into(),
         digest_value(&report.digest),
-        extra_value(report),
+        extra_value(report, Belongings::of(report, n_earlier)),
     ]);
 }
 
 /// Reads the columns of an end; output, stdout, stderr and log lines stay empty.
-pub(super) fn read_end(fields: &mut Fields, run: RunId, job: JobId) -> Result<Finish, Undecodable> {
+pub(super) fn read_end(fields: &mut Fields, run: RunId, job: JobId) -> Result<(Finish, Belongings), Undecodable> {
     let started_at = fields.maybe_at()?;
     let finished_at = fields.at()?;
     let duration = read_nanos(fields)?;
@@ -51,14 +70,15 @@ pub(super) fn read_end(fields: &mut Fields, run: RunId, job: JobId) -> Result<Fi
     let generation = fields.u32()?;
     let digest = read_digest(fields)?;
     let mut report = Report { cpu_time, memory_peak_bytes, generation, digest, ..Report::without_guest(outcome) };
-    if let Some(extra) = fields.maybe_text()? {
-        read_extra(&extra, &mut report)?;
-    }
-    Ok(Finish { run, job, started_at, finished_at, duration, n_attempts, report })
+    let belongings = match fields.maybe_text()? {
+        Some(extra) => read_extra(&extra, &mut report)?,
+        None => Belongings::default(),
+    };
+    Ok((Finish { run, job, started_at, finished_at, duration, n_attempts, report }, belongings))
 }
 
 /// What most reports do not have, as one JSON object.
-fn extra_value(report: &Report) -> Value {
+fn extra_value(report: &Report, belongings: Belongings) -> Value {
     let mut extra = Map::new();
     match report.outcome.again {
         Again::AsPolicySays => {}
@@ -74,10 +94,16 @@ fn extra_value(report: &Report) -> Value {
     if report.n_logs_dropped != 0 {
         extra.insert("n_logs_dropped".into(), report.n_logs_dropped.into());
     }
+    let Belongings { n_earlier, n_parts, n_logs } = belongings;
+    for (key, number) in [("n_earlier", n_earlier), ("n_parts", n_parts), ("n_logs", n_logs)] {
+        if number != 0 {
+            extra.insert(key.into(), number.into());
+        }
+    }
     if extra.is_empty() { Value::Null } else { Value::Text(Json::Object(extra).to_string()) }
 }
 
-fn read_extra(text: &str, report: &mut Report) -> Result<(), Undecodable> {
+fn read_extra(text: &str, report: &mut Report) -> Result<Belongings, Undecodable> {
     let extra: Map<String, Json> =
         serde_json::from_str(text).map_err(|error| Undecodable(format!("what is said of a report: {error}")))?;
     let number = |key: &str| extra.get(key).and_then(Json::as_u64);
@@ -89,7 +115,8 @@ fn read_extra(text: &str, report: &mut Report) -> Result<(), Undecodable> {
     report.fuel_used = number("fuel_used");
     report.progress = extra.get("progress").and_then(Json::as_str).map(str::to_owned);
     report.n_logs_dropped = number("n_logs_dropped").unwrap_or_default();
-    Ok(())
+    let count = |key: &str| usize::try_from(number(key).unwrap_or_default()).unwrap_or(usize::MAX);
+    Ok(Belongings { n_earlier: count("n_earlier"), n_parts: count("n_parts"), n_logs: count("n_logs") })
 }
 
 /// Half the size of the hex form, which each run has.

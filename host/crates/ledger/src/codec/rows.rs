@@ -10,7 +10,7 @@ use clockjack_schedule::{
 };
 
 use super::{
-    report::{push_end, read_end},
+    report::{Belongings, push_end, read_end},
     value::{Fields, Undecodable, Value, checksum, micros, seal},
 };
 
@@ -40,40 +40,40 @@ pub(crate) fn read_open(mut values: Vec<Value>) -> Result<OpenRun, Undecodable> 
     Ok(OpenRun { run, n_attempts, n_interrupted, claimed_at, retry_at })
 }
 
-/// Adds the row of a run that has ended.
-pub(crate) fn run_values(values: &mut Vec<Value>, run: &Run, finish: &Finish) {
+/// Adds the row of a run that has ended, after so many earlier attempts.
+pub(crate) fn run_values(values: &mut Vec<Value>, run: &Run, finish: &Finish, n_earlier: usize) {
     let start = values.len();
     push_run(values, run);
-    push_end(values, finish);
+    push_end(values, finish, n_earlier);
     seal(values, start);
 }
 
 /// Reads what [`run_values`] wrote.
-pub(crate) fn read_run(values: Vec<Value>) -> Result<RunRow, Undecodable> {
+pub(crate) fn read_run(values: Vec<Value>) -> Result<(RunRow, Belongings), Undecodable> {
     let mut fields = Fields::sealed(values)?;
     let run = read_plan(&mut fields)?;
-    let finish = read_end(&mut fields, run.id, run.job.clone())?;
-    Ok(RunRow { run: Arc::new(run), state: RunState::Ended(Arc::new(finish)) })
+    let (finish, belongings) = read_end(&mut fields, run.id, run.job.clone())?;
+    Ok((RunRow { run: Arc::new(run), state: RunState::Ended(Arc::new(finish)) }, belongings))
 }
 
 /// Adds the row of an attempt after which another one followed.
 pub(crate) fn attempt_values(values: &mut Vec<Value>, finish: &Finish) {
     let start = values.len();
     values.extend([finish.run.into(), finish.n_attempts.into()]);
-    push_end(values, finish);
+    push_end(values, finish, 0);
     seal(values, start);
 }
 
 /// Reads what [`attempt_values`] wrote.
-pub(crate) fn read_attempt(values: Vec<Value>, job: &JobId) -> Result<Finish, Undecodable> {
+pub(crate) fn read_attempt(values: Vec<Value>, job: &JobId) -> Result<(Finish, Belongings), Undecodable> {
     let mut fields = Fields::sealed(values)?;
     let run = fields.run_id()?;
     let number = fields.u32()?;
-    let finish = read_end(&mut fields, run, job.clone())?;
+    let (finish, belongings) = read_end(&mut fields, run, job.clone())?;
     if finish.n_attempts != number {
         return Err(Undecodable(format!("attempt {number} of run {run} says that it is {}", finish.n_attempts)));
     }
-    Ok(finish)
+    Ok((finish, belongings))
 }
 
 /// Adds the row of a skip.
@@ -228,7 +228,7 @@ fn read_cause(text: &str) -> Result<Cause, Undecodable> {
 }
 
 /// Every reason of a skip.
-pub(super) const REASONS: [SkipReason; 7] = [
+const REASONS: [SkipReason; 7] = [
     SkipReason::Misfired,
     SkipReason::Coalesced,
     SkipReason::Overlapping,

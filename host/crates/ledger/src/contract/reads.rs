@@ -33,7 +33,7 @@ async fn the_newest_slot_comes_first(open: &Open<'_>) {
         let id = RunId::of_request(&job("a"), at(seconds), request);
         Arc::new(Run { id, cause: Cause::Manual, ..Run::clone(&run("a", seconds)) })
     };
-    let mut runs = vec![run("a", 0), run("b", 0), run("c", 0), run("a", 5), manual(5, 1), manual(5, 2), run("b", 3)];
+    let mut runs = [run("a", 0), run("b", 0), run("c", 0), run("a", 5), manual(5, 1), manual(5, 2), run("b", 3)];
     commit(&*ledger, runs.iter().map(plan).collect()).await;
     // Some have ended and some have not: the order is one.
     commit(&*ledger, vec![finish(&runs[1], OutcomeCode::Failed), finish(&runs[4], OutcomeCode::Succeeded)]).await;

@@ -29,7 +29,7 @@ pub(super) struct Effects {
     /// Runs that were touched, as they were before.
     touched: RunMap<Option<OpenRun>>,
     /// Runs that have ended.
-    pub(super) ended: Vec<(Arc<Run>, Arc<Finish>)>,
+    pub(super) ended: Vec<Ended>,
     /// The same by id, together with those that had ended before.
     known: RunMap<()>,
     /// Attempts after which another one follows.
@@ -41,6 +41,14 @@ pub(super) struct Effects {
     /// When the last run of a job ended, and the slot of its last success.
     pub(super) lasts: HashMap<JobId, (DateTime<Utc>, Option<DateTime<Utc>>)>,
     pub(super) watermark: Option<DateTime<Utc>>,
+}
+
+/// A run that has ended, after so many earlier attempts.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) run: Arc<Run>,
+    pub(super) finish: Arc<Finish>,
+    pub(super) n_earlier: usize,
 }
 
 /// How the rows of open runs change.
@@ -175,13 +183,14 @@ fn again(mirror: &mut Mirror, effects: &mut Effects, again: Again) -> bool {
 fn finish(mirror: &mut Mirror, effects: &mut Effects, finish: Arc<Finish>) -> bool {
     let Some(open) = mirror.open.remove(&finish.run) else { return false };
     let run = Arc::clone(&open.run);
+    let n_earlier = usize::try_from(open.n_attempts).unwrap_or(usize::MAX);
     effects.touched.entry(run.id).or_insert(Some(open));
     effects.known.insert(run.id, ());
     mirror.newest = mirror.newest.max(Some(run.id));
     let success = (finish.report.outcome.code == OutcomeCode::Succeeded).then_some(run.scheduled_for);
     let last = effects.lasts.entry(run.job.clone()).or_insert((finish.finished_at, None));
     *last = (last.0.max(finish.finished_at), last.1.max(success));
-    effects.ended.push((run, finish));
+    effects.ended.push(Ended { run, finish, n_earlier });
     true
 }
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Finish, JobRow, KeepOf, LedgerError, Loaded, LogLine, OpenRun, RunFilter, RunRow, RunState, RunStory,
+        JobRow, KeepOf, LedgerError, Loaded, LogLine, OpenRun, Report, RunFilter, RunRow, RunState, RunStory,
         SkipFilter,
     },
     run::Skip,
@@ -21,7 +21,7 @@ use super::{
     sql,
     writer::Doomed,
 };
-use crate::codec::{self, Fields, LAST_ATTEMPT, Part, Undecodable, Value};
+use crate::codec::{self, Belongings, Fields, LAST_ATTEMPT, Part, Undecodable, Value};
 
 /// How many may read at once.
 const READERS_MAX: u32 = 2;
@@ -144,7 +144,7 @@ fn listed(mut row: Vec<Value>) -> Result<RunRow, Undecodable> {
     }
     let mut columns = row.split_off(1);
     if row[0] != Value::Int(sql::FROM_OPEN) {
-        return codec::read_run(columns);
+        return codec::read_run(columns).map(|(row, _)| row);
     }
     columns.truncate(sql::N_OPEN_COLUMNS);
     codec::read_open(columns).map(open_row)
@@ -157,54 +157,68 @@ fn open_row(open: OpenRun) -> RunRow {
 
 async fn story(sqlite: &mut SqliteConnection, id: RunId) -> Result<Option<RunStory>, Fault> {
     let key = || vec![Value::from(id)];
-    let row = match rows(sqlite, sql::OPEN_ROW.to_owned(), key()).await?.pop() {
-        Some(row) => Some(codec::read_open(row).map(open_row)?),
-        None => rows(sqlite, sql::RUN_ROW.to_owned(), key()).await?.pop().map(codec::read_run).transpose()?,
+    let (mut row, belongings) = match rows(sqlite, sql::OPEN_ROW.to_owned(), key()).await?.pop() {
+        Some(row) => {
+            let open = codec::read_open(row)?;
+            let n_earlier = usize::try_from(open.n_attempts).unwrap_or(usize::MAX);
+            (open_row(open), Belongings { n_earlier, ..Belongings::default() })
+        }
+        None => match rows(sqlite, sql::RUN_ROW.to_owned(), key()).await?.pop() {
+            Some(row) => codec::read_run(row)?,
+            None => return Ok(None),
+        },
     };
-    let Some(mut row) = row else { return Ok(None) };
+    let mut pieces = Pieces::default();
+    for values in rows(sqlite, sql::PARTS.to_owned(), key()).await? {
+        let (attempt, part) = codec::read_part(values)?;
+        pieces.parts.entry(attempt).or_default().push(part);
+    }
+    for values in rows(sqlite, sql::LOGS.to_owned(), key()).await? {
+        let (attempt, line) = codec::read_log(values)?;
+        pieces.logs.entry(attempt).or_default().push(line);
+    }
     let mut attempts = Vec::new();
     for values in rows(sqlite, sql::ATTEMPTS.to_owned(), key()).await? {
-        attempts.push(codec::read_attempt(values, &row.run.job)?);
+        let (mut finish, belongings) = codec::read_attempt(values, &row.run.job)?;
+        pieces.place(finish.n_attempts, belongings, &mut finish.report)?;
+        attempts.push(finish);
     }
-    let parts = rows(sqlite, sql::PARTS.to_owned(), key()).await?;
-    let logs = rows(sqlite, sql::LOGS.to_owned(), key()).await?;
-    let last = match &mut row.state {
-        RunState::Open { .. } => None,
-        RunState::Ended(finish) => Some(Arc::make_mut(finish)),
-    };
-    complete(last, &mut attempts, parts, logs)?;
+    if attempts.len() != belongings.n_earlier {
+        return Err(missing(attempts.len(), belongings.n_earlier, "attempts").into());
+    }
+    if let RunState::Ended(finish) = &mut row.state {
+        pieces.place(LAST_ATTEMPT, belongings, &mut Arc::make_mut(finish).report)?;
+    }
     Ok(Some(RunStory { row, attempts }))
 }
 
-/// Puts what attempts wrote and logged where it belongs.
-fn complete(
-    mut last: Option<&mut Finish>,
-    attempts: &mut [Finish],
-    parts: Vec<Vec<Value>>,
-    logs: Vec<Vec<Value>>,
-) -> Result<(), Undecodable> {
-    let parts = parts.into_iter().map(|row| codec::read_part(row).map(|(attempt, part)| (attempt, Piece::Part(part))));
-    let logs = logs.into_iter().map(|row| codec::read_log(row).map(|(attempt, line)| (attempt, Piece::Line(line))));
-    for piece in parts.chain(logs) {
-        let (attempt, piece) = piece?;
-        let finish = match attempt {
-            LAST_ATTEMPT => last.as_deref_mut(),
-            number => attempts.iter_mut().find(|finish| finish.n_attempts == number),
-        };
-        let report = &mut finish.ok_or_else(|| Undecodable(format!("attempt {attempt} is not there")))?.report;
-        match piece {
-            Piece::Part(part) => part.place(report),
-            Piece::Line(line) => report.logs.push(line),
+/// What the attempts of a run wrote and logged, by the number of the attempt.
+#[derive(Default)]
+struct Pieces {
+    parts: HashMap<u32, Vec<Part>>,
+    logs: HashMap<u32, Vec<LogLine>>,
+}
+
+impl Pieces {
+    /// Puts what belongs to an attempt into its report, unless something of it is missing.
+    fn place(&mut self, attempt: u32, wanted: Belongings, report: &mut Report) -> Result<(), Undecodable> {
+        let parts = self.parts.remove(&attempt).unwrap_or_default();
+        let logs = self.logs.remove(&attempt).unwrap_or_default();
+        if parts.len() != wanted.n_parts {
+            return Err(missing(parts.len(), wanted.n_parts, "parts of a report"));
         }
+        if logs.len() != wanted.n_logs {
+            return Err(missing(logs.len(), wanted.n_logs, "log lines"));
+        }
+        parts.into_iter().for_each(|part| part.place(report));
+        report.logs = logs;
+        Ok(())
     }
-    Ok(())
 }
 
-enum Piece {
-    Part(Part),
-    Line(LogLine),
+fn missing(n_found: usize, n_wanted: usize, what: &str) -> Undecodable {
+    Undecodable(format!("{n_found} {what} are there, and {n_wanted} were kept"))
 }
-
 async fn skips(sqlite: &mut SqliteConnection, filter: &SkipFilter) -> Result<Vec<Skip>, Fault> {
     let mut wanted = Wanted::default();
     wanted.add("job = ?", filter.job.as_ref().map(Value::from));

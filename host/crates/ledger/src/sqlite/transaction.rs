@@ -107,12 +107,14 @@ impl Tables {
     }
 
     async fn write_history(&mut self, effects: &mut Effects) -> Result<(), Fault> {
-        effects.ended.sort_unstable_by_key(|(run, _)| run.id);
-        let runs = all(&effects.ended, |values, (run, finish)| codec::run_values(values, run, finish));
+        effects.ended.sort_unstable_by_key(|ended| ended.run.id);
+        let runs = all(&effects.ended, |values, ended| {
+            codec::run_values(values, &ended.run, &ended.finish, ended.n_earlier);
+        });
         self.rows(Write::InsertRun, runs).await?;
         self.rows(Write::InsertAttempt, all(&effects.attempts, codec::attempt_values)).await?;
         let earlier = effects.attempts.iter().map(|finish| (finish, finish.n_attempts));
-        let last = effects.ended.iter().map(|(_, finish)| (&**finish, LAST_ATTEMPT));
+        let last = effects.ended.iter().map(|ended| (&*ended.finish, LAST_ATTEMPT));
         let (mut parts, mut logs) = (Vec::new(), Vec::new());
         for (finish, attempt) in earlier.chain(last) {
             codec::part_values(&mut parts, finish, attempt);
