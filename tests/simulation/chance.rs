@@ -11,9 +11,9 @@ impl Chance {
 
     /// Chance of its own for a thing that is asked about in any order.
     pub(crate) fn of(seed: u64, thing: &str, number: u64) -> Self {
-        let hash = thing.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = thing
+            .bytes()
+            .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Self::new(hash ^ number.wrapping_mul(0xff51_afd7_ed55_8ccd))
     }
 

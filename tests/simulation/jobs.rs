@@ -95,7 +95,8 @@ pub(crate) fn all(chance: &mut Chance, n_jobs: usize, density: Density, from: Mi
         let pool = if chance.percent(15) { SMALL.0.parse().unwrap() } else { PoolName::default() };
         // Some run after another one, which came before them in the list: no cycles.
         let after = if 0 < number && chance.percent(10) {
-            let upstream = jobs[usize::try_from(chance.between(0, i64::try_from(number).unwrap() - 1)).unwrap()].job.id.clone();
+            let upstream =
+                jobs[usize::try_from(chance.between(0, i64::try_from(number).unwrap() - 1)).unwrap()].job.id.clone();
             vec![After { job: upstream, on: *chance.pick(&[AfterOn::Success, AfterOn::Failure, AfterOn::Always]) }]
         } else {
             Vec::new()

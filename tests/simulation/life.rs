@@ -42,10 +42,8 @@ struct Death {
 
 impl Story {
     pub(crate) fn new(seed: u64, jobs: Vec<SimJob>, faults: Vec<Fault>, until: Micros) -> Self {
-        let pools = [("default", POOL_SIZE), SMALL].map(|(name, size)| Pool {
-            name: name.to_owned(),
-            size: usize::try_from(size).unwrap(),
-        });
+        let pools = [("default", POOL_SIZE), SMALL]
+            .map(|(name, size)| Pool { name: name.to_owned(), size: usize::try_from(size).unwrap() });
         let facts = Facts { until, pools: pools.into(), ..Facts::default() };
         let (ledger, notes) = (Arc::default(), Arc::new(Mutex::default()));
         Self { seed, jobs, faults, ledger, notes, facts, offset: Arc::default(), n_told: 0 }
@@ -55,7 +53,8 @@ impl Story {
     pub(crate) fn tell(&mut self, from: Micros) {
         let mut begin = from;
         while begin < self.facts.until {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
             let death = runtime.block_on(self.live(begin));
             // With the runtime everything of the host is gone at once, as with a process.
             drop(runtime);

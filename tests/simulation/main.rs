@@ -37,7 +37,8 @@ impl Size {
             args.get(place + 1)?.parse::<u64>().ok()
         };
         // What the test runner of cargo says to all its programs: names to choose, or the wish for a list.
-        let is_chosen = args.iter().all(|arg| arg.starts_with('-') || arg.parse::<u64>().is_ok() || "simulation".contains(arg));
+        let is_chosen =
+            args.iter().all(|arg| arg.starts_with('-') || arg.parse::<u64>().is_ok() || "simulation".contains(arg));
         if !is_chosen || args.iter().any(|arg| arg == "--list") {
             return None;
         }
@@ -55,8 +56,7 @@ impl Size {
 
 fn main() -> ExitCode {
     let Some(size) = Size::from_args() else { return ExitCode::SUCCESS };
-    let (next, n_slots, n_failed) =
-        (AtomicU64::new(size.first_seed), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (next, n_slots, n_failed) = (AtomicU64::new(size.first_seed), AtomicUsize::new(0), AtomicUsize::new(0));
     let began = std::time::Instant::now();
     let n_threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     std::thread::scope(|scope| {
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, SeqCst);
-                    if size.first_seed + size.n_seeds <= seed || 5 < n_failed.load(SeqCst) {
+                    if size.first_seed + size.n_seeds <= seed || 25 < n_failed.load(SeqCst) {
                         return;
                     }
                     let verdict = judge::seed(seed, &size);
@@ -78,8 +78,16 @@ fn main() -> ExitCode {
     let (n_failed, n_slots) = (n_failed.into_inner(), n_slots.into_inner());
     println!(
         "simulated {} seeds of {} jobs, {} days and {} faults: {n_slots} slots and runs accounted for in {:.1?}",
-        size.n_seeds, size.n_jobs, size.days, size.n_faults, began.elapsed()
+        size.n_seeds,
+        size.n_jobs,
+        size.days,
+        size.n_faults,
+        began.elapsed()
     );
-    println!("test result: {}. {} passed; {n_failed} failed;", if n_failed == 0 { "ok" } else { "FAILED" }, size.n_seeds - n_failed as u64);
+    println!(
+        "test result: {}. {} passed; {n_failed} failed;",
+        if n_failed == 0 { "ok" } else { "FAILED" },
+        size.n_seeds - n_failed as u64
+    );
     if n_failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

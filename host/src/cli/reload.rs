@@ -46,8 +46,11 @@ pub(super) async fn reload(scene: &mut up::Scene<'_>, host: &Host, executor: &Sa
         error!("not reloaded, the jobs stay as they are: `stores` has changed, which needs a restart");
         return Ok(());
     }
+    if let Err(error) = scene.ledger.route(&manifest).await {
+        error!("not reloaded, the jobs stay as they are: {error}");
+        return Ok(());
+    }
     put(executor, jobs);
-    scene.ledger.route(&manifest)?;
     let definition = |id| manifest.jobs.get(id).map(Arc::clone);
     let added = change.jobs.added.iter().filter_map(definition).collect();
     let changed = change.jobs.changed.iter().filter_map(definition).collect();

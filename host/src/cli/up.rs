@@ -180,7 +180,12 @@ async fn serve(mut scene: Scene<'_>, jobs: Vec<PreparedJob>, guests: &Runtime, l
     };
     let n_unfinished = host.n_unfinished();
     if let Some(failure) = &failure {
-        error!(grace = show_duration(args.grace), unfinished = n_unfinished, "nothing new starts: {:#}", chain(failure));
+        error!(
+            grace = show_duration(args.grace),
+            unfinished = n_unfinished,
+            "nothing new starts: {:#}",
+            chain(failure)
+        );
     } else {
         info!(grace = show_duration(args.grace), unfinished = n_unfinished, "stopping; a second signal does not wait");
     }

@@ -7,11 +7,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clockjack_ledger::{MemoryLedger, Owner, SqliteLedger, SqliteOptions, Stores, UnknownStore};
+use clockjack_ledger::{MemoryLedger, Owner, SqliteLedger, SqliteOptions, Stores};
 use clockjack_schedule::{
     id::{JobId, StoreName},
     manifest::{resolved::Manifest, store_url::StoreUrl},
-    ports::Ledger,
+    ports::{Ledger, LedgerError},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -55,9 +55,9 @@ impl OpenStores {
     /// Says anew which job is recorded where.
     ///
     /// # Errors
-    /// When a job names a store that is not open.
-    pub fn route(&self, manifest: &Manifest) -> Result<(), UnknownStore> {
-        self.stores.assign(&homes(manifest))
+    /// When a store that a job moves to or from cannot be used now.
+    pub async fn route(&self, manifest: &Manifest) -> Result<(), LedgerError> {
+        self.stores.assign(&homes(manifest)).await
     }
 }
 

@@ -29,6 +29,9 @@ use tokio_util::task::TaskTracker;
 
 use super::{Bus, Event, crash::crash_point, recorder::Ended};
 
+/// How long an attempt that was claimed ahead may wait for its place.
+const STALE_AFTER: Duration = Duration::from_millis(200);
+
 /// Runs attempts, as many of a pool at once as it has places. Clones are the same dispatcher.
 #[derive(Clone)]
 pub(super) struct Dispatcher {
@@ -54,7 +57,8 @@ struct State {
 
 struct Pool {
     size: usize,
-    waiting: VecDeque<Box<Start>>,
+    /// What was claimed ahead, with when it came.
+    waiting: VecDeque<(Duration, Box<Start>)>,
     n_workers: usize,
 }
 
@@ -68,7 +72,9 @@ impl State {
     /// Takes the next attempt of a pool, or counts a worker less.
     fn next(&mut self, name: &PoolName) -> Option<Begin> {
         let pool = self.pools.get_mut(name)?;
-        let Some(start) = pool.waiting.pop_front().filter(|_| pool.n_workers <= pool.size) else {
+        // Where a pool was made smaller, workers go before the queue does.
+        let waiting = if pool.n_workers <= pool.size { pool.waiting.pop_front() } else { None };
+        let Some((_, start)) = waiting else {
             pool.n_workers -= 1;
             return None;
         };
@@ -116,6 +122,7 @@ impl Dispatcher {
     /// Takes attempts over that the core started. They begin at once where there are places, in their order where they
     /// were claimed ahead.
     pub(super) fn submit(&self, starts: Vec<Box<Start>>) {
+        let now = self.shared.clock.monotonic();
         let mut state = self.shared.state();
         for start in starts {
             // Most are of a pool that is known already; a clone of its name would be thrown away.
@@ -123,7 +130,7 @@ impl Dispatcher {
                 Some(pool) => pool,
                 None => state.pools.entry(start.job.pool.clone()).or_default(),
             };
-            pool.waiting.push_back(start);
+            pool.waiting.push_back((now, start));
         }
         drop(state);
         Shared::employ(&self.shared);
@@ -138,11 +145,11 @@ impl Dispatcher {
             return;
         }
         let taken = state.pools.values_mut().find_map(|pool| {
-            let place = pool.waiting.iter().position(|waiting| waiting.run.id == run)?;
+            let place = pool.waiting.iter().position(|(_, waiting)| waiting.run.id == run)?;
             pool.waiting.remove(place)
         });
         drop(state);
-        if let Some(start) = taken {
+        if let Some((_, start)) = taken {
             let outcome = Outcome::ended(OutcomeCode::Cancelled, reason.to_string());
             self.shared.tell(Shared::never_began(start, outcome, self.shared.clock.now()));
         }
@@ -158,10 +165,24 @@ impl Dispatcher {
     pub(super) fn drain(&self) -> Vec<Box<Start>> {
         let mut state = self.shared.state();
         state.stopping = true;
-        let waiting = state.pools.values_mut().flat_map(|pool| std::mem::take(&mut pool.waiting)).collect();
+        let waiting = state.pools.values_mut().flat_map(|pool| std::mem::take(&mut pool.waiting));
+        let waiting = waiting.map(|(_, start)| start).collect();
         drop(state);
         self.shared.workers.close();
         waiting
+    }
+
+    /// Takes back what was claimed ahead and found no place in time, because longer runs came into its way.
+    pub(super) fn take_stale(&self) -> Vec<Box<Start>> {
+        let now = self.shared.clock.monotonic();
+        let mut stale = Vec::new();
+        for pool in self.shared.state().pools.values_mut() {
+            let is_stale = |(since, _): &mut (Duration, _)| STALE_AFTER <= now.saturating_sub(*since);
+            while let Some((_, start)) = pool.waiting.pop_front_if(is_stale) {
+                stale.push(start);
+            }
+        }
+        stale
     }
 
     /// Waits until no run goes on.

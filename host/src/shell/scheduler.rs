@@ -57,8 +57,7 @@ impl Scheduler {
 
     /// Gives back what was claimed and has not begun, so that the next start of the host knows that it has not.
     async fn release(&self) -> Result<(), LedgerError> {
-        let release = |start: Box<Start>| Change::Release { job: start.run.job.clone(), run: start.run.id };
-        let changes: Vec<_> = self.dispatcher.drain().into_iter().map(release).collect();
+        let changes: Vec<_> = self.dispatcher.drain().iter().map(|start| released(start)).collect();
         if !changes.is_empty() {
             self.keeper.commit(changes).await?;
         }
@@ -106,7 +105,10 @@ impl Scheduler {
         let now = self.clock.now();
         self.look_at_clocks(now);
         let mut decisions = Vec::new();
+        let stale = self.dispatcher.take_stale();
+        let changes = stale.iter().map(|start| released(start)).collect();
         inputs.append(&mut self.left_over);
+        inputs.extend(stale.into_iter().map(Input::Unstarted));
         let mut batch = Some(inputs);
         while let Some(inputs) = batch {
             for input in inputs {
@@ -117,7 +119,7 @@ impl Scheduler {
             batch = self.inbox.try_recv().ok();
         }
         decisions.extend(self.core.handle(now, Input::Tick));
-        self.carry_out(now, decisions).await
+        self.carry_out(now, changes, decisions).await
     }
 
     /// Whether a request was made before under the same idempotency key, and its run has ended. A run that has not ended
@@ -150,8 +152,13 @@ impl Scheduler {
     }
 
     /// Commits what was decided, and only then acts on it.
-    async fn carry_out(&mut self, now: DateTime<Utc>, decisions: Vec<Decision>) -> Result<(), LedgerError> {
-        let changes: Vec<_> = decisions.iter().filter_map(|decision| Change::of_decision(decision, now)).collect();
+    async fn carry_out(
+        &mut self,
+        now: DateTime<Utc>,
+        mut changes: Vec<Change>,
+        decisions: Vec<Decision>,
+    ) -> Result<(), LedgerError> {
+        changes.extend(decisions.iter().filter_map(|decision| Change::of_decision(decision, now)));
         if !changes.is_empty() {
             crash_point!("scheduler::before_commit");
             self.keeper.commit(changes).await?;
@@ -208,6 +215,11 @@ impl Scheduler {
         );
         Ok(starts)
     }
+}
+
+/// That an attempt has not begun and will not now.
+fn released(start: &Start) -> Change {
+    Change::Release { job: start.run.job.clone(), run: start.run.id }
 }
 
 fn is_too_late(start: &Start, now: DateTime<Utc>) -> bool {

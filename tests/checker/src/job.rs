@@ -95,10 +95,31 @@ impl<'a> JobView<'a> {
         self.able = world.settled.minus(&self.paused).longer_than(latency);
         let occupancies: Vec<_> = self.runs.iter().filter_map(|view| view.occupancy(world)).collect();
         let longer = world.tolerance.edge().saturating_add(1);
-        self.crowd = Load::of(occupancies.iter().map(|span| Span::new(span.from, span.until.saturating_add(longer))));
+        self.crowd =
+            Load::of(self.crowd_spans(world).map(|span| Span::new(span.from, span.until.saturating_add(longer))));
         self.occupied = Load::of(occupancies);
         self.waiting = Load::of(self.waiting_spans(world));
         self.free = self.able.minus(&self.busy(busy_pools)).longer_than(latency);
+    }
+
+    /// When each of its runs counted among those that go on: from the instant at which it was due, since one that waits
+    /// for a place in its pool counts too. One that became a skip in the end counted until then.
+    fn crowd_spans<'j>(&'j self, world: &'j World<'_>) -> impl Iterator<Item = Span> + 'j {
+        let clock = &world.facts.clock;
+        let due = |slot| clock.instants(slot).into_iter().min();
+        let runs = self.runs.iter().filter_map(move |view| {
+            let due = due(view.run.slot)?;
+            let occupied = view.occupancy(world);
+            let is_open = view.run.outcome.is_none();
+            let waits = is_open.then_some(Span::new(due, world.facts.until));
+            let span = occupied.or(waits)?;
+            Some(Span::new(span.from.min(due), span.until))
+        });
+        let skips = self.skips.iter().filter(|skip| skip.run.is_some()).filter_map(move |skip| {
+            let decided = clock.instants(skip.at).into_iter().max()?;
+            Some(Span::new(due(skip.first)?, decided))
+        });
+        runs.chain(skips.filter(|span| span.from < span.until))
     }
 
     /// When there was no room for a run that waits for it, under the definition that was in force then.

@@ -80,7 +80,8 @@ fn coalesced(world: &World<'_>, job: &JobView<'_>, skip: &Skip, revision: &Revis
     }
     let due = job.slot_at(skip.first).map_or(decided, |place| job.slots[place].due);
     let wall = skip.first.saturating_add(revision.jitter_max);
-    if let Some(chance) = world.chance(&job.able, wall, due, decided) {
+    // Waiting for room, or for a place in the pool, is lateness too.
+    if let Some(chance) = world.chance(&job.free, wall, due, decided) {
         return wrong(format!("it was not late: the host could act from {} on", show(chance.from)));
     }
     let n_newer = job.slots_between(skip.last.saturating_add(1), skip.at.saturating_add(edge)).len();
@@ -147,6 +148,12 @@ fn overlapping(world: &World<'_>, job: &JobView<'_>, skip: &Skip, revision: &Rev
     let [from, until] = [decided.saturating_sub(edge), decided.saturating_add(edge)];
     if !was_due(world, job, skip, decided) {
         return wrong("the slot was not due".to_owned());
+    }
+    // A newer slot overtook it while it waited for its place.
+    let by = skip.by.as_deref().and_then(|by| job.runs_by_id.get(by)).map(|place| job.runs[*place].run.slot);
+    let by = by.or_else(|| job.skips_by_run.get(skip.by.as_deref()?).copied());
+    if revision.overlap == Overlap::Replace && by.is_some_and(|by| skip.last < by) {
+        return Ok(());
     }
     let n_running = job.crowd.max_in(from, until);
     if revision.overlap == Overlap::Allow || n_running < revision.max_instances {

@@ -8,7 +8,7 @@ use crate::{
     id::{JobId, PoolName, RunId},
     job::Job,
     ports::JobRow,
-    run::{Cause, Run},
+    run::{Cause, Run, Start},
 };
 
 /// One thing that happened.
@@ -60,6 +60,8 @@ pub enum Input {
         /// When the next one is due.
         retry_at: DateTime<Utc>,
     },
+    /// An attempt that was started ahead of its place found none in time; it waits again.
+    Unstarted(Box<Start>),
     /// The pools of the manifest, with how many runs each of them lets go on at once.
     Pools(BTreeMap<PoolName, NonZeroU32>),
     /// Time has passed.

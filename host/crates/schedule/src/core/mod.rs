@@ -104,6 +104,7 @@ impl Core {
                     &mut decisions,
                 );
             }
+            Input::Unstarted(start) => self.unstarted(*start),
             Input::Pools(sizes) => self.pools.resize(&sizes),
             Input::Tick => self.tick(now, &mut decisions),
         }

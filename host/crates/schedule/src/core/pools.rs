@@ -157,6 +157,13 @@ impl Pools {
         self.pools[place].note_end(now);
     }
 
+    /// A run that was started has not begun; its place is free.
+    pub(super) fn withdraw(&mut self, run: RunId) {
+        if let Some(place) = self.going.remove(&run) {
+            self.pools[place].n_going -= 1;
+        }
+    }
+
     /// Takes all ready runs of a job.
     pub(super) fn take_ready(&mut self, index: Index) -> Vec<Pending> {
         if self.n_ready == 0 {

@@ -165,6 +165,14 @@ impl Core {
         self.pools.push(index, &entry.job, pending);
     }
 
+    /// Takes back what was claimed ahead and found no place.
+    pub(super) fn unstarted(&mut self, start: Start) {
+        let Start { run, attempt, n_interrupted, job, .. } = start;
+        self.pools.withdraw(run.id);
+        let Some((index, _)) = self.lookup(&job.id) else { return };
+        self.pools.push(index, &job, Pending { run, attempt, n_interrupted });
+    }
+
     /// Starts ready runs as long as there are places.
     pub(super) fn start_ready(&mut self, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
         loop {
