@@ -12,6 +12,7 @@ mod cli_exec_refused;
 mod cli_exec_values;
 mod cli_input;
 mod cli_next;
+mod cli_reading;
 mod log;
 mod program;
 mod readme;

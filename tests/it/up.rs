@@ -228,14 +228,21 @@ fn a_small_address_space_is_enough() {
 }
 
 #[test]
-fn two_hosts_on_one_manifest_do_not_mind_each_other() {
+fn a_second_host_on_one_ledger_is_refused_and_told_who_has_it() {
     let scene =
         Scene::with("version: 1\njobs: { beat: { plugin: ./typed.wasm, call: nothing, every: 500ms } }\n", &["typed"]);
     let up = || clockjack(["up", "--for", "3s", "--log-format", "json"]).folder(scene.folder());
-    let both = [up().start(), up().beside_nothing().start()].map(Running::end);
-    for ended in both {
-        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        let runs = runs(&lines(&ended.stderr));
-        assert!(3 <= runs.len() && runs.iter().all(|run| run.outcome == "succeeded"), "{runs:?}");
+    let mut first = up().start();
+    first.wait_for("running");
+    let second = up().beside_nothing().start().end();
+    assert_eq!(second.code, Some(4), "{}", second.stderr);
+    for told in ["not started", "ledger.db", "clockjack up -f clockjack.yaml", "since"] {
+        assert!(second.stderr.contains(told), "`{told}` is missing: {}", second.stderr);
     }
+    let first = first.end();
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert!(runs(&lines(&first.stderr)).iter().all(|run| run.outcome == "succeeded"));
+    // Once the first one is gone, its ledger is free.
+    up().ends_with(0);
 }
+

@@ -4,13 +4,22 @@ mod check;
 pub mod diagnostics;
 mod exec;
 mod exit;
+mod explain;
+mod find;
 mod inspect;
+mod jobs;
+mod logs;
 mod next;
 mod print;
+mod reading;
 mod reload;
+mod rows;
+mod runs;
+mod show;
 mod story;
 mod up;
 mod version;
+mod why;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -47,6 +56,14 @@ enum Command {
     Exec(exec::ExecArgs),
     /// Show what a plugin exports, imports and needs.
     Inspect(inspect::InspectArgs),
+    /// List the jobs: how each goes and when it goes on.
+    Jobs(jobs::JobsArgs),
+    /// List runs, the newest slot first, or show all that is kept of one.
+    Runs(runs::RunsArgs),
+    /// Print what a run logged and wrote.
+    Logs(logs::LogsArgs),
+    /// Say what became of a job's slots, and why.
+    Why(why::WhyArgs),
 }
 
 /// Which manifests to read.
@@ -88,6 +105,10 @@ pub fn main() -> ExitCode {
         Some(Command::Next(args)) => next::run(&args),
         Some(Command::Exec(args)) => exec::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Jobs(args)) => jobs::run(&args),
+        Some(Command::Runs(args)) => runs::run(&args),
+        Some(Command::Logs(args)) => logs::run(&args),
+        Some(Command::Why(args)) => why::run(&args),
         None => Ok(Exit::Usage),
     };
     match ended {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clockjack_ledger::{MemoryLedger, Owner, SqliteLedger, SqliteOptions, Stores};
+use clockjack_ledger::{MemoryLedger, Owner, SqliteLedger, SqliteOptions, SqliteReader, Stores};
 use clockjack_schedule::{
     id::{JobId, StoreName},
     manifest::{resolved::Manifest, store_url::StoreUrl},
@@ -88,6 +88,24 @@ pub async fn open(
 fn homes(manifest: &Manifest) -> HashMap<JobId, StoreName> {
     let elsewhere = manifest.jobs.values().filter(|job| job.store != StoreName::default());
     elsewhere.map(|job| (job.id.clone(), job.store.clone())).collect()
+}
+
+/// Opens stores for reading only, as one ledger: also while a host has them open, and after one has died.
+///
+/// # Errors
+/// When one of them is not there, cannot be read, or is a store in memory, which only its host can read.
+pub async fn reader(places: &BTreeMap<StoreName, StoreUrl>, manifest: &Manifest) -> anyhow::Result<Arc<dyn Ledger>> {
+    let mut ledgers: Vec<(StoreName, Arc<dyn Ledger>)> = Vec::new();
+    for (name, place) in places {
+        match place {
+            StoreUrl::Memory => anyhow::bail!("store `{name}` is `memory:`, which only its host can read"),
+            StoreUrl::Sqlite(path) => ledgers.push((name.clone(), Arc::new(SqliteReader::open(path).await?))),
+        }
+    }
+    anyhow::ensure!(!ledgers.is_empty(), "there is no store to read");
+    let mut homes = homes(manifest);
+    homes.retain(|_, store| places.contains_key(store));
+    Ok(Arc::new(Stores::new(ledgers, &homes)?))
 }
 
 /// The ledger of a manifest that names none: a folder of the state directory, found again by the manifest's own path.
