@@ -233,7 +233,7 @@ fn a_second_host_on_one_ledger_is_refused_and_told_who_has_it() {
         Scene::with("version: 1\njobs: { beat: { plugin: ./typed.wasm, call: nothing, every: 500ms } }\n", &["typed"]);
     let up = || clockjack(["up", "--for", "3s", "--log-format", "json"]).folder(scene.folder());
     let mut first = up().start();
-    first.wait_for("running");
+    first.wait_for("a run", |line| line.contains("running"));
     let second = up().beside_nothing().start().end();
     assert_eq!(second.code, Some(4), "{}", second.stderr);
     for told in ["not started", "ledger.db", "clockjack up -f clockjack.yaml", "since"] {
