@@ -72,7 +72,7 @@ impl SqliteLedger {
         for keep in keep {
             // One more than may go tells whether there is more.
             let n_left = n_max - pruned.n_runs - pruned.n_skips;
-            let Doomed { mut runs, mut skips } = self.reads.doomed(&keep, n_left + 1).await?;
+            let Doomed { mut runs, mut skips } = self.reads.doomed(&keep, n_left.saturating_add(1)).await?;
             if n_left < runs.len() + skips.len() / SKIP_KEY_COLUMNS {
                 pruned.has_more = true;
                 runs.truncate(n_left);

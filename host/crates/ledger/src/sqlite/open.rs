@@ -119,7 +119,7 @@ async fn set_up(connection: &mut Connection, pages_max: Option<NonZeroU32>) -> R
     connection.run("PRAGMA synchronous = FULL").await?;
     // The writer checkpoints itself, so that a failed fsync there is not swallowed.
     connection.run("PRAGMA wal_autocheckpoint = 0").await?;
-    connection.run("PRAGMA cache_size = -65536").await?;
+    connection.run("PRAGMA cache_size = -16384").await?;
     if let Some(pages_max) = pages_max {
         connection.run_script(format!("PRAGMA max_page_count = {pages_max}")).await?;
     }
