@@ -25,7 +25,7 @@ use super::{
 pub struct SqliteOptions {
     /// Who opens it: shown to whoever finds it taken.
     pub owner: Owner,
-    /// Largest size of the file in pages of 4 KiB; absent for no bound. A batch that would pass it is `Unavailable`.
+    /// Largest size of the file in pages of 2 KiB; absent for no bound. A batch that would pass it is `Unavailable`.
     pub pages_max: Option<NonZeroU32>,
 }
 
@@ -58,7 +58,7 @@ impl SqliteLedger {
         Ok(ledger)
     }
 
-    /// Bounds the size of the file to so many pages of 4 KiB from now on; never below what it has already.
+    /// Bounds the size of the file to so many pages of 2 KiB from now on; never below what it has already.
     ///
     /// # Errors
     /// If the database does not take it.
