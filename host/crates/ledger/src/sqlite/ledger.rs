@@ -25,7 +25,7 @@ use super::{
 pub struct SqliteOptions {
     /// Who opens it: shown to whoever finds it taken.
     pub owner: Owner,
-    /// Largest size of the file in pages of 4 KiB; absent for no bound. A batch that would pass it is `Unavailable`.
+    /// Largest size of the file in pages of 2 KiB; absent for no bound. A batch that would pass it is `Unavailable`.
     pub pages_max: Option<NonZeroU32>,
 }
 
@@ -58,7 +58,7 @@ impl SqliteLedger {
         Ok(ledger)
     }
 
-    /// Bounds the size of the file to so many pages of 4 KiB from now on; never below what it has already.
+    /// Bounds the size of the file to so many pages of 2 KiB from now on; never below what it has already.
     ///
     /// # Errors
     /// If the database does not take it.
@@ -72,7 +72,7 @@ impl SqliteLedger {
         for keep in keep {
             // One more than may go tells whether there is more.
             let n_left = n_max - pruned.n_runs - pruned.n_skips;
-            let Doomed { mut runs, mut skips } = self.reads.doomed(&keep, n_left + 1).await?;
+            let Doomed { mut runs, mut skips } = self.reads.doomed(&keep, n_left.saturating_add(1)).await?;
             if n_left < runs.len() + skips.len() / SKIP_KEY_COLUMNS {
                 pruned.has_more = true;
                 runs.truncate(n_left);

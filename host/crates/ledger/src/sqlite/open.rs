@@ -102,7 +102,8 @@ async fn version_of(connection: &mut Connection, path: &Path) -> Checked<i64> {
 }
 
 async fn check_pages(connection: &mut Connection, path: &Path) -> Checked<()> {
-    let n_bytes = connection.number("PRAGMA page_count").await?.saturating_mul(4_096);
+    let n_pages = connection.number("PRAGMA page_count").await?;
+    let n_bytes = n_pages.saturating_mul(connection.number("PRAGMA page_size").await?);
     let is_small = u64::try_from(n_bytes).is_ok_and(|n_bytes| n_bytes <= THOROUGH_CHECK_BYTES_MAX);
     let check = if is_small { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
     let rows = connection.rows(check).await?;
@@ -114,12 +115,15 @@ async fn check_pages(connection: &mut Connection, path: &Path) -> Checked<()> {
 }
 
 async fn set_up(connection: &mut Connection, pages_max: Option<NonZeroU32>) -> Result<(), Fault> {
+    // Only a new file takes it. The runs of a batch belong to many jobs, so that most of what a commit writes is one page
+    // of an index per run: small pages, though not so small that the row of a run needs two.
+    connection.run("PRAGMA page_size = 2048").await?;
     connection.run("PRAGMA journal_mode = WAL").await?;
     // Every commit waits for the disk: a claim that is lost after it was acknowledged would run a slot twice.
     connection.run("PRAGMA synchronous = FULL").await?;
     // The writer checkpoints itself, so that a failed fsync there is not swallowed.
     connection.run("PRAGMA wal_autocheckpoint = 0").await?;
-    connection.run("PRAGMA cache_size = -65536").await?;
+    connection.run("PRAGMA cache_size = -16384").await?;
     if let Some(pages_max) = pages_max {
         connection.run_script(format!("PRAGMA max_page_count = {pages_max}")).await?;
     }

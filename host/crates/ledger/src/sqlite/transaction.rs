@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// After about this many pages in the WAL they are moved into the file: 32 MiB.
-const WAL_PAGES_MAX: usize = 8_192;
+const WAL_PAGES_MAX: usize = 16_384;
 
 /// How many pages a transaction touches beside those of its rows.
 const PAGES_PER_COMMIT: usize = 4;

@@ -5,7 +5,7 @@
 //! files open, since closing a file drops the locks that SQLite holds on it in this process.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, ErrorKind, Read},
     path::{Path, PathBuf},
 };
@@ -28,7 +28,9 @@ const PAGE_BYTES: std::ops::RangeInclusive<u32> = 512..=65_536;
 /// Fails where the files have lost something that was acknowledged.
 pub(super) fn inspect(path: &Path) -> Result<(), LedgerError> {
     let unreadable = |error: io::Error| LedgerError::Unavailable(format!("`{}`: {error}", path.display()));
-    let wal = read(&wal_of(path)).map_err(unreadable)?;
+    // An empty WAL holds nothing: a reader of a closed file leaves one.
+    let has_wal = fs::metadata(wal_of(path)).is_ok_and(|metadata| metadata.len() != 0);
+    let wal = if has_wal { read(&wal_of(path)).map_err(unreadable)? } else { None };
     let database = read(path).map_err(unreadable)?;
     let Some(mut database) = database else {
         return match wal {

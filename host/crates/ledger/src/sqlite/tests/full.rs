@@ -8,7 +8,7 @@ use super::*;
 #[tokio::test]
 async fn a_full_disk_keeps_nothing_and_the_same_batch_is_kept_when_there_is_place() {
     let (_directory, path) = place();
-    let pages_max = NonZeroU32::new(25);
+    let pages_max = NonZeroU32::new(40);
     let ledger = SqliteLedger::open(&path, SqliteOptions { pages_max, ..options() }).await.unwrap();
     let model = MemoryLedger::default();
     let mut n_unavailable = 0;
@@ -18,7 +18,7 @@ async fn a_full_disk_keeps_nothing_and_the_same_batch_is_kept_when_there_is_plac
             assert!(matches!(&error, LedgerError::Unavailable(told) if told.contains("state.db")), "{error}");
             assert_eq!(refinement::seen(&ledger).await, refinement::seen(&model).await, "nothing of it is kept");
             n_unavailable += 1;
-            ledger.limit_pages(NonZeroU32::new(25 + 5 * n_unavailable).unwrap()).await.unwrap();
+            ledger.limit_pages(NonZeroU32::new(40 + 5 * n_unavailable).unwrap()).await.unwrap();
         }
         model.commit(changes).await.unwrap();
     }
