@@ -34,7 +34,7 @@ pub fn state_directory() -> Option<PathBuf> {
         .or_else(|| Some(named("HOME")?.join(".local/state/clockjack")))
 }
 
-/// Largest size of a ledger's file: `CLOCKJACK_LEDGER_PAGES_MAX`, in pages of 4 KiB. Without it there is no bound.
+/// Largest size of a ledger's file: `CLOCKJACK_LEDGER_PAGES_MAX`, in pages of 2 KiB. Without it there is no bound.
 #[must_use]
 pub fn ledger_pages_max() -> Option<NonZeroU32> {
     variable("CLOCKJACK_LEDGER_PAGES_MAX")?.parse().ok()
