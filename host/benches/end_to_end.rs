@@ -2,7 +2,8 @@
 //!
 //! Prints one JSON line. `floor_us` is a fresh store, a WASI context, an instantiation and a call on the very engine
 //! that the sandbox uses; `path_us` is the processor time of the whole ring per run, planning and recording included.
-//! Figures of one line belong together; figures of two runs on a shared machine do not. `--tiny` only shows that it works.
+//! Figures of one line belong together; figures of two runs on a shared machine do not. `--tiny` only shows that it works;
+//! `empty` or `real` measures one guest alone, `history` puts a million rows into the SQLite ledger first.
 
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
@@ -15,15 +16,17 @@ use clockjack::{
     load,
     shell::{Host, HostParts},
 };
-use clockjack_ledger::MemoryLedger;
+use clockjack_ledger::{MemoryLedger, Owner, SqliteLedger, SqliteOptions};
 use clockjack_sandbox::{Call, Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     core::Input,
     diagnostic::Diagnostics,
-    id::{PoolName, StoreName},
+    id::{JobId, PoolName, RunId, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy},
     manifest::parse::parse,
-    ports::{Clock as _, Finish, Ledger, RunFilter, RunRow},
+    outcome::Outcome,
+    ports::{Change, Clock as _, Finish, Ledger, Report, RunFilter, RunRow},
+    run::{Cause, Run},
     trigger::{Trigger, TriggerContext},
     zone::{Zone, Zones},
 };
@@ -42,14 +45,17 @@ struct Size {
     n_floor: u32,
     n_burst: usize,
     n_late: usize,
+    /// Rows that an SQLite ledger holds before.
+    n_history: usize,
 }
 
 fn main() -> anyhow::Result<()> {
-    let is_tiny = std::env::args().any(|arg| arg == "--tiny");
+    let has = |word: &str| std::env::args().any(|arg| arg == word);
+    let is_tiny = has("--tiny");
     let size = if is_tiny {
-        Size { n_floor: 100, n_burst: 100, n_late: 100 }
+        Size { n_floor: 100, n_burst: 100, n_late: 100, n_history: 1_000 }
     } else {
-        Size { n_floor: 50_000, n_burst: 50_000, n_late: 1_000 }
+        Size { n_floor: 50_000, n_burst: 50_000, n_late: 1_000, n_history: if has("history") { 1_000_000 } else { 0 } }
     };
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests");
     let mut line = json!({ "cores": std::thread::available_parallelism()?.get() });
@@ -71,16 +77,80 @@ fn main() -> anyhow::Result<()> {
 fn measure(component: &Path, size: &Size) -> anyhow::Result<Json> {
     let sandbox = load::sandbox_for(&Ceilings::default(), N_PERMITS)?;
     let floor = floor(&sandbox, component, size.n_floor)?;
-    let burst = ring(&sandbox, component, size.n_burst, TimeDelta::zero())?;
-    let at_once = ring(&sandbox, component, size.n_late, TimeDelta::zero())?;
-    let spread = ring(&sandbox, component, size.n_late, TimeDelta::seconds(1))?;
-    Ok(json!({
-        "floor_us": micros(floor),
-        "path_us": micros(burst.cpu_per_run),
-        "ratio": (burst.cpu_per_run.as_secs_f64() / floor.as_secs_f64() * 100.0).round() / 100.0,
-        "runs_per_second": burst.runs_per_second.round(),
-        "lateness_ms": { "at_one_instant": at_once.lateness, "over_a_second": spread.lateness },
-    }))
+    let mut line = json!({ "floor_us": micros(floor) });
+    for kind in [Kind::Memory, Kind::Sqlite] {
+        let of = |n_jobs, spread| ring(&sandbox, component, n_jobs, spread, kind, size.n_history);
+        let burst = of(size.n_burst, TimeDelta::zero())?;
+        let at_once = of(size.n_late, TimeDelta::zero())?;
+        let spread = of(size.n_late, TimeDelta::seconds(1))?;
+        line[kind.name()] = json!({
+            "path_us": micros(burst.cpu_per_run),
+            "ratio": (burst.cpu_per_run.as_secs_f64() / floor.as_secs_f64() * 100.0).round() / 100.0,
+            "runs_per_second": burst.runs_per_second.round(),
+            "lateness_ms": { "at_one_instant": at_once.lateness, "over_a_second": spread.lateness },
+        });
+    }
+    Ok(line)
+}
+
+/// Which ledger the runs are recorded in.
+#[derive(Clone, Copy)]
+enum Kind {
+    Memory,
+    Sqlite,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
+/// An open ledger, with the folder that it lives in.
+struct Open {
+    ledger: Arc<dyn Ledger>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+async fn open(kind: Kind, n_history: usize) -> anyhow::Result<Open> {
+    let Kind::Sqlite = kind else {
+        return Ok(Open { ledger: Arc::new(MemoryLedger::default()), _folder: None });
+    };
+    // In the build folder, which is on a disk; the folder for temporary files may be memory.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let options =
+        SqliteOptions { owner: Owner { what: "bench".to_owned(), since: SystemClock.now() }, pages_max: None };
+    let ledger = SqliteLedger::open(&folder.path().join("ledger.db"), options).await?;
+    for chunk in 0..n_history / 1_000 {
+        let from = SystemClock.now() - TimeDelta::days(30) + TimeDelta::seconds(i64::try_from(chunk)?);
+        ledger.commit(history(from)?).await?;
+    }
+    Ok(Open { ledger: Arc::new(ledger), _folder: Some(folder) })
+}
+
+/// A thousand runs that ended long ago, of a hundred jobs.
+fn history(from: DateTime<Utc>) -> anyhow::Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    for number in 0..1_000_i64 {
+        let job: JobId = format!("old-{}", number % 100).parse()?;
+        let at = from + TimeDelta::milliseconds(number);
+        let id = RunId::of_slot(&job, at);
+        let run = Run { id, job: job.clone(), scheduled_for: at, due_at: at, cause: Cause::Schedule };
+        changes.push(Change::Plan(Arc::new(run)));
+        changes.push(Change::Finish(Arc::new(Finish {
+            run: id,
+            job,
+            started_at: Some(at),
+            finished_at: at,
+            duration: Duration::from_millis(1),
+            n_attempts: 1,
+            report: Report::without_guest(Outcome::succeeded(None)),
+        })));
+    }
+    Ok(changes)
 }
 
 fn micros(duration: Duration) -> f64 {
@@ -150,12 +220,19 @@ struct Measured {
 }
 
 /// Runs one slot of each of many jobs through the whole ring, at one instant or spread over a time.
-fn ring(sandbox: &Sandbox, component: &Path, n_jobs: usize, spread: TimeDelta) -> anyhow::Result<Measured> {
+fn ring(
+    sandbox: &Sandbox,
+    component: &Path,
+    n_jobs: usize,
+    spread: TimeDelta,
+    kind: Kind,
+    n_history: usize,
+) -> anyhow::Result<Measured> {
     let plugin = Arc::new(Plugin::load(sandbox, component, None, false)?);
     let executor = SandboxExecutor::new(sandbox.clone());
-    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::default());
     let guests = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ring = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let Open { ledger, _folder } = ring.block_on(open(kind, n_history))?;
     // Far enough away that all jobs are in by then, so that planning is measured and adding is not.
     let start = SystemClock.now() + TimeDelta::seconds(7) + TimeDelta::milliseconds(i64::try_from(n_jobs / 10)?);
     let (mut inputs, zones) = (Vec::new(), Zones::bundled());
@@ -187,8 +264,8 @@ fn ring(sandbox: &Sandbox, component: &Path, n_jobs: usize, spread: TimeDelta) -
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let used = cpu().saturating_sub(before);
+        let rows = ledger.runs(RunFilter { since: Some(start - TimeDelta::seconds(1)), ..RunFilter::default() }).await?;
         host.shut_down(Duration::from_secs(1), std::future::pending()).await?;
-        let rows = ledger.runs(RunFilter::default()).await?;
         anyhow::ensure!(rows.len() == n_jobs, "{} rows for {n_jobs} slots", rows.len());
         let finishes: Vec<_> = rows.iter().filter_map(|row| row.finish().map(|finish| (row, finish))).collect();
         anyhow::ensure!(finishes.iter().all(|(_, finish)| finish.report.outcome.code.is_success()), "a guest failed");
