@@ -264,7 +264,8 @@ fn ring(
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let used = cpu().saturating_sub(before);
-        let rows = ledger.runs(RunFilter { since: Some(start - TimeDelta::seconds(1)), ..RunFilter::default() }).await?;
+        let rows =
+            ledger.runs(RunFilter { since: Some(start - TimeDelta::seconds(1)), ..RunFilter::default() }).await?;
         host.shut_down(Duration::from_secs(1), std::future::pending()).await?;
         anyhow::ensure!(rows.len() == n_jobs, "{} rows for {n_jobs} slots", rows.len());
         let finishes: Vec<_> = rows.iter().filter_map(|row| row.finish().map(|finish| (row, finish))).collect();

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use clockjack_sandbox::SandboxExecutor;
 use clockjack_schedule::{
     job::Job,
     manifest::diff::{Diff, diff},
 };
-use tracing::{error, info, warn};
+use tokio::task::JoinHandle;
+use tracing::{error, info};
 
 use super::{diagnostics, up};
 use crate::{
@@ -24,31 +26,57 @@ pub(super) fn put(executor: &SandboxExecutor, jobs: Vec<PreparedJob>) -> Vec<Arc
     jobs.into_iter().map(put).collect()
 }
 
-/// Reads the manifest again. Whatever is wrong with it, what is in force stays in force.
-pub(super) async fn reload(scene: &mut up::Scene<'_>, host: &Host, executor: &SandboxExecutor) -> anyhow::Result<()> {
+/// A manifest that is being read, with the calls of its jobs.
+pub(super) type Reading = JoinHandle<(Loaded, Vec<PreparedJob>)>;
+
+/// Reads the manifest again, on a thread of its own: slots that are due meanwhile start on time.
+pub(super) fn read(scene: &up::Scene<'_>) -> Reading {
     let (files, zones, sandbox) = (scene.args.manifests.files.clone(), scene.zones.clone(), scene.sandbox.clone());
-    // Plugins are compiled elsewhere: slots that are due meanwhile start on time.
-    let read = tokio::task::spawn_blocking(move || {
+    tokio::task::spawn_blocking(move || {
         let mut loaded = load::manifest(&files, &zones);
         let (_, jobs) = load::jobs(&mut loaded, &sandbox);
         loaded.diagnostics.sort();
         (loaded, jobs)
-    });
-    let (loaded, jobs) = read.await?;
+    })
+}
+
+/// The end of a reading; never where nothing is being read. Cancel-safe.
+pub(super) async fn end_of(reading: &mut Option<Reading>) -> anyhow::Result<(Loaded, Vec<PreparedJob>)> {
+    let Some(handle) = reading.as_mut() else { return std::future::pending().await };
+    let read = handle.await;
+    *reading = None;
+    read.context("a fault of the program while it read the manifest again")
+}
+
+/// Puts what was read in force. Whatever is wrong with it, what is in force stays in force.
+pub(super) async fn apply(
+    read: anyhow::Result<(Loaded, Vec<PreparedJob>)>,
+    scene: &mut up::Scene<'_>,
+    host: &Host,
+    executor: &SandboxExecutor,
+) {
+    let (loaded, jobs) = match read {
+        Ok(read) => read,
+        Err(error) => return error!("not reloaded, the jobs stay as they are: {error:#}"),
+    };
     up::tell_findings(&loaded, scene.args.log_format);
     if loaded.diagnostics.has_errors() {
-        error!("not reloaded, the jobs stay as they are: {}", diagnostics::summary(loaded.diagnostics.all()));
-        return Ok(());
+        let summary = diagnostics::summary(loaded.diagnostics.all());
+        return error!("not reloaded, the jobs stay as they are: {summary}");
     }
     let Loaded { manifest, .. } = loaded;
     let change = diff(&scene.manifest, &manifest);
     if !change.stores.is_empty() {
-        error!("not reloaded, the jobs stay as they are: `stores` has changed, which needs a restart");
-        return Ok(());
+        return error!("not reloaded, the jobs stay as they are: `stores` has changed, which needs a restart");
     }
-    if let Err(error) = scene.ledger.route(&manifest).await {
-        error!("not reloaded, the jobs stay as they are: {error}");
-        return Ok(());
+    // What can fail comes first: nothing is half in force.
+    let readable = scene.ledger.ledger().load().await.map(drop);
+    let routed = match readable {
+        Ok(()) => scene.ledger.route(&manifest).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = routed {
+        return error!("not reloaded, the jobs stay as they are: {error}");
     }
     put(executor, jobs);
     let definition = |id| manifest.jobs.get(id).map(Arc::clone);
@@ -56,12 +84,12 @@ pub(super) async fn reload(scene: &mut up::Scene<'_>, host: &Host, executor: &Sa
     let changed = change.jobs.changed.iter().filter_map(definition).collect();
     host.resize(manifest.pools.clone()).await;
     if let Err(error) = host.change(added, changed, change.jobs.removed.clone()).await {
-        warn!("not reloaded: {error}");
-        return Ok(());
+        return error!("the manifest was reloaded in part, its jobs were not: {error}; reload it again");
     }
+    // What goes on of a job that has just been removed may need its code again; what was removed before does not.
+    executor.retain(|job| manifest.jobs.contains_key(job) || scene.manifest.jobs.contains_key(job));
     tell(&change);
     scene.manifest = manifest;
-    Ok(())
 }
 
 fn tell(change: &Diff) {

@@ -168,12 +168,19 @@ async fn serve(mut scene: Scene<'_>, jobs: Vec<PreparedJob>, guests: &Runtime, l
     host.take_in(reload::put(&executor, jobs)).await?;
     let time_is_up = after(args.for_);
     tokio::pin!(time_is_up);
+    let (mut reading, mut is_asked_again) = (None, false);
     let failure = loop {
         tokio::select! {
             signal = signals.next() => match signal {
                 Asked::End => break None,
-                Asked::Reload => reload::reload(&mut scene, &host, &executor).await?,
+                // One at a time: what is asked for while one goes on is read after it.
+                Asked::Reload if reading.is_some() => is_asked_again = true,
+                Asked::Reload => reading = Some(reload::read(&scene)),
             },
+            read = reload::end_of(&mut reading) => {
+                reload::apply(read, &mut scene, &host, &executor).await;
+                reading = std::mem::take(&mut is_asked_again).then(|| reload::read(&scene));
+            }
             () = &mut time_is_up => break None,
             failure = host.failed() => break Some(failure),
         }

@@ -84,10 +84,12 @@ pub async fn open(
     Ok(OpenStores { stores: Arc::new(Stores::new(ledgers, &homes(manifest))?) })
 }
 
-/// Which job is recorded where; most are in the default store, which need not be said.
+/// Which job is recorded where.
 fn homes(manifest: &Manifest) -> HashMap<JobId, StoreName> {
-    let elsewhere = manifest.jobs.values().filter(|job| job.store != StoreName::default());
-    elsewhere.map(|job| (job.id.clone(), job.store.clone())).collect()
+    if manifest.jobs.values().all(|job| job.store == StoreName::default()) {
+        return HashMap::new();
+    }
+    manifest.jobs.values().map(|job| (job.id.clone(), job.store.clone())).collect()
 }
 
 /// Opens stores for reading only, as one ledger: also while a host has them open, and after one has died.

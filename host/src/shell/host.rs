@@ -1,21 +1,16 @@
 //! The host: the ring put together, started and stopped in order.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    num::NonZeroU32,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use clockjack_schedule::{
-    core::{Core, Input, Past},
+    core::{Core, Input},
     id::{JobId, PoolName},
     job::Job,
     ports::{Clock, Executor, Ledger, LedgerError, Loaded},
 };
 use tokio::{
     runtime,
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{JoinError, JoinHandle},
 };
 use tokio_util::sync::CancellationToken;
@@ -26,7 +21,7 @@ use super::{
     keeper::Keeper,
     pruner::{Jobs, Pruner},
     recorder::{Counts, ENDED_MAX, Recorder},
-    scheduler::{INBOX_MAX, Scheduler},
+    scheduler::{Change, INBOX_MAX, Message, Scheduler, pasts},
 };
 
 /// What a host is made of.
@@ -63,7 +58,7 @@ pub struct Host {
     counts: Counts,
     dispatcher: Dispatcher,
     ledger: Arc<dyn Ledger>,
-    inbox: mpsc::Sender<Vec<Input>>,
+    inbox: mpsc::Sender<Message>,
     stop: CancellationToken,
     /// Each of the two until its end was seen.
     scheduler: Option<TaskHandle>,
@@ -107,6 +102,7 @@ impl Host {
             dispatcher: dispatcher.clone(),
             jobs: jobs.clone(),
             inbox: inputs,
+            change: None,
             stop: stop.clone(),
             told_wake: None,
             last_turn: None,
@@ -138,15 +134,10 @@ impl Host {
         changed: Vec<Arc<Job>>,
         removed: Vec<JobId>,
     ) -> Result<(), LedgerError> {
-        let loaded = if added.is_empty() { Loaded::default() } else { self.ledger.load().await? };
-        let mut pasts = pasts(loaded);
-        let removals = removed.into_iter().map(Input::Remove);
-        let additions = added.into_iter().map(|job| {
-            let past = pasts.remove(&job.id);
-            Input::Add { job, past }
-        });
-        self.send(removals.chain(changed.into_iter().map(Input::Change)).chain(additions).collect()).await;
-        Ok(())
+        let (done, answer) = oneshot::channel();
+        let change = Change { added, changed, removed, done };
+        drop(self.inbox.send(Message::Change(change)).await);
+        answer.await.unwrap_or_else(|_closed| Err(LedgerError::Unavailable("the host stops".to_owned())))
     }
 
     /// Gives the pools other sizes.
@@ -181,7 +172,7 @@ impl Host {
 
     /// Puts inputs into the inbox, in their order. They are dropped when the host has stopped.
     pub async fn send(&self, inputs: Vec<Input>) {
-        drop(self.inbox.send(inputs).await);
+        drop(self.inbox.send(Message::Inputs(inputs)).await);
     }
 
     /// Waits until the host fails by itself. Cancel-safe; never returns while all is well.
@@ -241,14 +232,8 @@ fn with_their_past(jobs: Vec<Arc<Job>>, loaded: Loaded) -> Vec<Input> {
         Input::Add { job, past }
     });
     let mut inputs: Vec<_> = adds.collect();
-    let is_over = |past: &Past| past.row.state.removed_at.is_some() && past.row.open.is_empty();
-    inputs.extend(pasts.into_values().filter(|past| !is_over(past)).map(Input::Forget));
+    inputs.extend(pasts.into_values().map(Input::Forget));
     inputs
-}
-
-fn pasts(loaded: Loaded) -> HashMap<JobId, Box<Past>> {
-    let Loaded { jobs, watermark } = loaded;
-    jobs.into_iter().map(|row| (row.state.job.clone(), Box::new(Past { row, watermark }))).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the two tasks of the ring; shutdown waits for their handles")]

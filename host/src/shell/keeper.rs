@@ -48,7 +48,11 @@ impl Keeper {
             let took = self.clock.monotonic().saturating_sub(began);
             let why = match result {
                 Err(LedgerError::Unavailable(why)) => why,
-                Ok(committed) => {
+                Ok(mut committed) => {
+                    if held.is_some() {
+                        // Of a batch that is repeated a part may have been kept before.
+                        committed.n_stale = 0;
+                    }
                     self.tell_end(held, took);
                     return Ok(committed);
                 }

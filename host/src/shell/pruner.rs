@@ -1,13 +1,15 @@
 //! The pruner: removes history beyond what jobs keep, a little at a time. It waits for the ledger; nothing waits for it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
-    job::Job,
+    id::JobId,
+    job::{Job, Keep},
     ports::{Clock, KeepOf, Ledger},
 };
 use tokio_util::sync::CancellationToken;
@@ -15,33 +17,67 @@ use tokio_util::sync::CancellationToken;
 /// How long after the start, and after each round, the next round begins.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// How many jobs one call looks at, and how many rows it removes at the most: a few milliseconds of the ledger's writer.
+/// How many jobs one call looks at.
 const JOBS_MAX: usize = 200;
+
+/// How many rows one call removes, at the most and where they are large.
 const ROWS_MAX: usize = 500;
+const ROWS_MIN: usize = 10;
+
+/// From when on a call has taken long: nobody is to notice that the ledger's writer was away.
+const LONG: Duration = Duration::from_millis(15);
 
 /// How long the ledger is left alone after each call.
 const BREATH: Duration = Duration::from_millis(20);
 
-/// All jobs that the host ever had in this life. Clones are the same list.
+/// Whose history is pruned. Clones are the same list.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Jobs {
-    jobs: Arc<Mutex<Vec<Arc<Job>>>>,
+    list: Arc<Mutex<List>>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    /// Jobs of this life. Notes of definitions that nobody else holds go with the next round.
+    jobs: Vec<Arc<Job>>,
+    /// Jobs that are in no manifest any more. Nobody says what to keep of them, so it is what jobs that say nothing keep.
+    gone: BTreeSet<JobId>,
 }
 
 impl Jobs {
-    /// Notes a job. Notes of definitions that nobody else holds go with the next round.
+    /// Notes a job.
     pub(super) fn add(&self, job: Arc<Job>) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+        let mut list = self.list();
+        list.gone.remove(&job.id);
+        list.jobs.push(job);
     }
 
-    fn chunk(&self, from: usize) -> Vec<Arc<Job>> {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.iter().skip(from).take(JOBS_MAX).cloned().collect()
+    /// Notes that a job is gone.
+    pub(super) fn gone(&self, job: &JobId) {
+        self.list().gone.insert(job.clone());
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What to keep of some of them, from a place in the list on.
+    fn chunk(&self, from: usize, now: DateTime<Utc>) -> Vec<KeepOf> {
+        let list = self.list();
+        let living = list.jobs.iter().map(|job| (&job.id, job.policy.keep));
+        let gone = list.gone.iter().map(|job| (job, Keep::default()));
+        let chosen = living.chain(gone).skip(from).take(JOBS_MAX);
+        chosen.map(|(job, keep)| keep_of(job, keep, now)).collect()
     }
 
     fn forget_old(&self) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).retain(|job| 1 < Arc::strong_count(job));
+        self.list().jobs.retain(|job| 1 < Arc::strong_count(job));
     }
+}
+
+fn keep_of(job: &JobId, keep: Keep, now: DateTime<Utc>) -> KeepOf {
+    let since = TimeDelta::from_std(keep.age_max).ok().and_then(|age| now.checked_sub_signed(age));
+    KeepOf { job: job.clone(), since: since.unwrap_or_default(), n_max: keep.n_max }
 }
 
 /// The pruner's task.
@@ -77,28 +113,27 @@ impl Pruner {
     /// Goes through all jobs once; answers whether the host stops.
     async fn round(&self) -> bool {
         let mut n_seen = 0;
+        let mut n_rows = ROWS_MAX;
         loop {
-            let jobs = self.jobs.chunk(n_seen);
-            if jobs.is_empty() {
+            let keep = self.jobs.chunk(n_seen, self.clock.now());
+            if keep.is_empty() {
                 return false;
             }
-            n_seen += jobs.len();
-            if self.prune(&jobs).await {
+            n_seen += keep.len();
+            if self.prune(&keep, &mut n_rows).await {
                 return true;
             }
         }
     }
 
-    async fn prune(&self, jobs: &[Arc<Job>]) -> bool {
-        let now = self.clock.now();
-        let keep_of = |job: &Arc<Job>| {
-            let keep = job.policy.keep;
-            let since = TimeDelta::from_std(keep.age_max).ok().and_then(|age| now.checked_sub_signed(age));
-            KeepOf { job: job.id.clone(), since: since.unwrap_or_default(), n_max: keep.n_max }
-        };
-        let keep: Vec<_> = jobs.iter().map(keep_of).collect();
+    /// Prunes some jobs, with fewer rows at a time where that takes long: rows may be large.
+    async fn prune(&self, keep: &[KeepOf], n_rows: &mut usize) -> bool {
         loop {
-            match self.ledger.prune(keep.clone(), ROWS_MAX).await {
+            let began = self.clock.monotonic();
+            let pruned = self.ledger.prune(keep.to_vec(), *n_rows).await;
+            let took = self.clock.monotonic().saturating_sub(began);
+            *n_rows = if LONG < took { *n_rows / 2 } else { 2 * *n_rows }.clamp(ROWS_MIN, ROWS_MAX);
+            match pruned {
                 Ok(pruned) if pruned.has_more => {}
                 Ok(_) => return self.sleep(BREATH).await,
                 Err(error) => {

@@ -19,7 +19,7 @@ use clockjack_schedule::{
 };
 use tokio::sync::mpsc;
 
-use super::{Bus, Event, crash::crash_point, keeper::Keeper};
+use super::{Bus, Event, crash::crash_point, keeper::Keeper, scheduler::Message};
 
 /// How many ended runs one commit takes at the most.
 const BATCH_MAX: usize = 1_024;
@@ -45,6 +45,8 @@ struct Verdict {
     changes: Vec<Change>,
     event: Event,
     input: Input,
+    /// How the run counts, or the attempt that a stop cut.
+    counted: Option<(JobId, OutcomeCode)>,
 }
 
 /// What happened since the host started, by job.
@@ -82,7 +84,7 @@ impl Counts {
     }
 
     /// Counts runs that have ended, and the attempts that were cut, whose runs end in another life of the host.
-    fn finished(&self, job: &JobId, code: OutcomeCode) {
+    pub(super) fn finished(&self, job: &JobId, code: OutcomeCode) {
         let mut summary = self.summary();
         // Most runs are of a job that is known already; a clone of its id would be thrown away.
         match summary.runs.get_mut(job) {
@@ -98,7 +100,7 @@ pub(super) struct Recorder {
     pub(super) bus: Bus,
     pub(super) counts: Counts,
     pub(super) ended: mpsc::Receiver<Ended>,
-    pub(super) inbox: mpsc::Sender<Vec<Input>>,
+    pub(super) inbox: mpsc::Sender<Message>,
 }
 
 impl Recorder {
@@ -120,37 +122,27 @@ impl Recorder {
 
     async fn record(&self, batch: Vec<Ended>) -> Result<(), LedgerError> {
         let n_attempts = batch.len();
-        let (mut changes, mut events, mut inputs) = (Vec::new(), Vec::new(), Vec::with_capacity(n_attempts));
+        let (mut changes, mut events, mut counted) = (Vec::new(), Vec::new(), Vec::new());
+        let mut inputs = Vec::with_capacity(n_attempts);
         for ended in batch {
-            let code = ended.finish.report.outcome.code;
             let verdict = judge(ended);
-            if matches!(verdict.event, Event::RunFinished { .. }) || code == OutcomeCode::Interrupted {
-                self.counts.finished(verdict.job(), code);
-            }
             changes.extend(verdict.changes);
             events.push(verdict.event);
             inputs.push(verdict.input);
+            counted.extend(verdict.counted);
         }
         crash_point!("recorder::before_commit");
         let committed = self.keeper.commit(changes).await?;
         crash_point!("recorder::after_commit");
         self.counts.n_finished.fetch_add(n_attempts, Relaxed);
+        counted.iter().for_each(|(job, code)| self.counts.finished(job, *code));
         if 0 < committed.n_stale {
             tracing::warn!(n_runs = committed.n_stale, "runs ended that had ended before; their results were dropped");
         }
         events.into_iter().for_each(|event| self.bus.publish(event));
         // After shutdown nobody reads the inbox any more; the rows are finished all the same.
-        drop(self.inbox.send(inputs).await);
+        drop(self.inbox.send(Message::Inputs(inputs)).await);
         Ok(())
-    }
-}
-
-impl Verdict {
-    fn job(&self) -> &JobId {
-        match &self.event {
-            Event::RunFinished { run, .. } | Event::AttemptEnded { run, .. } => &run.job,
-            _ => unreachable!("a verdict's event is the end of a run or of an attempt"),
-        }
     }
 }
 
@@ -169,16 +161,22 @@ fn judge(ended: Ended) -> Verdict {
         return Verdict {
             changes: vec![Change::Again(Arc::clone(&again))],
             event: Event::AttemptEnded { run: Arc::clone(&run), again },
+            counted: (code == OutcomeCode::Interrupted).then(|| (run.job.clone(), code)),
             input: Input::Again { run, n_attempts: attempt, n_interrupted, retry_at },
         };
     }
     let finish = Arc::new(finish);
     let followers = followers_of(&run, code, &followers, finish.finished_at);
     let plans = followers.iter().map(|run| Change::Plan(Arc::clone(run)));
-    let input =
-        core::Ended { run: Arc::clone(&run), succeeded: code == OutcomeCode::Succeeded, followers: followers.clone() };
+    let input = core::Ended {
+        run: Arc::clone(&run),
+        finished_at: finish.finished_at,
+        succeeded: code == OutcomeCode::Succeeded,
+        followers: followers.clone(),
+    };
     Verdict {
         changes: plans.chain([Change::Finish(Arc::clone(&finish))]).collect(),
+        counted: Some((run.job.clone(), code)),
         event: Event::RunFinished { run, finish },
         input: Input::Ended(input),
     }

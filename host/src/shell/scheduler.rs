@@ -1,14 +1,16 @@
 //! The scheduler's task: it owns the core. One turn at a time, commit before act, and a sleep that is capped.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
-    core::{self, Core, Input, LATE_AFTER},
-    ports::{Change, Clock, LedgerError},
+    core::{self, Core, Input, LATE_AFTER, Past},
+    id::JobId,
+    job::Job,
+    ports::{self, Clock, LedgerError, Loaded},
     run::{Decision, SkipReason, Start},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Bus, Event, crash::crash_point, dispatcher::Dispatcher, keeper::Keeper, pruner::Jobs, recorder::Counts};
@@ -22,6 +24,31 @@ pub(super) const INBOX_MAX: usize = 1_024;
 /// From how far on a step of the clock is told; below it a clock that is kept right by small corrections is meant.
 const STEP_MIN: TimeDelta = TimeDelta::seconds(1);
 
+/// What comes into the inbox.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Inputs for the core, in their order.
+    Inputs(Vec<Input>),
+    /// Another set of jobs.
+    Change(Change),
+}
+
+/// Another set of jobs.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) added: Vec<Arc<Job>>,
+    pub(super) changed: Vec<Arc<Job>>,
+    pub(super) removed: Vec<JobId>,
+    /// Told when it is done, or why it cannot be done; then nothing has changed.
+    pub(super) done: oneshot::Sender<Result<(), LedgerError>>,
+}
+
+/// What a ledger knows, by job.
+pub(super) fn pasts(loaded: Loaded) -> HashMap<JobId, Box<Past>> {
+    let Loaded { jobs, watermark } = loaded;
+    jobs.into_iter().map(|row| (row.state.job.clone(), Box::new(Past { row, watermark }))).collect()
+}
+
 /// The scheduler's task.
 pub(super) struct Scheduler {
     pub(super) core: Core,
@@ -31,7 +58,9 @@ pub(super) struct Scheduler {
     pub(super) counts: Counts,
     pub(super) dispatcher: Dispatcher,
     pub(super) jobs: Jobs,
-    pub(super) inbox: mpsc::Receiver<Vec<Input>>,
+    pub(super) inbox: mpsc::Receiver<Message>,
+    /// A change of the set of jobs that waits for a turn of its own.
+    pub(super) change: Option<Change>,
     pub(super) stop: CancellationToken,
     pub(super) told_wake: Option<DateTime<Utc>>,
     /// Both clocks at the last turn.
@@ -44,15 +73,56 @@ impl Scheduler {
     /// Schedules until it is told to stop.
     pub(super) async fn work(mut self) -> Result<(), LedgerError> {
         loop {
+            if let Some(change) = self.change.take() {
+                self.change_jobs(change).await?;
+                continue;
+            }
             let sleep = self.sleep();
-            let inputs = tokio::select! {
+            let message = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return self.release().await,
-                inputs = self.inbox.recv() => inputs.unwrap_or_default(),
-                () = tokio::time::sleep(sleep) => Vec::new(),
+                message = self.inbox.recv() => message,
+                () = tokio::time::sleep(sleep) => None,
             };
+            let inputs = self.inputs_of(message);
             self.turn(inputs).await?;
         }
+    }
+
+    /// The inputs of a message; a change of the jobs is put by for a turn of its own.
+    fn inputs_of(&mut self, message: Option<Message>) -> Vec<Input> {
+        match message {
+            Some(Message::Inputs(inputs)) => inputs,
+            Some(Message::Change(change)) => {
+                self.change = Some(change);
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Changes the set of jobs. What the ledger knows of jobs that come back is read here, where every earlier decision
+    /// is durable and none is made meanwhile.
+    async fn change_jobs(&mut self, change: Change) -> Result<(), LedgerError> {
+        let Change { added, changed, removed, done } = change;
+        let loaded = if added.is_empty() { Ok(Loaded::default()) } else { self.keeper.ledger.load().await };
+        let mut pasts = match loaded {
+            Ok(loaded) => pasts(loaded),
+            Err(error) => {
+                drop(done.send(Err(error)));
+                return Ok(());
+            }
+        };
+        let removals = removed.into_iter().map(Input::Remove);
+        let changes = changed.into_iter().map(Input::Change);
+        let additions = added.into_iter().map(|job| {
+            let past = pasts.remove(&job.id);
+            Input::Add { job, past }
+        });
+        let inputs = removals.chain(changes).chain(additions).collect();
+        let turned = self.turn(inputs).await;
+        drop(done.send(Ok(())));
+        turned
     }
 
     /// Gives back what was claimed and has not begun, so that the next start of the host knows that it has not.
@@ -112,23 +182,14 @@ impl Scheduler {
         let mut batch = Some(inputs);
         while let Some(inputs) = batch {
             for input in inputs {
-                if !self.is_answered(&input).await? {
-                    self.enter(now, input, &mut decisions);
-                }
+                self.enter(now, input, &mut decisions);
             }
-            batch = self.inbox.try_recv().ok();
+            // What comes after a change of the jobs waits until that is done.
+            let message = if self.change.is_none() { self.inbox.try_recv().ok() } else { None };
+            batch = message.map(|message| self.inputs_of(Some(message)));
         }
         decisions.extend(self.core.handle(now, Input::Tick));
         self.carry_out(now, changes, decisions).await
-    }
-
-    /// Whether a request was made before under the same idempotency key, and its run has ended. A run that has not ended
-    /// is known to the core.
-    async fn is_answered(&self, input: &Input) -> Result<bool, LedgerError> {
-        match input {
-            Input::Fire { run, .. } if run.is_keyed() => Ok(self.keeper.ledger.run(*run).await?.is_some()),
-            _ => Ok(false),
-        }
     }
 
     fn enter(&mut self, now: DateTime<Utc>, input: Input, decisions: &mut Vec<Decision>) {
@@ -139,7 +200,12 @@ impl Scheduler {
                 Some((job.id.clone(), known.is_none(), known.is_none_or(|known| known != job)))
             }
             Input::Remove(job) => {
+                self.jobs.gone(job);
                 self.bus.publish(Event::JobRemoved(job.clone()));
+                None
+            }
+            Input::Forget(past) => {
+                self.jobs.gone(&past.row.state.job);
                 None
             }
             _ => None,
@@ -155,18 +221,22 @@ impl Scheduler {
     async fn carry_out(
         &mut self,
         now: DateTime<Utc>,
-        mut changes: Vec<Change>,
+        mut changes: Vec<ports::Change>,
         decisions: Vec<Decision>,
     ) -> Result<(), LedgerError> {
-        changes.extend(decisions.iter().filter_map(|decision| Change::of_decision(decision, now)));
+        changes.extend(decisions.iter().filter_map(|decision| ports::Change::of_decision(decision, now)));
+        let mut unclaimed = Vec::new();
         if !changes.is_empty() {
             crash_point!("scheduler::before_commit");
-            self.keeper.commit(changes).await?;
+            unclaimed = self.keeper.commit(changes).await?.unclaimed;
             crash_point!("scheduler::after_commit");
         }
         let (mut starts, mut cancels) = (Vec::new(), Vec::new());
         for decision in decisions {
             match decision {
+                // What the ledger knows to have ended, or to belong to another attempt, does not begin again: a slot that
+                // comes back after the clock was set back, a request under a key that was answered.
+                Decision::Start(start) if unclaimed.contains(&start.run.id) => self.left_over.push(ended(*start, now)),
                 Decision::Start(start) => starts.push(start),
                 Decision::Cancel { run, reason } => cancels.push((run, reason)),
                 Decision::Skip(skip) => {
@@ -174,7 +244,10 @@ impl Scheduler {
                     self.bus.publish(Event::Skipped(skip));
                 }
                 Decision::Again(cut) => self.bus.publish(Event::RunCut { cut, is_tried_again: true }),
-                Decision::End(cut) => self.bus.publish(Event::RunCut { cut, is_tried_again: false }),
+                Decision::End(cut) => {
+                    self.counts.finished(&cut.run.job, cut.outcome.code);
+                    self.bus.publish(Event::RunCut { cut, is_tried_again: false });
+                }
                 Decision::Job(_) | Decision::Plan(_) | Decision::TakeBack { .. } | Decision::Watermark(_) => {}
             }
         }
@@ -203,23 +276,25 @@ impl Scheduler {
             return Ok(starts);
         }
         let skips: Vec<_> = late.iter().map(|start| start.run.skipped(SkipReason::Misfired, now)).collect();
-        self.keeper.commit(skips.iter().cloned().map(Change::Skip).collect()).await?;
+        self.keeper.commit(skips.iter().cloned().map(ports::Change::Skip).collect()).await?;
         for skip in skips {
             self.counts.skipped(&skip);
             self.bus.publish(Event::Skipped(skip));
         }
         // For the core they have ended; what follows from that is the business of the next turn.
-        self.left_over.extend(
-            late.into_iter()
-                .map(|start| Input::Ended(core::Ended { run: start.run, succeeded: false, followers: Vec::new() })),
-        );
+        self.left_over.extend(late.into_iter().map(|start| ended(*start, now)));
         Ok(starts)
     }
 }
 
+/// That a run that was started has ended without having begun.
+fn ended(start: Start, now: DateTime<Utc>) -> Input {
+    Input::Ended(core::Ended { run: start.run, finished_at: now, succeeded: false, followers: Vec::new() })
+}
+
 /// That an attempt has not begun and will not now.
-fn released(start: &Start) -> Change {
-    Change::Release { job: start.run.job.clone(), run: start.run.id }
+fn released(start: &Start) -> ports::Change {
+    ports::Change::Release { job: start.run.job.clone(), run: start.run.id }
 }
 
 fn is_too_late(start: &Start, now: DateTime<Utc>) -> bool {

@@ -146,7 +146,11 @@ impl State {
                 }
             }
             Change::Skip(skip) => self.skip(skip),
-            Change::Claim(claim) => self.claim(&claim),
+            Change::Claim(claim) => {
+                if !self.claim(&claim) {
+                    committed.unclaimed.push(claim.run);
+                }
+            }
             Change::Release { job: _, run } => {
                 if let Some(Progress::Open { claimed_at, .. }) = self.progress(run) {
                     *claimed_at = None;
@@ -176,12 +180,13 @@ impl State {
         self.runs.entry(id).or_insert(Entry { run, n_interrupted: 0, progress, attempts: Vec::new() });
     }
 
-    fn claim(&mut self, claim: &Claim) {
-        if let Some(Progress::Open { n_attempts, claimed_at, .. }) = self.progress(claim.run)
-            && claim.attempt == *n_attempts + 1
-        {
-            claimed_at.get_or_insert(claim.at);
+    fn claim(&mut self, claim: &Claim) -> bool {
+        let Some(Progress::Open { n_attempts, claimed_at, .. }) = self.progress(claim.run) else { return false };
+        if claim.attempt != *n_attempts + 1 {
+            return false;
         }
+        claimed_at.get_or_insert(claim.at);
+        true
     }
 
     fn again(&mut self, again: Again) -> bool {

@@ -1,8 +1,8 @@
 //! Several named ledgers as one: each job lives in one of them.
 //!
-//! A batch that touches several is not atomic across them. So its plans go first, to be durable everywhere before
-//! anything that follows from them is; and after an `Err` a part of it may be kept, so that it is to be repeated, which
-//! every ledger allows. A job that moves to another store leaves its history, and the runs that have not ended, where
+//! A batch that touches several is not atomic across them. So the runs of chains go first, to be durable in their stores
+//! before the ends that they follow are in theirs; what belongs to one store is kept as a whole. After an `Err` a part of
+//! it may be kept, so that it is to be repeated, which every ledger allows. A job that moves to another store leaves its history, and the runs that have not ended, where
 //! they are; their ends find them there.
 
 use std::{
@@ -17,7 +17,7 @@ use clockjack_schedule::{
         Change, Committed, JobRow, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow,
         RunStory, SkipFilter,
     },
-    run::Skip,
+    run::{Cause, Skip},
 };
 
 /// Named ledgers, and which job lives where. A job that is not assigned lives in `default`, or in the first one.
@@ -35,9 +35,17 @@ struct Homes {
     former: HashMap<JobId, Vec<usize>>,
 }
 
+/// What of a batch went to former stores of a job beside its own.
+#[derive(Debug, Default)]
+struct Copies {
+    n_ends: usize,
+    claims: Vec<RunId>,
+}
+
 /// What of a batch goes to one store.
 #[derive(Debug, Default)]
 struct Share {
+    /// Runs that follow from the ends of others, which may be recorded elsewhere.
     plans: Vec<Change>,
     rest: Vec<Change>,
 }
@@ -69,14 +77,19 @@ impl Stores {
         let by_job = self.indexes(homes)?;
         let moves = self.homes().moves(&by_job);
         for (from, moved) in &moves {
+            let mut arrivals: BTreeMap<usize, Vec<Change>> = BTreeMap::new();
             for row in self.ledgers[*from].load().await?.jobs {
                 if let Some(to) = moved.get(&row.state.job) {
-                    self.ledgers[*to].commit(vec![Change::Job(row.state)]).await?;
+                    arrivals.entry(*to).or_default().push(Change::Job(row.state));
                 }
+            }
+            for (to, states) in arrivals {
+                self.ledgers[to].commit(states).await?;
             }
         }
         let mut homes = self.homes_mut();
-        homes.by_job = by_job;
+        // A job that is not said any more keeps its place: that it was removed is to be kept there.
+        homes.by_job.extend(by_job);
         for (from, moved) in moves {
             moved.into_keys().for_each(|job| homes.remember(job, from));
         }
@@ -113,7 +126,7 @@ impl Stores {
     /// What touches one store has its place in the order at once, and so have the plans of what touches several; what
     /// follows from them may be overtaken by batches that were called later, and nothing of it was acknowledged then.
     fn commit_all(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {
-        let (shares, n_copies) = self.split(changes);
+        let (shares, copies) = self.split(changes);
         let is_one = shares.len() < 2;
         let (mut first, mut rests) = (Vec::new(), Vec::new());
         for (index, mut share) in shares {
@@ -132,18 +145,25 @@ impl Stores {
         Box::pin(async move {
             let mut committed = settle(first).await?;
             let rests = rests.into_iter().map(|(ledger, rest)| ledger.commit(rest)).collect();
-            committed.n_stale += settle(rests).await?.n_stale;
+            let more = settle(rests).await?;
             // Of each end that went to several stores, all but one came to the wrong one.
-            committed.n_stale = committed.n_stale.saturating_sub(n_copies);
+            committed.n_stale = (committed.n_stale + more.n_stale).saturating_sub(copies.n_ends);
+            committed.unclaimed.extend(more.unclaimed);
+            // A claim that went to several stores was refused only where all of them refused it.
+            for run in copies.claims {
+                if let Some(place) = committed.unclaimed.iter().position(|refused| *refused == run) {
+                    committed.unclaimed.swap_remove(place);
+                }
+            }
             Ok(committed)
         })
     }
 
-    /// What goes where, and how many ends were copied.
-    fn split(&self, changes: Vec<Change>) -> (BTreeMap<usize, Share>, usize) {
+    /// What goes where, and what went to more than one store.
+    fn split(&self, changes: Vec<Change>) -> (BTreeMap<usize, Share>, Copies) {
         let homes = self.homes();
         let mut shares: BTreeMap<usize, Share> = BTreeMap::new();
-        let mut n_copies = 0;
+        let mut copies = Copies::default();
         // A plan after something else of the same run keeps its place: it may follow a take-back.
         let mut touched = HashSet::new();
         for change in changes {
@@ -155,6 +175,7 @@ impl Stores {
             };
             let home = homes.of(job);
             if let Change::Plan(run) = &change
+                && matches!(run.cause, Cause::Upstream(_))
                 && !touched.contains(&run.id)
             {
                 shares.entry(home).or_default().plans.push(change);
@@ -163,13 +184,16 @@ impl Stores {
             if let Some(run) = run_of(&change) {
                 touched.insert(run);
                 for index in homes.former(job).filter(|index| *index != home) {
-                    n_copies += usize::from(can_be_stale(&change));
+                    copies.n_ends += usize::from(can_be_stale(&change));
+                    if let Change::Claim(claim) = &change {
+                        copies.claims.push(claim.run);
+                    }
                     shares.entry(index).or_default().rest.push(change.clone());
                 }
             }
             shares.entry(home).or_default().rest.push(change);
         }
-        (shares, n_copies)
+        (shares, copies)
     }
 
     async fn load_all(&self) -> Result<Loaded, LedgerError> {
@@ -183,7 +207,11 @@ impl Stores {
         let watermark = used.map(|loaded| loaded.watermark).min().flatten();
         let (rows, homeless) = self.merge(all, watermark);
         for (index, changes) in homeless {
-            self.ledgers[index].commit(changes).await?;
+            match self.ledgers[index].commit(changes).await {
+                // Whoever only reads need not tell a job's store of it; the host will when it starts.
+                Ok(_) | Err(LedgerError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(Loaded { jobs: rows, watermark })
     }
@@ -284,7 +312,9 @@ impl Homes {
     fn moves(&self, by_job: &HashMap<JobId, usize>) -> BTreeMap<usize, HashMap<JobId, usize>> {
         let mut moves: BTreeMap<usize, HashMap<JobId, usize>> = BTreeMap::new();
         for job in self.by_job.keys().chain(by_job.keys()) {
-            let (from, to) = (self.of(job), by_job.get(job).copied().unwrap_or(self.default));
+            // A job that is not said any more has not moved; it is gone, or it was never anywhere else.
+            let Some(to) = by_job.get(job).copied() else { continue };
+            let from = self.of(job);
             if from != to {
                 moves.entry(from).or_default().insert(job.clone(), to);
             }
@@ -313,7 +343,11 @@ async fn settle(waiting: Vec<PortFuture<'_, Result<Committed, LedgerError>>>) ->
     let mut all = Ok(Committed::default());
     for one in waiting {
         all = match (all, one.await) {
-            (Ok(all), Ok(one)) => Ok(Committed { n_stale: all.n_stale + one.n_stale }),
+            (Ok(mut all), Ok(one)) => {
+                all.n_stale += one.n_stale;
+                all.unclaimed.extend(one.unclaimed);
+                Ok(all)
+            }
             (Ok(_), Err(error)) => Err(error),
             (Err(error), Ok(_) | Err(_)) => Err(error),
         };

@@ -40,6 +40,11 @@ impl SandboxExecutor {
         self.jobs.write().unwrap_or_else(PoisonError::into_inner).insert(job, Arc::new(prepared));
     }
 
+    /// Forgets the jobs that are not wanted any more. Attempts that go on finish with what they began.
+    pub fn retain(&self, is_wanted: impl Fn(&JobId) -> bool) {
+        self.jobs.write().unwrap_or_else(PoisonError::into_inner).retain(|job, _| is_wanted(job));
+    }
+
     fn prepared(&self, job: &JobId) -> Option<Arc<Prepared>> {
         self.jobs.read().unwrap_or_else(PoisonError::into_inner).get(job).cloned()
     }

@@ -162,7 +162,8 @@ impl LogLevel {
 /// **Idempotent.** A `Plan` of a run that exists, finished or not, changes nothing, and neither does a repeated `Claim`,
 /// `Again` or `Job`, so a batch may be repeated after an unclear end.
 /// **Fenced.** A `Finish` of a run that has ended already, or that does not exist, changes nothing and is counted as stale.
-/// The same goes for an `Again` whose attempt has ended already.
+/// The same goes for an `Again` whose attempt has ended already. A `Claim` of a run that is not open, or of another
+/// attempt than its next one, changes nothing and is told, so that no slot begins twice whatever was planned twice.
 /// The watermark never moves back. Reads see every batch that was acknowledged before they began.
 pub trait Ledger: Send + Sync {
     /// What a host needs to go on: jobs, unfinished runs, the watermark.
@@ -207,10 +208,12 @@ pub enum LedgerError {
 }
 
 /// What a commit did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// Ends that came too late to count.
     pub n_stale: usize,
+    /// Runs whose `Claim` found no such attempt open: they have ended before, or never were. They must not begin.
+    pub unclaimed: Vec<RunId>,
 }
 
 /// One change to the record.

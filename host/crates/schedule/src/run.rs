@@ -195,7 +195,7 @@ pub struct Start {
     /// The slot of the last run of the job that succeeded.
     pub last_success: Option<DateTime<Utc>>,
     /// The jobs that run after it.
-    pub followers: Arc<[Follower]>,
+    pub followers: Arc<Vec<Follower>>,
 }
 
 /// A job that runs after another one.

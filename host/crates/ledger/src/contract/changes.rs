@@ -82,10 +82,13 @@ async fn a_claim_stands_until_it_is_released_or_the_attempt_ends(open: &Open<'_>
     let run = run("a", 0);
     commit(&*ledger, vec![Change::Job(state("a", 0)), plan(&run)]).await;
     assert_eq!(open_run(&*ledger).await.claimed_at, None, "a plan is not claimed");
-    commit(&*ledger, vec![claim(&run, 2, 1)]).await;
+    let refused = ledger.commit(vec![claim(&run, 2, 1)]).await.expect("a batch is kept").unclaimed;
+    assert_eq!(refused, [run.id], "a claim of another attempt is told");
     assert_eq!(open_run(&*ledger).await.claimed_at, None, "only the next attempt can be claimed");
-    commit(&*ledger, vec![claim(&run, 1, 1)]).await;
-    commit(&*ledger, vec![claim(&run, 1, 2)]).await;
+    for at in [1, 2] {
+        let refused = ledger.commit(vec![claim(&run, 1, at)]).await.expect("a batch is kept").unclaimed;
+        assert_eq!(refused, [], "a claim of the next attempt holds, also when it is repeated");
+    }
     assert_eq!(open_run(&*ledger).await.claimed_at, Some(at(1)), "a repeated claim changes nothing");
     commit(&*ledger, vec![release(&run)]).await;
     assert_eq!(open_run(&*ledger).await.claimed_at, None, "a release undoes a claim");
@@ -98,6 +101,9 @@ async fn a_claim_stands_until_it_is_released_or_the_attempt_ends(open: &Open<'_>
     commit(&*ledger, vec![claim(&run, 2, 11)]).await;
     let row = open_run(&*ledger).await;
     assert_eq!((row.claimed_at, row.retry_at), (Some(at(11)), Some(at(10))), "the next one can");
+    commit(&*ledger, vec![finish(&run, OutcomeCode::Succeeded)]).await;
+    let late = ledger.commit(vec![plan(&run), claim(&run, 1, 12)]).await.expect("a batch is kept");
+    assert_eq!(late.unclaimed, [run.id], "a run that has ended does not begin again, though it be planned again");
 }
 
 async fn an_attempt_ends_once(open: &Open<'_>) {

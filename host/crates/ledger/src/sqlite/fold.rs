@@ -88,7 +88,7 @@ pub(super) fn fold(
     let apply_all = |changes: Vec<Change>| {
         let mut committed = Committed::default();
         for change in changes {
-            let is_stale = apply(mirror, &mut effects, change);
+            let is_stale = apply(mirror, &mut effects, change, &mut committed);
             committed.n_stale += usize::from(is_stale);
         }
         committed
@@ -98,7 +98,7 @@ pub(super) fn fold(
 }
 
 /// Applies one change, and says whether it is an end that came too late.
-fn apply(mirror: &mut Mirror, effects: &mut Effects, change: Change) -> bool {
+fn apply(mirror: &mut Mirror, effects: &mut Effects, change: Change, committed: &mut Committed) -> bool {
     match change {
         Change::Job(state) => drop(effects.jobs.insert(state.job.clone(), state)),
         Change::Plan(run) => plan(mirror, effects, run),
@@ -113,7 +113,11 @@ fn apply(mirror: &mut Mirror, effects: &mut Effects, change: Change) -> bool {
             }
             effects.skips.push(skip);
         }
-        Change::Claim(claim) => self::claim(mirror, effects, &claim),
+        Change::Claim(claim) => {
+            if !self::claim(mirror, effects, &claim) {
+                committed.unclaimed.push(claim.run);
+            }
+        }
         Change::Release { job: _, run } => {
             if let Some(open) = touch(mirror, effects, run) {
                 open.claimed_at = None;
@@ -157,12 +161,13 @@ fn plan(mirror: &mut Mirror, effects: &mut Effects, run: Arc<Run>) {
     mirror.open.insert(id, OpenRun { run, n_attempts: 0, n_interrupted: 0, claimed_at: None, retry_at: None });
 }
 
-fn claim(mirror: &mut Mirror, effects: &mut Effects, claim: &Claim) {
-    if let Some(open) = touch(mirror, effects, claim.run)
-        && claim.attempt == open.n_attempts + 1
-    {
-        open.claimed_at.get_or_insert(claim.at);
+fn claim(mirror: &mut Mirror, effects: &mut Effects, claim: &Claim) -> bool {
+    let Some(open) = touch(mirror, effects, claim.run) else { return false };
+    if claim.attempt != open.n_attempts + 1 {
+        return false;
     }
+    open.claimed_at.get_or_insert(claim.at);
+    true
 }
 
 fn again(mirror: &mut Mirror, effects: &mut Effects, again: Again) -> bool {

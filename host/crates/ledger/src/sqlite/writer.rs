@@ -205,7 +205,7 @@ impl Service<'_> {
         };
         crash_point!("ledger::before_reply");
         match done {
-            Ok(committed) => answer_all(replies, |index| Ok(committed.get(index).copied().unwrap_or_default())),
+            Ok(committed) => answer_all(replies, |index| Ok(committed.get(index).cloned().unwrap_or_default())),
             Err(fault) => answer_all(replies, |_index| Err(self.told(&fault))),
         }
         self.checkpoint().await;

@@ -33,12 +33,12 @@ pub fn followers_of(run: &Run, code: OutcomeCode, followers: &[Follower], now: D
 
 impl Core {
     pub(super) fn run_ended(&mut self, now: DateTime<Utc>, ended: Ended, decisions: &mut Vec<Decision>) {
-        let Ended { run, succeeded, followers } = ended;
+        let Ended { run, finished_at, succeeded, followers } = ended;
         self.pools.ended(run.id, now);
         self.incoming.extend(followers.into_iter().map(|run| (run.job.clone(), Pending::first(run))));
         if let Some((index, entry)) = self.lookup(&run.job) {
             entry.activity().running.retain(|running| *running != run.id);
-            entry.basis.last_finished = Some(now);
+            entry.basis.last_finished = Some(finished_at);
             if succeeded {
                 entry.last_success = entry.last_success.max(Some(run.scheduled_for));
             }

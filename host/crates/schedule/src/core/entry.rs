@@ -83,6 +83,10 @@ impl Entry {
         // what was decided ahead of time says nothing about them.
         let decided = if entry.waits_for_finish() { last_finished } else { None };
         entry.next = entry.slot_after(decided.unwrap_or(decided_until));
+        if entry.waits_for_finish() && entry.next.is_some_and(|next| next <= decided_until) {
+            // Its slot was decided before: it is a row, or it was skipped.
+            entry.next = entry.slot_after(decided_until);
+        }
         entry
     }
 

@@ -82,6 +82,8 @@ pub enum ResumeFrom {
 pub struct Ended {
     /// The run.
     pub run: Arc<Run>,
+    /// When it ended.
+    pub finished_at: DateTime<Utc>,
     /// Whether it ended as `succeeded`.
     pub succeeded: bool,
     /// The runs of other jobs that follow from it, planned in the same commit as its end.

@@ -93,17 +93,17 @@ impl Core {
     fn chain(&mut self, job: &Job) {
         for after in &job.after {
             let follower = Follower { job: job.id.clone(), on: after.on };
-            let known = self.followers.get(&after.job).into_iter().flat_map(|followers| followers.iter().cloned());
-            self.followers.insert(after.job.clone(), known.chain([follower]).collect());
+            // Copied only while a run of the other job holds the list.
+            Arc::make_mut(self.followers.entry(after.job.clone()).or_default()).push(follower);
         }
     }
 
     fn unchain(&mut self, job: &Job) {
         for after in &job.after {
-            let known = self.followers.remove(&after.job).unwrap_or_default();
-            let others: Arc<[_]> = known.iter().filter(|follower| follower.job != job.id).cloned().collect();
-            if !others.is_empty() {
-                self.followers.insert(after.job.clone(), others);
+            let Some(known) = self.followers.get_mut(&after.job) else { continue };
+            Arc::make_mut(known).retain(|follower| follower.job != job.id);
+            if known.is_empty() {
+                self.followers.remove(&after.job);
             }
         }
     }
@@ -159,7 +159,8 @@ impl Core {
         let retries = std::mem::take(&mut entry.activity().retries);
         let retrying = retries.into_iter().filter_map(|key| self.due.remove(key));
         let waiting = std::mem::take(&mut entry.activity().waiting);
-        let pending: Vec<_> = waiting.into_iter().chain(retrying).chain(self.pools.take_ready(index)).collect();
+        let mut pending: Vec<_> = waiting.into_iter().chain(retrying).collect();
+        pending.extend(entry.running().iter().filter_map(|run| self.pools.take_ready(*run)));
         for pending in pending {
             self.end_unstarted(pending, SkipReason::Removed, now, decisions);
         }
@@ -237,6 +238,7 @@ impl Core {
         }
         self.await_next(index);
         self.start_waiting(index, now, decisions);
+        self.count_again(index, now);
     }
 
     /// Skips the planned runs of a job whose slot has passed and which only wait for their jitter: the slot is not free

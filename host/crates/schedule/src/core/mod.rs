@@ -74,7 +74,7 @@ pub struct Core {
     due: Due,
     pools: Pools,
     /// Which jobs run after a job.
-    followers: HashMap<JobId, Arc<[Follower]>>,
+    followers: HashMap<JobId, Arc<Vec<Follower>>>,
     /// Runs that are due and came from no slot here, until the next tick.
     incoming: Vec<(JobId, Pending)>,
     /// Runs that the core ended by itself, whose followers the next tick plans.
@@ -104,7 +104,7 @@ impl Core {
                     &mut decisions,
                 );
             }
-            Input::Unstarted(start) => self.unstarted(*start),
+            Input::Unstarted(start) => self.unstarted(*start, now, &mut decisions),
             Input::Pools(sizes) => self.pools.resize(&sizes),
             Input::Tick => self.tick(now, &mut decisions),
         }

@@ -16,8 +16,9 @@ use crate::{
     run::{Cause, Decision, Run, SkipReason},
 };
 
-/// How far ahead slots are planned at the most where the clock was set back behind the watermark.
-const CLAIMED_MAX: TimeDelta = TimeDelta::days(1);
+/// How far ahead slots of a new job are planned at the most where the clock was set back behind the watermark: enough for
+/// a corrected drift, and few enough rows.
+const CLAIMED_MAX: TimeDelta = TimeDelta::minutes(10);
 
 impl Core {
     /// Plans every slot up to the horizon, once the first unplanned one is nearer than half of it: so the ledger
@@ -219,6 +220,10 @@ impl Core {
             cause,
         });
         entry.decided_until = entry.decided_until.max(slot);
+        // A row that outlived the mark that speaks of it is planned already.
+        if entry.knows(run.id) || entry.planned().any(|key| self.due.get(key).is_some_and(|due| due.id == run.id)) {
+            return;
+        }
         decisions.push(Decision::Plan(Arc::clone(&run)));
         self.plan_again(index, run);
     }

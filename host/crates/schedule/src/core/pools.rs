@@ -40,7 +40,8 @@ pub(super) struct Pools {
     pools: Vec<Pool>,
     /// Which pool's place a run holds.
     going: RunMap<usize>,
-    n_ready: usize,
+    /// Where a ready run stands.
+    places: RunMap<(usize, ReadyKey)>,
     next_number: u64,
 }
 
@@ -61,6 +62,7 @@ impl Pool {
     }
 
     fn note_end(&mut self, now: DateTime<Utc>) {
+        self.forget_old(now);
         match self.recent.back_mut() {
             Some((at, n_ended)) if *at == now => *n_ended += 1,
             Some(_) | None => self.recent.push_back((now, 1)),
@@ -70,12 +72,16 @@ impl Pool {
 
     /// How many runs may be claimed beyond the places.
     fn n_ahead(&mut self, now: DateTime<Utc>) -> usize {
+        self.forget_old(now);
+        self.n_recent.min(AHEAD_MAX)
+    }
+
+    fn forget_old(&mut self, now: DateTime<Utc>) {
         // An instant ahead of now is one from before the clock was set back.
         let is_old = |(at, _): &mut (DateTime<Utc>, usize)| *at < now - AHEAD || now < *at;
         while let Some((_, n_ended)) = self.recent.pop_front_if(is_old) {
             self.n_recent -= n_ended;
         }
-        self.n_recent.min(AHEAD_MAX)
     }
 }
 
@@ -83,7 +89,8 @@ impl Default for Pools {
     fn default() -> Self {
         let by_name = BTreeMap::from([(PoolName::default(), 0)]);
         let pools = vec![Pool::new(POOL_SIZE)];
-        Self { by_name, pools, going: RunMap::default(), n_ready: 0, next_number: 0 }
+        let (going, places) = (RunMap::default(), RunMap::default());
+        Self { by_name, pools, going, places, next_number: 0 }
     }
 }
 
@@ -103,7 +110,7 @@ impl Pools {
     }
 
     pub(super) fn n_ready(&self) -> usize {
-        self.n_ready
+        self.places.len()
     }
 
     pub(super) fn is_going(&self, run: RunId) -> bool {
@@ -115,7 +122,7 @@ impl Pools {
         let place = self.by_name.get(&job.pool).copied().unwrap_or_default();
         let key = (Reverse(job.policy.priority), pending.run.due_at, self.next_number);
         self.next_number += 1;
-        self.n_ready += 1;
+        self.places.insert(pending.run.id, (place, key));
         self.pools[place].ready.insert(key, (index, pending));
     }
 
@@ -125,7 +132,7 @@ impl Pools {
         now: DateTime<Utc>,
         delivery: impl Fn(Index) -> Delivery,
     ) -> Option<(usize, Index, Pending)> {
-        if self.n_ready == 0 {
+        if self.places.is_empty() {
             return None;
         }
         for (place, pool) in self.pools.iter_mut().enumerate() {
@@ -137,7 +144,7 @@ impl Pools {
             };
             if pool.n_going < pool.size + n_ahead {
                 let (index, pending) = pool.ready.pop_first()?.1;
-                self.n_ready -= 1;
+                self.places.remove(&pending.run.id);
                 return Some((place, index, pending));
             }
         }
@@ -164,22 +171,9 @@ impl Pools {
         }
     }
 
-    /// Takes all ready runs of a job.
-    pub(super) fn take_ready(&mut self, index: Index) -> Vec<Pending> {
-        if self.n_ready == 0 {
-            return Vec::new();
-        }
-        let taken = self.pools.iter_mut().flat_map(|pool| pool.ready.extract_if(.., |_, (of, _)| *of == index));
-        let taken: Vec<_> = taken.map(|(_, (_, pending))| pending).collect();
-        self.n_ready -= taken.len();
-        taken
-    }
-
-    /// Takes one ready run.
-    pub(super) fn take_ready_run(&mut self, run: RunId) -> Option<Pending> {
-        let pool = self.pools.iter_mut().find(|pool| pool.ready.values().any(|(_, ready)| ready.run.id == run))?;
-        let (_, (_, taken)) = pool.ready.extract_if(.., |_, (_, ready)| ready.run.id == run).next()?;
-        self.n_ready -= 1;
-        Some(taken)
+    /// Takes a run that is ready.
+    pub(super) fn take_ready(&mut self, run: RunId) -> Option<Pending> {
+        let (place, key) = self.places.remove(&run)?;
+        self.pools[place].ready.remove(&key).map(|(_, pending)| pending)
     }
 }

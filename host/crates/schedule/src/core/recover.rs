@@ -45,7 +45,9 @@ impl Core {
         if let Some(entry) = self.entry_mut(index).filter(|_| is_fixed_delay) {
             entry.next = None;
         }
-        if let Some(entry) = self.entry(index).filter(|entry| entry.state() != known && (retriggered || repaused)) {
+        // Also a paused job, whose rows were taken back: that their slots are undecided again is known from here only.
+        let is_told = retriggered || repaused || known.paused;
+        if let Some(entry) = self.entry(index).filter(|entry| is_told && entry.state() != known) {
             decisions.push(Decision::Job(entry.state()));
         }
         self.await_next(index);
@@ -174,6 +176,12 @@ impl Core {
     ) {
         let run = Arc::clone(&pending.run);
         self.ended.push((Arc::clone(&run), code));
+        // A trigger that counts from the end of the last run counts from here.
+        if let Some((index, entry)) = self.lookup(&run.job).filter(|(_, entry)| entry.waits_for_finish()) {
+            entry.basis.last_finished = Some(at);
+            entry.next = None;
+            self.count_again(index, at);
+        }
         let outcome = Outcome::ended(code, why);
         decisions.push(Decision::End(Box::new(Cut { run, n_attempts: pending.attempt, started_at, at, outcome })));
     }

@@ -47,6 +47,9 @@ impl Core {
 
     /// Takes a run that is planned, ready, or waits for its next attempt.
     pub(super) fn take_waiting(&mut self, run: RunId) -> Option<Pending> {
+        if let Some(pending) = self.pools.take_ready(run) {
+            return Some(pending);
+        }
         if let Some((key, index)) = self.due.find(run) {
             if let Some(entry) = self.entry_mut(index) {
                 let activity = entry.activity();
@@ -55,7 +58,7 @@ impl Core {
             }
             return self.due.remove(key);
         }
-        self.pools.take_ready_run(run)
+        None
     }
 
     fn cancel_taken(&mut self, taken: Option<Pending>, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {

@@ -166,11 +166,14 @@ impl Core {
     }
 
     /// Takes back what was claimed ahead and found no place.
-    pub(super) fn unstarted(&mut self, start: Start) {
+    pub(super) fn unstarted(&mut self, start: Start, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
         let Start { run, attempt, n_interrupted, job, .. } = start;
         self.pools.withdraw(run.id);
-        let Some((index, _)) = self.lookup(&job.id) else { return };
-        self.pools.push(index, &job, Pending { run, attempt, n_interrupted });
+        let pending = Pending { run, attempt, n_interrupted };
+        match self.lookup(&job.id) {
+            Some((index, _)) => self.pools.push(index, &job, pending),
+            None => self.end_unstarted(pending, SkipReason::Removed, now, decisions),
+        }
     }
 
     /// Starts ready runs as long as there are places.
@@ -193,6 +196,7 @@ impl Core {
                 entry.activity().running.retain(|running| *running != run);
                 decisions.push(Decision::Skip(pending.run.skipped(SkipReason::Misfired, now)));
                 self.start_waiting(index, now, decisions);
+                self.count_again(index, now);
                 continue;
             }
             let (job, last_success) = (Arc::clone(&entry.job), entry.last_success);

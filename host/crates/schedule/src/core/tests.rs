@@ -113,7 +113,7 @@ impl Script {
     fn finish(&mut self, millis: i64, id: &str) -> &mut Self {
         let place = self.running.iter().position(|run| run.job.as_str() == id).unwrap();
         let run = self.running.remove(place);
-        self.input(millis, Input::Ended(Ended { run, succeeded: true, followers: Vec::new() }))
+        self.input(millis, Input::Ended(Ended { run, finished_at: at(millis), succeeded: true, followers: Vec::new() }))
     }
 
     /// An attempt of a job's run ends, and another one follows.
@@ -413,7 +413,7 @@ fn a_cancelled_plan_never_starts() {
 fn a_run_on_start_comes_only_the_first_time() {
     let policy = Policy { run_on_start: true, ..Policy::default() };
     let mut script = Script::default();
-    script.add(0, job("a", "every: 1h", policy.clone()));
+    script.add(0, job("a", "every: 1h", policy.clone())).tick(0);
     script.check(expect![[r#"
         0      a counts from 0
         0      plan a 0 (start)
@@ -458,8 +458,8 @@ fn a_trigger_that_waits_for_the_end_counts_from_there() {
     past.row.last_finished = Some(at(5_000));
     script.input(60_000, Input::Add { job, past: Some(past) }).tick(60_000);
     script.check(expect![[r#"
-        60000  plan a 6000 (schedule)
+        60000  plan a 10000 (schedule)
         60000  decided until 65000
-        60000  START a 6000 (schedule)
+        60000  START a 10000 (schedule)
     "#]]);
 }

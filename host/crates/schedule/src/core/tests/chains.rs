@@ -64,7 +64,7 @@ fn a_follower_gets_the_slot_and_its_own_policy() {
     let follower = Follower { job: "b".parse().unwrap(), on: AfterOn::Success };
     assert_eq!(followers_of(&run, OutcomeCode::Failed, std::slice::from_ref(&follower), at(2_500)), []);
     let followers = followers_of(&run, OutcomeCode::Succeeded, &[follower], at(2_500));
-    let ended = Ended { run, succeeded: true, followers };
+    let ended = Ended { run, finished_at: at(2_500), succeeded: true, followers };
     script.input(2_500, Input::Ended(ended.clone()));
     // Told twice it starts once.
     script.input(2_501, Input::Ended(ended));
@@ -86,7 +86,10 @@ fn starts_know_their_followers() {
             _ => None,
         });
         let start = starts.last().unwrap();
-        core.handle(at(millis), Input::Ended(Ended { run: start.run, succeeded: true, followers: Vec::new() }));
+        core.handle(
+            at(millis),
+            Input::Ended(Ended { run: start.run, finished_at: at(millis), succeeded: true, followers: Vec::new() }),
+        );
         start.followers.len()
     };
     assert_eq!(n_followers(&mut core, 2_000), 1);
@@ -131,7 +134,7 @@ fn a_paused_follower_skips() {
     let run = script.running.remove(0);
     let followers =
         vec![Arc::new(Run { job: "b".parse().unwrap(), cause: Cause::Upstream(run.job.clone()), ..Run::clone(&run) })];
-    script.input(2_500, Input::Ended(Ended { run, succeeded: true, followers }));
+    script.input(2_500, Input::Ended(Ended { run, finished_at: at(2_500), succeeded: true, followers }));
     script.check(expect![[r#"
         2500   skip b 2000 paused
     "#]]);
