@@ -46,6 +46,12 @@ impl Hosted {
         self.up(&["--for", time]).ends_with(0)
     }
 
+    /// Lets time pass in which no host runs: more than a slot may be late without being called so.
+    pub(crate) fn pass_two_seconds(&self) {
+        let plugin = self.scene.arg("hostile.wasm");
+        clockjack(["exec", plugin.as_str(), "sleep-ms", "--arg", "ms=2000"]).ends_with(0);
+    }
+
     /// A command that reads the ledger.
     pub(crate) fn read(&self, args: &[&str]) -> Clockjack {
         clockjack(args).args(["--ledger", &self.ledger()]).folder(self.scene.folder()).beside_nothing()
