@@ -36,7 +36,11 @@ fn a_ledger_that_cannot_be_kept_says_why_and_what_to_do() {
     fs::create_dir(scene.path("folder")).expect("a folder");
     refused(&scene, "sqlite:folder", &["`", "folder`", "it is a directory", "name a file in it", "folder/state.db"]);
     scene.put("text.db", "this is no ledger, and neither a database. ".repeat(200));
-    refused(&scene, "sqlite:text.db", &["text.db`", "is no SQLite database", "give another path"]);
+    refused(
+        &scene,
+        "sqlite:text.db",
+        &["text.db`", "does not begin as an SQLite database does", "it is another file", "another path"],
+    );
     assert!(scene.read("text.db").starts_with("this is no ledger"), "nobody's file is written to");
 }
 

@@ -34,7 +34,7 @@ jobs:
   once: { plugin: typed, call: refuse, every: 1h, run_on_start: true }
 ",
     );
-    let mut host = hosted.up(&[]).start();
+    let mut host = hosted.up(&["--grace", "50ms"]).start();
     for job in ["latest", "strict", "once"] {
         wait(&mut host, job, ends(job));
     }
@@ -56,8 +56,8 @@ jobs:
     let ahead = json!((at(&hosted.job("latest"), "next") + TimeDelta::milliseconds(1_500)).to_rfc3339());
     says(&why(&hosted, "latest", &ahead), "planned", None, &["it begins at"]);
     says(&why(&hosted, "rare", &json!("2099-01-01T00:00:00Z")), "undecided", None, &["it lies ahead"]);
-    host.signal("KILL");
-    drop(host);
+    host.signal("TERM");
+    assert_eq!(host.end().code, Some(0));
 
     let ran = hosted.ended("latest")[0].clone();
     says(&why(&hosted, "latest", &ran["scheduled_for"]), "ran", None, &["it ran and succeeded"]);
@@ -68,7 +68,13 @@ jobs:
 
     // What passed while no host ran.
     hosted.pass_two_seconds();
-    hosted.up_for("500ms");
+    let mut host = hosted.up(&[]).start();
+    wait(&mut host, "a catch-up", |line| {
+        line.text("job") == "latest" && line.text("cause").starts_with("catch-up of ")
+    });
+    wait(&mut host, "its end", ends("latest"));
+    wait(&mut host, "what is too late", |line| line.text("job") == "strict" && line.message.contains("misfired"));
+    drop(host);
     let runs = hosted.ended("latest");
     let catch_up = runs.iter().find(|run| text(run, "cause").starts_with("catch-up of ")).expect("a catch-up");
     let told = why(&hosted, "latest", &catch_up["scheduled_for"]);
