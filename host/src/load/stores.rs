@@ -114,7 +114,8 @@ pub async fn reader(places: &BTreeMap<StoreName, StoreUrl>, manifest: &Manifest)
 fn in_state_directory(files: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let state = settings::state_directory().context(
         "no state directory is known (`STATE_DIRECTORY`, `XDG_STATE_HOME` and `HOME` are not set); \
-         say where the ledger is: `--ledger sqlite:PATH`, or `--ledger memory:` to keep nothing",
+         say where the ledger is: `--ledger sqlite:PATH`, or `--ledger memory:` to keep nothing; or in the manifest: \
+         `stores: { default: \"sqlite:state.db\" }`",
     )?;
     let mut whole: Vec<_> = files.iter().map(|file| absolute(file)).collect();
     whole.sort();
