@@ -142,7 +142,8 @@ impl Member {
         line("args", format!("{{ folder: /seen, sleep-ms: {}, failures: {} }}", self.sleep_ms, self.failures));
         line("grants", format!("{{ dirs: {dirs} }}"));
         if let Some(every) = self.every {
-            let jitter = if revision.jitter_max == 0 { String::new() } else { format!(", jitter: {}", ms(revision.jitter_max)) };
+            let jitter =
+                if revision.jitter_max == 0 { String::new() } else { format!(", jitter: {}", ms(revision.jitter_max)) };
             let anchor = checker::show(self.anchor);
             line("triggers", format!("[{{ every: {}, anchor: \"{anchor}\"{jitter} }}]", ms(every)));
         }
@@ -171,7 +172,10 @@ impl Member {
         line("max_backlog", max_backlog.to_string());
         line("max_instances", max_instances.to_string());
         if 1 < *attempts_max {
-            line("retry", format!("{{ attempts: {attempts_max}, backoff: 50ms, max_backoff: {} }}", ms(revision.backoff_max)));
+            line(
+                "retry",
+                format!("{{ attempts: {attempts_max}, backoff: 50ms, max_backoff: {} }}", ms(revision.backoff_max)),
+            );
         }
         let delivery = match revision.delivery {
             Delivery::AtLeastOnce => "at_least_once",

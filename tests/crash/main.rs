@@ -6,10 +6,13 @@
 //! each fail point so many times. `--seed 7` begins with another seed. What fails prints its seed, what is wrong and the
 //! time around it, and leaves its files behind.
 
+mod disk;
 mod fleet;
 mod kills;
+mod points;
 mod process;
 mod story;
+mod suspend;
 mod told;
 
 use std::{
@@ -18,6 +21,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use clockjack_checker::Delivery;
 use story::Verdict;
 
 /// How many kills one ledger suffers: long enough a past, and several ledgers side by side.
@@ -68,6 +72,18 @@ fn stories(size: Size) -> Vec<(String, Teller)> {
         let n_kills = (size.n_kills + index) / n_ledgers;
         add(format!("kills, seed {seed}"), Box::new(move || kills::story(seed, n_kills)));
     }
+    let n_points = size.n_points;
+    if 0 < n_points {
+        for (name, delivery) in [("least", Delivery::AtLeastOnce), ("most", Delivery::AtMostOnce)] {
+            add(format!("fail points, at {name} once"), Box::new(move || points::story(delivery, n_points)));
+        }
+    }
+    add("SIGSTOP and SIGCONT".to_owned(), Box::new(suspend::story));
+    for limit in [disk::Limit::Pages, disk::Limit::FileSize, disk::Limit::FileSizeForAWhile] {
+        add(format!("disk full: {limit:?}"), Box::new(move || disk::full(limit)));
+    }
+    add("ledgers that nobody can trust".to_owned(), Box::new(disk::refused));
+    add("list of fail points".to_owned(), Box::new(points::list));
     stories
 }
 

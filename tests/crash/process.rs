@@ -93,7 +93,7 @@ impl Host {
         let mut command = match setup.file_blocks_max {
             None => command(CLOCKJACK, folder, args),
             Some(blocks) => {
-                let script = format!("ulimit -f {blocks}; exec \"$0\" \"$@\"");
+                let script = format!("ulimit -S -f {blocks}; exec \"$0\" \"$@\"");
                 let mut command = command("sh", folder, &["-c", &script, CLOCKJACK]);
                 command.args(args);
                 command
@@ -131,6 +131,13 @@ impl Host {
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
+    }
+
+    /// Takes back the largest size of its files.
+    pub(crate) fn lift_file_limit(&self) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status();
+        assert!(status.is_ok_and(|status| status.success()), "prlimit, which is part of util-linux");
     }
 
     /// Waits for its end.

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use clockjack_checker::{self as checker, Ending, Facts, History, Micros, Revision, SECOND, Span, Tolerance, Up, Witness};
+use clockjack_checker::{
+    self as checker, Ending, Facts, History, Micros, Revision, SECOND, Span, Tolerance, Up, Witness,
+};
 use tempfile::TempDir;
 
 use crate::{
@@ -133,6 +135,32 @@ impl Story {
         Told { history, witnesses: told::witnesses(&self.folder.path().join(SEEN), &self.facts.up) }
     }
 
+    /// That the facts leave no hole: a run that is taken away and a start that is doubled are noticed. Says where not.
+    fn is_judged(&self, revisions: &[Revision], told: &Told) -> String {
+        let mut unnoticed = String::new();
+        let n_runs = told.history.runs.len();
+        let n_witnesses = told.witnesses.len();
+        for part in 1..10 {
+            let (mut history, mut witnesses) = (told.history.clone(), told.witnesses.clone());
+            let run = history.runs.remove(n_runs * part / 10);
+            let n_found = checker::check(&self.facts, revisions, &witnesses, &history, &TOLERANCE).len();
+            let near = witnesses.iter().any(|witness| witness.run == run.id);
+            if n_found == 0 && near {
+                writeln!(unnoticed, "nobody would notice that {} of {} is not there", run.id, run.job).unwrap();
+            }
+            let mut twin = witnesses[n_witnesses * part / 10].clone();
+            twin.start += MS;
+            let name = format!("{} of {}", twin.run, twin.job);
+            witnesses.push(twin);
+            let n_found = checker::check(&self.facts, revisions, &witnesses, &told.history, &TOLERANCE).len();
+            if n_found == 0 {
+                writeln!(unnoticed, "nobody would notice that {name} began twice").unwrap();
+            }
+            history.runs.clear();
+        }
+        unnoticed
+    }
+
     /// Asks the checker.
     pub(crate) fn judge(self, told: &Told) -> Verdict {
         let begin = self.facts.up.first().map_or(0, |up| up.span.from);
@@ -142,7 +170,7 @@ impl Story {
             revisions.map(|member| Revision { in_force: known, ..member.revision.clone() }).collect();
         let Told { history, witnesses } = told;
         let violations = checker::check(&self.facts, &revisions, witnesses, history, &TOLERANCE);
-        let mut wrong = String::new();
+        let mut wrong = self.is_judged(&revisions, told);
         if !violations.is_empty() {
             let kept = self.folder.keep();
             let n_wrong = violations.len();
