@@ -46,34 +46,49 @@ pub(crate) fn story(seed: u64, n_kills: usize) -> Verdict {
     let mut story = Story::new(&format!("{n_kills} kills, seed {seed}"), Fleet::mixed(now()));
     let first = story.up_and_settled();
     kill(&mut story, first, "SIGKILL after a long life");
-    for _ in 1..n_kills {
+    while story.n_killed() < n_kills {
         // Mostly it is back at once, sometimes late enough for slots to be past their grace.
         sleep(if chance.percent(75) { chance.millis(0, 60) } else { chance.millis(60, 1_500) });
-        let mut host = story.up(&Setup::default());
-        if chance.percent(30) {
-            sleep(chance.millis(20, 700));
-            kill(&mut story, host, "SIGKILL from the start of the process on");
-            continue;
+        live(&mut story, &mut chance);
+        if chance.percent(10) {
+            // What a dead host left behind can be read, and reading leaves it as it is.
+            story.reader().must_succeed();
         }
-        story.must_run(&mut host);
-        sleep(chance.millis(0, 1_300));
-        if chance.percent(15) {
-            let asked = now();
-            host.signal("TERM");
-            sleep(chance.millis(0, 300));
-            story.facts.saturated.push(Span::new(asked, now()));
-            kill(&mut story, host, "SIGTERM, then SIGKILL");
-            continue;
-        }
-        kill(&mut story, host, "SIGKILL");
     }
     story.conclude()
+}
+
+/// One life, from the start to the kill.
+fn live(story: &mut Story, chance: &mut Chance) {
+    let mut host = story.up(&Setup::default());
+    if chance.percent(30) {
+        sleep(chance.millis(20, 700));
+        return kill(story, host, "SIGKILL from the start of the process on");
+    }
+    story.must_run(&mut host);
+    sleep(chance.millis(0, 1_300));
+    if chance.percent(15) {
+        let asked = now();
+        host.signal("TERM");
+        sleep(chance.millis(0, 300));
+        story.facts.saturated.push(Span::new(asked, now()));
+        return kill(story, host, "SIGTERM, then SIGKILL");
+    }
+    if chance.percent(15) {
+        // It is killed while somebody reads.
+        let reader = story.reader();
+        sleep(chance.millis(0, 200));
+        kill(story, host, "SIGKILL beside a reader");
+        return reader.must_succeed();
+    }
+    kill(story, host, "SIGKILL");
 }
 
 fn kill(story: &mut Story, host: Host, how: &str) {
     let began = host.began;
     let end = host.kill();
-    // A host that was told to stop may have been faster.
+    assert!(!end.log.contains("panicked at "), "{}", end.log);
+    // One that was told to stop may have been faster.
     let ending = if end.status.code() == Some(0) { Ending::Stopped } else { Ending::Killed };
     story.note(began, &end, ending, how);
 }

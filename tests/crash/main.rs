@@ -6,6 +6,9 @@
 //! each fail point so many times. `--seed 7` begins with another seed. What fails prints its seed, what is wrong and the
 //! time around it, and leaves its files behind.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+#![expect(clippy::print_stdout, reason = "what a test tells")]
+
 mod disk;
 mod fleet;
 mod kills;
@@ -28,7 +31,7 @@ use story::Verdict;
 const KILLS_PER_LEDGER: usize = 25;
 
 /// How many stories go on at once. They mostly wait.
-const N_THREADS: usize = 3;
+const N_THREADS: usize = 4;
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]

@@ -54,6 +54,7 @@ fn die(story: &mut Story, point: &str, n_passages: u32) {
     let began = host.began;
     let end = host.end();
     assert!(end.is_abort(), "`{point}` after {n_passages} passages: {}\n{}", end.status, end.log);
+    assert!(!end.log.contains("panicked at "), "`{point}` after {n_passages} passages: {}", end.log);
     story.note(began, &end, Ending::Killed, &format!("died at {point} after {n_passages} passages"));
 }
 

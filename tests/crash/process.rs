@@ -75,9 +75,27 @@ fn command(program: &str, folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Asks the program something and waits for the answer.
-pub(crate) fn ask(folder: &Path, args: &[&str]) -> Output {
-    command(CLOCKJACK, folder, args).output().expect("the program starts")
+/// A question to the program that has not been answered yet.
+pub(crate) struct Question(Child);
+
+/// Asks the program something.
+pub(crate) fn ask(folder: &Path, args: &[&str]) -> Question {
+    let mut command = command(CLOCKJACK, folder, args);
+    Question(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts"))
+}
+
+impl Question {
+    /// Waits for what it prints. It must know the answer.
+    pub(crate) fn answer(self) -> Vec<u8> {
+        let Output { status, stdout, stderr } = self.0.wait_with_output().expect("the program is our child");
+        assert!(status.success(), "a question without an answer: {}", String::from_utf8_lossy(&stderr));
+        stdout
+    }
+
+    /// Waits until it has read.
+    pub(crate) fn must_succeed(self) {
+        drop(self.answer());
+    }
 }
 
 /// What a host is started with beside its manifest.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::{
     fleet::{Fleet, MS},
-    process::{End, Host, PATIENCE, Setup, sleep},
+    process::{End, Host, PATIENCE, Question, Setup, ask, now, sleep},
     told,
 };
 
@@ -24,6 +24,9 @@ const TOLERANCE: Tolerance = Tolerance { latency: 2 * SECOND, recovery: 5 * SECO
 
 /// How long a host has to live to be held to its promises in full, and a bit.
 pub(crate) const SETTLES: Duration = Duration::from_millis(7_500);
+
+/// How many holes are looked for in what is told of one story.
+const N_HOLES: usize = 8;
 
 const LEDGER: &str = "sqlite:state.db";
 
@@ -105,7 +108,7 @@ impl Story {
 
     /// Stops the host in good order.
     pub(crate) fn stop(&mut self, host: Host) -> End {
-        let (began, asked) = (host.began, crate::process::now());
+        let (began, asked) = (host.began, now());
         host.signal("TERM");
         let end = host.end();
         // While it stops it starts nothing.
@@ -128,37 +131,49 @@ impl Story {
         self.judge(&told)
     }
 
+    /// How many lives had a sudden end.
+    pub(crate) fn n_killed(&self) -> usize {
+        self.facts.up.iter().filter(|up| up.ending == Ending::Killed).count()
+    }
+
+    /// What the ledger tells.
+    pub(crate) fn history(&self) -> History {
+        told::history(self.folder.path(), &["--ledger", LEDGER])
+    }
+
+    /// Somebody who reads the ledger.
+    pub(crate) fn reader(&self) -> Question {
+        ask(self.folder.path(), &["runs", "--skips", "-n", "500", "-o", "json", "--ledger", LEDGER])
+    }
+
     /// What ledger and guests tell.
     pub(crate) fn read(&mut self) -> Told {
         self.facts.until = self.facts.up.last().map_or(0, |up| up.span.until);
-        let history = told::history(self.folder.path(), &["--ledger", LEDGER]);
-        Told { history, witnesses: told::witnesses(&self.folder.path().join(SEEN), &self.facts.up) }
+        Told { history: self.history(), witnesses: told::witnesses(&self.folder.path().join(SEEN), &self.facts.up) }
     }
 
     /// That the facts leave no hole: a run that is taken away and a start that is doubled are noticed. Says where not.
-    fn is_judged(&self, revisions: &[Revision], told: &Told) -> String {
-        let mut unnoticed = String::new();
-        let n_runs = told.history.runs.len();
-        let n_witnesses = told.witnesses.len();
-        for part in 1..10 {
-            let (mut history, mut witnesses) = (told.history.clone(), told.witnesses.clone());
-            let run = history.runs.remove(n_runs * part / 10);
-            let n_found = checker::check(&self.facts, revisions, &witnesses, &history, &TOLERANCE).len();
-            let near = witnesses.iter().any(|witness| witness.run == run.id);
-            if n_found == 0 && near {
-                writeln!(unnoticed, "nobody would notice that {} of {} is not there", run.id, run.job).unwrap();
+    fn holes(&self, revisions: &[Revision], told: &Told) -> String {
+        let Told { history, witnesses } = told;
+        let is_unnoticed = |history: &History, witnesses: &[Witness]| {
+            checker::check(&self.facts, revisions, witnesses, history, &TOLERANCE).is_empty()
+        };
+        let mut holes = String::new();
+        for part in 0..N_HOLES {
+            let mut less = history.clone();
+            let run = less.runs.remove(history.runs.len() * part / N_HOLES);
+            // What nobody saw at the very end may be there or not.
+            if witnesses.iter().any(|witness| witness.run == run.id) && is_unnoticed(&less, witnesses) {
+                writeln!(holes, "nobody would notice that run {} of {} is gone", run.id, run.job).unwrap();
             }
-            let mut twin = witnesses[n_witnesses * part / 10].clone();
-            twin.start += MS;
-            let name = format!("{} of {}", twin.run, twin.job);
-            witnesses.push(twin);
-            let n_found = checker::check(&self.facts, revisions, &witnesses, &told.history, &TOLERANCE).len();
-            if n_found == 0 {
-                writeln!(unnoticed, "nobody would notice that {name} began twice").unwrap();
+            let twin = &witnesses[witnesses.len() * part / N_HOLES];
+            let twin = Witness { start: twin.start + MS, ..twin.clone() };
+            let (run, job) = (twin.run.clone(), twin.job.clone());
+            if is_unnoticed(history, &[witnesses.as_slice(), &[twin]].concat()) {
+                writeln!(holes, "nobody would notice that run {run} of {job} began twice").unwrap();
             }
-            history.runs.clear();
         }
-        unnoticed
+        holes
     }
 
     /// Asks the checker.
@@ -170,7 +185,7 @@ impl Story {
             revisions.map(|member| Revision { in_force: known, ..member.revision.clone() }).collect();
         let Told { history, witnesses } = told;
         let violations = checker::check(&self.facts, &revisions, witnesses, history, &TOLERANCE);
-        let mut wrong = self.is_judged(&revisions, told);
+        let mut wrong = self.holes(&revisions, told);
         if !violations.is_empty() {
             let kept = self.folder.keep();
             let n_wrong = violations.len();
@@ -180,10 +195,11 @@ impl Story {
         for violation in violations.iter().take(3) {
             writeln!(wrong, "{}", violation.picture(&self.facts, &revisions, witnesses, history)).unwrap();
         }
+        let n_kills = self.facts.up.iter().filter(|up| up.ending == Ending::Killed).count();
         let n_skipped: u64 = history.skips.iter().map(|skip| skip.count).sum();
         Verdict {
             name: self.name,
-            n_kills: self.facts.up.iter().filter(|up| up.ending == Ending::Killed).count(),
+            n_kills,
             n_dispositions: history.runs.len() + usize::try_from(n_skipped).expect("few skips"),
             n_attempts: witnesses.len(),
             wrong,

@@ -75,10 +75,8 @@ pub(crate) fn history(folder: &Path, reading: &[&str]) -> History {
 }
 
 fn json(folder: &Path, args: &[&str]) -> Json {
-    let answer = ask(folder, &[args, &["-o", "json"]].concat());
-    let stderr = String::from_utf8_lossy(&answer.stderr);
-    assert!(answer.status.success(), "{args:?}: {stderr}");
-    serde_json::from_slice(&answer.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {stderr}"))
+    let answer = ask(folder, &[args, &["-o", "json"]].concat()).answer();
+    serde_json::from_slice(&answer).unwrap_or_else(|error| panic!("{args:?}: {error}"))
 }
 
 fn run(row: &Json, attempts: Vec<Attempt>) -> Run {
