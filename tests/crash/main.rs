@@ -75,6 +75,9 @@ fn stories(size: Size) -> Vec<(String, Teller)> {
         let n_kills = (size.n_kills + index) / n_ledgers;
         add(format!("kills, seed {seed}"), Box::new(move || kills::story(seed, n_kills)));
     }
+    for limit in [disk::Limit::Pages, disk::Limit::FileSize, disk::Limit::FileSizeForAWhile] {
+        add(format!("disk full: {limit:?}"), Box::new(move || disk::full(limit)));
+    }
     let n_points = size.n_points;
     if 0 < n_points {
         for (name, delivery) in [("least", Delivery::AtLeastOnce), ("most", Delivery::AtMostOnce)] {
@@ -82,9 +85,7 @@ fn stories(size: Size) -> Vec<(String, Teller)> {
         }
     }
     add("SIGSTOP and SIGCONT".to_owned(), Box::new(suspend::story));
-    for limit in [disk::Limit::Pages, disk::Limit::FileSize, disk::Limit::FileSizeForAWhile] {
-        add(format!("disk full: {limit:?}"), Box::new(move || disk::full(limit)));
-    }
+    add("no room for a ledger".to_owned(), Box::new(disk::no_room));
     add("ledgers that nobody can trust".to_owned(), Box::new(disk::refused));
     add("list of fail points".to_owned(), Box::new(points::list));
     stories
