@@ -37,6 +37,7 @@ tests/guests/bench-real.wasm|tests/guests|bench_real|tests/guests/bench-real
 tests/guests/command.wasm|tests/guests|command|tests/guests/command
 tests/guests/hostile.wasm|tests/guests|hostile|tests/guests/hostile
 tests/guests/typed.wasm|tests/guests|typed|tests/guests/typed
+tests/guests/witness.wasm|tests/guests|witness|tests/guests/witness
 TABLE
 }
 

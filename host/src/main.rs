@@ -6,5 +6,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    // Only test builds have fail points, and read from `FAILPOINTS` which of them are to end the process.
+    let _fail_points = fail::has_failpoints().then(fail::FailScenario::setup);
     clockjack::cli::main()
 }

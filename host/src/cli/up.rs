@@ -78,6 +78,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     tell_start(args, &zones, &plugins, &places, took);
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
+    outlive_file_size_limit(&ring)?;
     let owner = Owner { what: format!("clockjack up -f {}", shown(&args.manifests.files)), since: SystemClock.now() };
     let ledger = match ring.block_on(stores::open(&places, &loaded.manifest, &owner)) {
         Ok(ledger) => ledger,
@@ -244,12 +245,19 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
-    /// A write beyond the file-size limit of the process is an error like a full disk, and not its death.
-    _file_size: Signal,
 }
 
 /// The number of SIGXFSZ on Linux and the BSDs.
 const SIGXFSZ: i32 = 25;
+
+/// From here on a write beyond the file-size limit of the process is an error like a full disk, and not its death. The
+/// ledger may meet it while it is opened.
+fn outlive_file_size_limit(runtime: &Runtime) -> std::io::Result<()> {
+    let _entered = runtime.enter();
+    // Nobody listens: what was caught once never kills again.
+    drop(signal(SignalKind::from_raw(SIGXFSZ))?);
+    Ok(())
+}
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
@@ -257,7 +265,6 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
-            _file_size: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 
