@@ -169,6 +169,11 @@ async fn ledger(places: BTreeMap<StoreName, StoreUrl>, manifest: &Manifest) -> R
 }
 
 impl Reading {
+    /// The end of what has come due by now: slots after it lie ahead.
+    pub(super) fn until_now(&self) -> DateTime<Utc> {
+        self.now.checked_add_signed(TimeDelta::microseconds(1)).unwrap_or(self.now)
+    }
+
     /// A job of the manifest.
     pub(super) fn job(&self, id: &JobId) -> Option<&Arc<Job>> {
         self.manifest.jobs.get(id)

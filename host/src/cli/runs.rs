@@ -55,6 +55,9 @@ pub(super) struct ListArgs {
     /// Only what comes after this run in the order of the list: the next page.
     #[arg(long, value_name = "RUN")]
     pub(super) before: Option<String>,
+    /// Also runs whose slots still lie ahead: they are planned some seconds early.
+    #[arg(long)]
+    pub(super) planned: bool,
     /// Also slots that became no run, with the reason.
     #[arg(long, conflicts_with_all = ["before", "outcomes"])]
     pub(super) skips: bool,
@@ -87,6 +90,7 @@ pub(super) async fn list(reading: &Reading, args: &ListArgs) -> Result<Answer, T
     let moment =
         |flag: &str, text: &Option<String>| text.as_deref().map(|text| reading.moment(flag, text, &zone)).transpose();
     let (since, until) = (moment("--since", &args.since)?, moment("--until", &args.until)?);
+    let until = until.or_else(|| (!args.planned).then(|| reading.until_now()));
     let beyond = match &args.before {
         Some(text) => Some(find::run(reading, text).await?.row.run.id),
         None => None,
@@ -191,6 +195,9 @@ fn next_page(args: &ListArgs, last: &Row) -> String {
     args.until.iter().for_each(|until| add("--until", until));
     if let Row::Run(row) = last {
         add("--before", &row.run.id.to_string());
+    }
+    if args.planned {
+        line.push_str(" --planned");
     }
     line
 }

@@ -89,7 +89,9 @@ pub(super) async fn why(
 /// The newest slots, runs and skips together.
 async fn newest(subject: &Subject<'_>, n_slots: usize) -> Result<Vec<Explained>, Trouble> {
     let (reading, job) = (subject.reading, Some(subject.id.clone()));
-    let runs = reading.ledger.runs(RunFilter { job: job.clone(), n_max: n_slots, ..RunFilter::default() }).await?;
+    let until = Some(reading.until_now());
+    let filter = RunFilter { job: job.clone(), until, n_max: n_slots, ..RunFilter::default() };
+    let runs = reading.ledger.runs(filter).await?;
     let skips = reading.ledger.skips(SkipFilter { job, n_max: n_slots, ..SkipFilter::default() }).await?;
     let runs = runs.into_iter().map(|run| (run.run.scheduled_for, Found::Run(run)));
     let skips = skips.into_iter().map(|skip| (skip.last, Found::Skip(skip)));

@@ -51,7 +51,6 @@ async fn the_newest_slot_comes_first() {
     let reading = reading(a_day()).await;
     expect![[r#"
         SLOT                  JOB     OUTCOME           ATTEMPTS  STARTED        TOOK  LATE  CAUSE          RUN
-        2027-01-15 12:10:00Z  report  planned           0         -              -     -     schedule       01a31941-31c0-8a1d-a7b0-509b6759267a
         2027-01-15 12:00:00Z  report  running           1         12:00:00.002Z  -     2ms   schedule       01a31938-0a00-86f2-b4ef-c1dbfdf52817
         2027-01-15 11:50:00Z  report  retrying          1         -              -     -     schedule       01a3192e-e240-88b4-be02-0cc641159687
         2027-01-15 11:45:00Z  backup  trap.unreachable  1         11:45:00.003Z  1s    3ms   schedule       01a3192a-4e60-8ab7-8ee9-2ca482419545
@@ -84,13 +83,13 @@ async fn skips_have_their_place_among_runs() {
         ]"#]]
     .assert_eq(&listed(&reading, "--skips --since 55m --until 25m -o json").await);
     expect![[r#"
-        SLOT                  JOB     OUTCOME           ATTEMPTS  STARTED        TOOK  LATE  CAUSE     RUN
-        2027-01-15 12:10:00Z  report  planned           0         -              -     -     schedule  01a31941-31c0-8a1d-a7b0-509b6759267a
-        2027-01-15 12:00:00Z  report  running           1         12:00:00.002Z  -     2ms   schedule  01a31938-0a00-86f2-b4ef-c1dbfdf52817
-        2027-01-15 11:50:00Z  report  retrying          1         -              -     -     schedule  01a3192e-e240-88b4-be02-0cc641159687
-        2027-01-15 11:45:00Z  backup  trap.unreachable  1         11:45:00.003Z  1s    3ms   schedule  01a3192a-4e60-8ab7-8ee9-2ca482419545
-        2027-01-15 11:40:00Z  report  timeout.cpu       1         11:40:00.003Z  1s    3ms   schedule  01a31925-ba80-8292-9294-685b2c576701
-        # more: clockjack runs -n 5 --until 2027-01-15T11:40:00.000001Z --skips"#]].assert_eq(&listed(&reading, "--skips -n 5").await);
+        SLOT                  JOB     OUTCOME            ATTEMPTS  STARTED        TOOK  LATE  CAUSE                              RUN
+        2027-01-15 12:00:00Z  report  running            1         12:00:00.002Z  -     2ms   schedule                           01a31938-0a00-86f2-b4ef-c1dbfdf52817
+        2027-01-15 11:50:00Z  report  retrying           1         -              -     -     schedule                           01a3192e-e240-88b4-be02-0cc641159687
+        2027-01-15 11:45:00Z  backup  trap.unreachable   1         11:45:00.003Z  1s    3ms   schedule                           01a3192a-4e60-8ab7-8ee9-2ca482419545
+        2027-01-15 11:40:00Z  report  timeout.cpu        1         11:40:00.003Z  1s    3ms   schedule                           01a31925-ba80-8292-9294-685b2c576701
+        2027-01-15 11:30:00Z  report  skipped: misfired  -         -              -     -     3 slots from 2027-01-15 11:10:00Z  -
+        # more: clockjack runs -n 5 --until 2027-01-15T11:30:00.000001Z --skips"#]].assert_eq(&listed(&reading, "--skips -n 5").await);
 }
 
 #[tokio::test]
@@ -130,7 +129,7 @@ async fn pages_follow_each_other_without_a_gap() {
         next.clone_into(&mut line);
     }
     assert_eq!(n_rows, n_whole, "{whole}");
-    expect!["--job report -n 2 --before 01a31925-ba80-8292-9294-685b2c576701"].assert_eq(&line);
+    expect!["--job report -n 2 --before 01a3192e-e240-88b4-be02-0cc641159687"].assert_eq(&line);
 }
 
 /// JSON with a line for each field of its objects.
@@ -150,25 +149,6 @@ fn fields(text: &str) -> String {
 async fn json_has_every_field() {
     let reading = reading(a_day()).await;
     expect![[r#"
-        id "01a31941-31c0-8a1d-a7b0-509b6759267a"
-        job "report"
-        scheduled_for "2027-01-15T12:10:00Z"
-        due_at "2027-01-15T12:10:00Z"
-        cause "schedule"
-        state "planned"
-        attempts 0
-        started_at null
-        outcome null
-        error null
-        finished_at null
-        duration_ms null
-        cpu_time_ms null
-        memory_peak_bytes null
-        fuel_used null
-        generation null
-        digest null
-        retry_at null
-
         id "01a31938-0a00-86f2-b4ef-c1dbfdf52817"
         job "report"
         scheduled_for "2027-01-15T12:00:00Z"
@@ -187,7 +167,26 @@ async fn json_has_every_field() {
         generation null
         digest null
         retry_at null
-        more: clockjack runs --job report --since 11m -n 2 --before 01a31938-0a00-86f2-b4ef-c1dbfdf52817"#]]
+
+        id "01a3192e-e240-88b4-be02-0cc641159687"
+        job "report"
+        scheduled_for "2027-01-15T11:50:00Z"
+        due_at "2027-01-15T11:50:00Z"
+        cause "schedule"
+        state "retrying"
+        attempts 1
+        started_at null
+        outcome null
+        error null
+        finished_at null
+        duration_ms null
+        cpu_time_ms null
+        memory_peak_bytes null
+        fuel_used null
+        generation null
+        digest null
+        retry_at "2027-01-15T12:00:30Z"
+    "#]]
     .assert_eq(&fields(&listed(&reading, "--job report --since 11m -n 2 -o json").await));
     expect![[r#"
         id "01a31925-ba80-8292-9294-685b2c576701"

@@ -49,8 +49,6 @@ async fn runs_and_skips_are_merged_by_slot() {
     changes.push(plan(&run("report", minutes(10))));
     let reading = reading(changes).await;
     expect![[r#"
-        2027-01-15 12:10:00Z  planned  01a31941-31c0-8a1d-a7b0-509b6759267a
-          it begins at 2027-01-15 12:10:00Z, in 10m
         2027-01-15 11:50:00Z  retrying  01a3192e-e240-88b4-be02-0cc641159687
           attempt 1 did not succeed; it waits for the next one at 2027-01-15 12:00:30Z, in 30s (`retry.backoff`)
         2027-01-15 11:40:00Z  timeout.cpu  01a31925-ba80-8292-9294-685b2c576701
@@ -65,15 +63,15 @@ async fn runs_and_skips_are_merged_by_slot() {
         [
           {
             "job": "report",
-            "slot": "2027-01-15T12:10:00Z",
-            "first": "2027-01-15T12:10:00Z",
-            "last": "2027-01-15T12:10:00Z",
+            "slot": "2027-01-15T11:50:00Z",
+            "first": "2027-01-15T11:50:00Z",
+            "last": "2027-01-15T11:50:00Z",
             "count": 1,
-            "disposition": "planned",
+            "disposition": "retrying",
             "outcome": null,
             "reason": null,
-            "explanation": "it begins at 2027-01-15 12:10:00Z, in 10m",
-            "run": "01a31941-31c0-8a1d-a7b0-509b6759267a",
+            "explanation": "attempt 1 did not succeed; it waits for the next one at 2027-01-15 12:00:30Z, in 30s (`retry.backoff`)",
+            "run": "01a3192e-e240-88b4-be02-0cc641159687",
             "by": null
           }
         ]"#]]
