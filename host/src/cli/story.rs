@@ -71,7 +71,7 @@ fn log(event: Event, is_first_wake: &mut bool) {
         Event::RunFinished { run, finish } => finished(&run, &finish),
         Event::RunCut { cut, is_tried_again } => was_cut(&cut, is_tried_again),
         Event::Skipped(skip) => skipped(&skip),
-        Event::ClockStepped { .. } | Event::LedgerHeld { .. } | Event::LedgerBack { .. } | Event::LedgerSlow { .. } => {
+        Event::WatermarkAhead { .. } | Event::ClockStepped { .. } | Event::LedgerHeld { .. } | Event::LedgerBack { .. } | Event::LedgerSlow { .. } => {
             of_the_host(&event);
         }
     }
@@ -85,6 +85,14 @@ fn of_the_host(event: &Event) {
                 (by.abs().to_std().unwrap_or_default(), if by.num_milliseconds() < 0 { "back" } else { "ahead" });
             let size = show_duration(print::rounded(size));
             warn!("the wall clock went {where_to} by {size}: it was set, or the machine slept; no slot runs twice");
+        }
+        Event::WatermarkAhead { until } => {
+            let until = print::rfc3339(*until);
+            warn!(
+                until,
+                "the ledger has decided every slot until then, so jobs that it knows start nothing before: the clock was ahead \
+                 when it was written, or is behind now; if it was wrong then, start with another ledger (`--ledger sqlite:PATH`)"
+            );
         }
         Event::LedgerHeld { why } => {
             error!("nothing new starts until the ledger can be written; runs that go on, go on: {why}");

@@ -76,6 +76,11 @@ pub enum Event {
         /// How far the wall clock is ahead of where it should be; negative where it was set back.
         by: TimeDelta,
     },
+    /// The ledger has decided every slot until then: the clock was ahead when it did, or is behind now.
+    WatermarkAhead {
+        /// Until when.
+        until: DateTime<Utc>,
+    },
     /// The ledger cannot be written; nothing new starts until it can.
     LedgerHeld {
         /// Why.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use clockjack_schedule::{
     core::{Core, Input},
     id::{JobId, PoolName},
@@ -16,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bus, Summary,
+    Bus, Event, Summary,
     dispatcher::{Dispatcher, DispatcherParts},
     keeper::Keeper,
     pruner::{Jobs, Pruner},
@@ -49,12 +50,16 @@ pub enum HostError {
     Task(#[from] JoinError),
 }
 
+/// How far ahead the watermark is at the most where all is well.
+const AHEAD_MAX: TimeDelta = TimeDelta::minutes(1);
+
 /// A task of the ring, which ends with a failure or at shutdown.
 type TaskHandle = JoinHandle<Result<(), LedgerError>>;
 
 /// A running host.
 pub struct Host {
     bus: Bus,
+    clock: Arc<dyn Clock>,
     counts: Counts,
     dispatcher: Dispatcher,
     ledger: Arc<dyn Ledger>,
@@ -108,10 +113,11 @@ impl Host {
             last_turn: None,
             left_over: vec![Input::Pools(pools)],
         };
-        let pruner = guests.spawn(Pruner { ledger: Arc::clone(&ledger), clock, jobs, stop: stop.clone() }.work());
+        let pruner = Pruner { ledger: Arc::clone(&ledger), clock: Arc::clone(&clock), jobs, stop: stop.clone() };
+        let pruner = guests.spawn(pruner.work());
         let (scheduler, recorder) = spawn(scheduler, recorder);
         let (scheduler, recorder) = (Some(scheduler), Some(recorder));
-        Self { bus, counts, dispatcher, ledger, inbox, stop, scheduler, recorder, pruner }
+        Self { bus, clock, counts, dispatcher, ledger, inbox, stop, scheduler, recorder, pruner }
     }
 
     /// Takes the jobs of a manifest in with what the ledger knows of them, at the start of a host.
@@ -120,6 +126,9 @@ impl Host {
     /// When the ledger cannot be read.
     pub async fn take_in(&self, jobs: Vec<Arc<Job>>) -> Result<(), LedgerError> {
         let loaded = self.ledger.load().await?;
+        if let Some(until) = loaded.watermark.filter(|until| self.clock.now() + AHEAD_MAX < *until) {
+            self.bus.publish(Event::WatermarkAhead { until });
+        }
         self.send(with_their_past(jobs, loaded)).await;
         Ok(())
     }
