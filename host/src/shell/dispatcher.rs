@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use super::{Bus, Event, crash::crash_point, recorder::Ended};
 
 /// How long an attempt that was claimed ahead may wait for its place.
-const STALE_AFTER: Duration = Duration::from_millis(200);
+pub(super) const STALE_AFTER: Duration = Duration::from_millis(200);
 
 /// Runs attempts, as many of a pool at once as it has places. Clones are the same dispatcher.
 #[derive(Clone)]
@@ -170,6 +170,11 @@ impl Dispatcher {
         drop(state);
         self.shared.workers.close();
         waiting
+    }
+
+    /// Whether anything was claimed ahead and has not begun.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.shared.state().pools.values().any(|pool| !pool.waiting.is_empty())
     }
 
     /// Takes back what was claimed ahead and found no place in time, because longer runs came into its way.

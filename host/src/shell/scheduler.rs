@@ -13,7 +13,7 @@ use clockjack_schedule::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Bus, Event, crash::crash_point, dispatcher::Dispatcher, keeper::Keeper, pruner::Jobs, recorder::Counts};
+use super::{Bus, Event, crash::crash_point, dispatcher::{Dispatcher, STALE_AFTER}, keeper::Keeper, pruner::Jobs, recorder::Counts};
 
 /// Longest sleep. The wall clock is read again at least this often, so that suspend and clock steps heal themselves.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -145,7 +145,7 @@ impl Scheduler {
             .core
             .next_wake()
             .map_or(SLEEP_MAX, |wake| wake.signed_duration_since(now).to_std().unwrap_or_default());
-        wait.min(SLEEP_MAX)
+        wait.min(if self.dispatcher.has_waiting() { STALE_AFTER } else { SLEEP_MAX })
     }
 
     fn tell_next_wake(&mut self, now: DateTime<Utc>) {

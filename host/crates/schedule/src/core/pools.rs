@@ -1,7 +1,8 @@
 //! Pools: how many runs go on at once, and which of those that are ready comes next.
 //!
 //! A pool lets as many runs start as it has places. On top of that it lets runs of `at_least_once` jobs be claimed ahead,
-//! as many as have ended in the last moment: a burst of short runs then never waits for the ledger between two of them.
+//! some for each short run that has ended in the last moment: a burst of short runs then does not wait for the ledger
+//! between two of them, and long runs keep nothing claimed that has no place.
 
 use std::{
     cmp::Reverse,
@@ -27,6 +28,12 @@ pub(super) const READY_MAX: usize = 100_000;
 /// For how long runs are claimed ahead: what two commits of the ledger take, with room for a slow disk.
 const AHEAD: TimeDelta = TimeDelta::milliseconds(20);
 
+/// How many runs are claimed ahead for each that has ended: the burst after the first one is four times as large.
+const AHEAD_PER_END: usize = 4;
+
+/// How long a run goes on at the most that counts as short.
+const SHORT: TimeDelta = TimeDelta::milliseconds(50);
+
 /// How many runs are claimed ahead at the most. What a crash leaves claimed counts as interrupted.
 const AHEAD_MAX: usize = 2_048;
 
@@ -38,8 +45,8 @@ type ReadyKey = (Reverse<i32>, DateTime<Utc>, u64);
 pub(super) struct Pools {
     by_name: BTreeMap<PoolName, usize>,
     pools: Vec<Pool>,
-    /// Which pool's place a run holds.
-    going: RunMap<usize>,
+    /// Which pool's place a run holds, and since when.
+    going: RunMap<(usize, DateTime<Utc>)>,
     /// Where a ready run stands.
     places: RunMap<(usize, ReadyKey)>,
     next_number: u64,
@@ -73,7 +80,7 @@ impl Pool {
     /// How many runs may be claimed beyond the places.
     fn n_ahead(&mut self, now: DateTime<Utc>) -> usize {
         self.forget_old(now);
-        self.n_recent.min(AHEAD_MAX)
+        (AHEAD_PER_END * self.n_recent).min(AHEAD_MAX)
     }
 
     fn forget_old(&mut self, now: DateTime<Utc>) {
@@ -152,21 +159,23 @@ impl Pools {
     }
 
     /// Gives a run a place.
-    pub(super) fn occupy(&mut self, place: usize, run: RunId) {
+    pub(super) fn occupy(&mut self, place: usize, run: RunId, now: DateTime<Utc>) {
         self.pools[place].n_going += 1;
-        self.going.insert(run, place);
+        self.going.insert(run, (place, now));
     }
 
     /// A run or an attempt has ended; its place is free.
     pub(super) fn ended(&mut self, run: RunId, now: DateTime<Utc>) {
-        let Some(place) = self.going.remove(&run) else { return };
+        let Some((place, since)) = self.going.remove(&run) else { return };
         self.pools[place].n_going -= 1;
-        self.pools[place].note_end(now);
+        if now - since <= SHORT {
+            self.pools[place].note_end(now);
+        }
     }
 
     /// A run that was started has not begun; its place is free.
     pub(super) fn withdraw(&mut self, run: RunId) {
-        if let Some(place) = self.going.remove(&run) {
+        if let Some((place, _)) = self.going.remove(&run) {
             self.pools[place].n_going -= 1;
         }
     }

@@ -201,7 +201,7 @@ impl Core {
             }
             let (job, last_success) = (Arc::clone(&entry.job), entry.last_success);
             let followers = self.followers.get(&job.id).cloned().unwrap_or_default();
-            self.pools.occupy(place, run);
+            self.pools.occupy(place, run, now);
             let Pending { run, attempt, n_interrupted } = pending;
             let start = Start { run, attempt, n_interrupted, job, last_success, followers };
             decisions.push(Decision::Start(Box::new(start)));

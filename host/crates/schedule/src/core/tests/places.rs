@@ -27,7 +27,7 @@ fn the_highest_priority_comes_first_and_then_the_oldest() {
         2000   START high 2000 (schedule)
         2050   START b 2000 (schedule)
         2050   START a 2000 (schedule)
-        2100   START low 2000 (schedule)
+        2050   START low 2000 (schedule)
     "#]]);
 }
 
@@ -72,6 +72,8 @@ fn short_runs_are_claimed_ahead_unless_they_may_not_begin_twice() {
         2001   START j3 2000 (schedule)
         2001   START j4 2000 (schedule)
         2001   START j5 2000 (schedule)
+        2001   START j6 2000 (schedule)
+        2001   START j7 2000 (schedule)
     "#]]);
     burst(Delivery::AtMostOnce).check(expect![[r#"
         2001   START j2 2000 (schedule)
