@@ -12,7 +12,11 @@ use clockjack_schedule::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long after the start, and after each round, the next round begins.
+/// How long after the start the first round begins: late enough to be out of the way of what a host catches up with, and
+/// early enough that one which is started again and again prunes at all.
+const FIRST: Duration = Duration::from_secs(5);
+
+/// How long after each round the next one begins.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// How many jobs one call looks at, and how many rows it removes at the most: a few milliseconds of the ledger's writer.
@@ -55,10 +59,12 @@ pub(super) struct Pruner {
 impl Pruner {
     /// Prunes until it is told to stop.
     pub(super) async fn work(self) {
+        let mut pause = FIRST;
         loop {
-            if self.sleep(PAUSE).await {
+            if self.sleep(pause).await {
                 return;
             }
+            pause = PAUSE;
             self.jobs.forget_old();
             if self.round().await {
                 return;

@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_ledger::MemoryLedger;
 use clockjack_schedule::{
     core::Input,
     diagnostic::Diagnostics,
     id::{PoolName, RunId, StoreName},
-    job::{Arguments, Grants, Job, Limits, Overlap, Policy},
+    job::{Arguments, Grants, Job, Keep, Limits, Overlap, Policy},
     manifest::parse::parse,
     outcome::{Outcome, OutcomeCode},
     ports::{
@@ -159,9 +159,26 @@ fn add(id: &str, trigger: &str) -> Input {
     Input::Add { job: job(id, trigger, Policy::default()), past: None }
 }
 
+/// The runs of a job.
+fn of(job: &str) -> RunFilter {
+    RunFilter { job: Some(job.parse().unwrap()), ..RunFilter::default() }
+}
+
 impl World {
     async fn pass(&self, millis: u64) {
         tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+
+    /// How many runs that have begun and how many skips are kept of each job of the test of the pruner.
+    async fn kept(&self) -> String {
+        let mut told = Vec::new();
+        for job in ["few-1", "fresh-1", "all-1", "slow-1500"] {
+            let runs = self.ledger.runs(of(job)).await.unwrap();
+            let n_begun = runs.iter().filter(|row| row.run.scheduled_for <= self.clock.now()).count();
+            let skips = SkipFilter { job: Some(job.parse().unwrap()), ..SkipFilter::default() };
+            told.push(format!("{job} {n_begun}+{}", self.ledger.skips(skips).await.unwrap().len()));
+        }
+        told.join(", ")
     }
 
     /// All rows and skips, oldest slot first, in milliseconds from the start.
@@ -365,4 +382,36 @@ async fn runs_without_a_place_are_skipped_with_the_reason() {
     let summary = world.host.summary();
     let reasons: Vec<_> = summary.skips.values().flatten().collect();
     assert_eq!(reasons, [(&"overloaded", &3)]);
+}
+
+/// What jobs keep, and nothing else: the runs of the newest slots by their number, those of the last hours by their age,
+/// skips as well as runs, and the slots go on as if nothing was removed.
+#[tokio::test(start_paused = true)]
+async fn history_is_pruned_to_what_each_job_keeps() {
+    let world = world(8);
+    let keeping = |seconds: u64, count: u32| {
+        let keep = Keep { age_max: Duration::from_secs(seconds), n_max: NonZeroU32::new(count).unwrap() };
+        Policy { keep, ..Policy::default() }
+    };
+    let jobs = [
+        ("few-1", "every: 1s", keeping(86_400, 5)),
+        ("fresh-1", "every: 1s", keeping(30, 1_000)),
+        ("all-1", "every: 1s", Policy::default()),
+        ("slow-1500", "every: 1s", keeping(86_400, 5)),
+    ];
+    let added = jobs.map(|(id, trigger, policy)| Input::Add { job: job(id, trigger, policy), past: None });
+    world.host.send(added.into()).await;
+    world.pass(4_900).await;
+    expect!["few-1 4+0, fresh-1 4+0, all-1 4+0, slow-1500 2+2"].assert_eq(&world.kept().await);
+    // The first round comes after five seconds, the others a minute after each other.
+    world.pass(60_000).await;
+    expect!["few-1 64+0, fresh-1 64+0, all-1 64+0, slow-1500 32+32"].assert_eq(&world.kept().await);
+    world.pass(300).await;
+    expect!["few-1 5+0, fresh-1 30+0, all-1 65+0, slow-1500 6+5"].assert_eq(&world.kept().await);
+    world.pass(600_000).await;
+    let summary = world.host.summary();
+    let n_runs = |job: &str| summary.runs[&job.parse().unwrap()].values().sum::<u64>();
+    expect!["665 665"].assert_eq(&format!("{} {}", n_runs("few-1"), n_runs("all-1")));
+    let slots = world.ledger.runs(of("few-1")).await.unwrap();
+    assert!(slots.iter().all(|row| start() + TimeDelta::seconds(600) < row.run.scheduled_for), "{slots:?}");
 }
