@@ -71,22 +71,27 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Fault);
     }
     let took = SystemClock.monotonic().saturating_sub(began);
-    let places = stores::places(args.ledger.as_ref(), &loaded.manifest.stores, &args.manifests.files)?;
+    let places = match stores::places(args.ledger.as_ref(), &loaded.manifest.stores, &args.manifests.files) {
+        Ok(places) => places,
+        Err(error) => return Ok(not_started(&error)),
+    };
     tell_start(args, &zones, &plugins, &places, took);
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
     let owner = Owner { what: format!("clockjack up -f {}", shown(&args.manifests.files)), since: SystemClock.now() };
     let ledger = match ring.block_on(stores::open(&places, &loaded.manifest, &owner)) {
         Ok(ledger) => ledger,
-        Err(error) => {
-            error!("not started: {error:#}");
-            return Ok(Exit::HostFailed);
-        }
+        Err(error) => return Ok(not_started(&error)),
     };
     let scene = Scene { args, zones, sandbox, manifest: loaded.manifest, ledger };
     let exit = ring.block_on(serve(scene, jobs, &guests, &log));
     guests.shutdown_background();
     exit
+}
+
+fn not_started(error: &anyhow::Error) -> Exit {
+    error!("not started: {error:#}");
+    Exit::HostFailed
 }
 
 /// How many runs go on at once, all pools together.

@@ -1,7 +1,7 @@
 //! Where the ledgers of a manifest are, and opening them: for the host, which owns them, and for commands that only read.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -34,8 +34,8 @@ pub fn places(
     if let Some(url) = flag {
         places.insert(StoreName::default(), url.clone());
     }
-    if !places.contains_key(&StoreName::default()) {
-        places.insert(StoreName::default(), StoreUrl::Sqlite(in_state_directory(files)?));
+    if let Entry::Vacant(place) = places.entry(StoreName::default()) {
+        place.insert(StoreUrl::Sqlite(in_state_directory(files)?));
     }
     Ok(places)
 }
@@ -112,7 +112,8 @@ pub async fn reader(places: &BTreeMap<StoreName, StoreUrl>, manifest: &Manifest)
 fn in_state_directory(files: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let state = settings::state_directory().context(
         "no state directory is known (`STATE_DIRECTORY`, `XDG_STATE_HOME` and `HOME` are not set); \
-         say where the ledger is: `--ledger sqlite:PATH`, or `--ledger memory:` to keep nothing",
+         say where the ledger is: `--ledger sqlite:PATH`, or `--ledger memory:` to keep nothing; or in the manifest: \
+         `stores: { default: \"sqlite:state.db\" }`",
     )?;
     let mut whole: Vec<_> = files.iter().map(|file| absolute(file)).collect();
     whole.sort();

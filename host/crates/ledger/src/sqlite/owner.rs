@@ -33,8 +33,13 @@ pub(super) struct Lock {
 
 /// The one name of a file: links resolved, its directory made if it is not there.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, LedgerError> {
-    let refused =
-        |error: io::Error| LedgerError::Refused(format!("no ledger can be kept at `{}`: {error}", path.display()));
+    let refused = |error: io::Error| {
+        LedgerError::Refused(format!(
+            "no ledger can be kept at `{}`: its folder cannot be made or used: {error}. Make the folder, see to it that \
+             this user may write there, or give another path (`--ledger sqlite:PATH`, `stores` in the manifest)",
+            path.display()
+        ))
+    };
     let mut path_now = path.to_owned();
     for _ in 0..LINKS_MAX {
         match fs::read_link(&path_now) {
@@ -74,7 +79,8 @@ pub(super) fn check_kind(path: &Path) -> Result<(), LedgerError> {
         Err(error) => return refused(&error.to_string()),
     };
     if metadata.is_dir() {
-        return refused("it is a directory; name a file in it");
+        let file = path.join("state.db");
+        return refused(&format!("it is a directory; name a file in it, such as `sqlite:{}`", file.display()));
     }
     if !metadata.is_file() {
         return refused("it is no regular file");

@@ -65,7 +65,10 @@ fn check_header(path: &Path, header: &[u8], has_wal: bool) -> Result<(), LedgerE
         return if has_wal { Err(damaged(path, "the file is empty, and its WAL is still there")) } else { Ok(()) };
     }
     if header.len() < DATABASE_HEADER_BYTES || !header.starts_with(MAGIC) {
-        return Err(damaged(path, "the file does not begin as an SQLite database does"));
+        return Err(damaged(
+            path,
+            "it does not begin as an SQLite database does, so it is another file or a ledger that was overwritten",
+        ));
     }
     // Bytes 18 and 19: 2 and 2 say that there is a WAL. With anything else SQLite would not look into it.
     if has_wal && header[18..20] != [2, 2] {
