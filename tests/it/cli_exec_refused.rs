@@ -200,3 +200,28 @@ fn a_manifest_that_is_wrong_stops_it() {
     let ended = run("nightli");
     assert!(ended.stderr.contains("did you mean `nightly`"), "{}", ended.stderr);
 }
+
+/// Programs get an object on stdout for every reason for which nothing was run.
+#[test]
+fn a_manifest_or_job_that_is_wrong_is_told_to_programs_too() {
+    let scene = Scene::with("", &["hostile"]);
+    let refused = |file: &str, job: &str| {
+        let args = ["exec", "-o", "json", "-f", file, "--job", job];
+        let ended = clockjack(args).folder(scene.folder()).ends_with(1);
+        assert_eq!(ended.stderr, "", "talk is for people");
+        ended.json()
+    };
+    let absent = refused("absent.yaml", "a");
+    assert_says(&absent["error"], "message", &["`absent.yaml` cannot be read"]);
+    assert_says(&absent["error"], "fix", &["-f"]);
+    assert_eq!(absent["error"]["code"], "manifest.unreadable");
+    let job = "{ plugin: ./hostile.wasm, call: spin, every: 0s, timeout: 0 }";
+    scene.put("bad.yaml", format!("jobs:\n  a: {job}\n"));
+    let bad = refused("bad.yaml", "a");
+    assert_eq!((&bad["error"]["file"], &bad["error"]["line"]), (&"bad.yaml".into(), &2.into()), "{bad:#}");
+    assert_eq!(bad["errors"].as_array().map(Vec::len), Some(2), "{bad:#}");
+    scene.put("good.yaml", "jobs: { nightly: { plugin: ./hostile.wasm, call: spin, every: 1h } }\n");
+    let unknown = refused("good.yaml", "nightli");
+    assert_eq!(unknown["error"]["code"], "manifest.unknown_job");
+    assert_says(&unknown["error"], "fix", &["did you mean `nightly`?"]);
+}

@@ -109,6 +109,27 @@ fn a_reader_that_goes_away_is_no_fault() {
     }
 }
 
+/// Data that was not written is no data: a script must not take it for an empty answer.
+#[test]
+fn data_that_cannot_be_written_is_a_failure_of_the_host() {
+    let script = format!("exec '{CLOCKJACK}' \"$@\" >/dev/full");
+    let typed = guest("typed");
+    let missing = clockjack(["exec", "-o", "json", "absent.wasm"]).ends_with(1);
+    assert_eq!(missing.json()["error"]["code"], "load.not_found");
+    for args in [
+        &["next", "--trigger", "every: 1s"][..],
+        &["next", "--trigger", "every: 1s", "-o", "json"],
+        &["--version"],
+        &["inspect", &typed],
+        &["exec", &typed, "nothing", "-o", "json"],
+        &["exec", &typed, "echo-string", "--arg", "value=x"],
+        &["exec", "-o", "json", "absent.wasm"],
+    ] {
+        let ended = Clockjack::of("sh").args(["-c", &script, "sh"]).args(args).ends_with(4);
+        assert!(ended.stderr.contains("error: failed to write to stdout: No space left"), "{args:?}: {}", ended.stderr);
+    }
+}
+
 #[test]
 fn closed_streams_are_no_fault() {
     let script = format!("exec '{CLOCKJACK}' \"$@\" >&- 2>&- <&-");

@@ -33,12 +33,12 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
             let findings = diagnostics::to_json(loaded.diagnostics.all(), &loaded.sources);
             let summary =
                 json!({ "ok": exit == Exit::Done, "diagnostics": findings, "jobs": jobs(&loaded.manifest, now) });
-            print::data(&serde_json::to_string_pretty(&summary)?);
+            print::data(&serde_json::to_string_pretty(&summary)?)?;
         }
         Output::Table => {
             print::findings(loaded.diagnostics.all(), &loaded.sources);
             match exit {
-                Exit::Done => print::data(&overview(&loaded.manifest, now)),
+                Exit::Done => print::data(&overview(&loaded.manifest, now))?,
                 Exit::Fault | Exit::Usage | Exit::JobFailed | Exit::HostFailed => {
                     print::talk(&diagnostics::summary(loaded.diagnostics.all()));
                 }

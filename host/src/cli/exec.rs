@@ -15,7 +15,7 @@ use clockjack_schedule::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{Exit, Output, OutputArgs, print};
+use super::{Exit, Output, OutputArgs, diagnostics, print};
 use crate::{clock::SystemClock, load};
 
 #[derive(Debug, Args)]
@@ -112,13 +112,14 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
     let loaded = Plugin::load(&sandbox, &wanted.plugin, wanted.sha256.as_deref(), wanted.limits.fuel.is_some());
     let plugin = match loaded {
         Ok(plugin) => Arc::new(plugin),
-        Err(error) => return Ok(refuse(&error, args.output.output)),
+        Err(error) => return refuse(&error, args.output.output),
     };
     let arguments = command_line(&plugin, &wanted, args);
     let call = match Call::prepare(&plugin, wanted.function.as_deref(), &arguments, &wanted.limits, &wanted.grants) {
         Ok(call) => call,
         Err(problems) => {
-            return Ok(refuse_all(problems.into_iter().map(|problem| problem.error).collect(), args.output.output));
+            let errors: Vec<_> = problems.into_iter().map(|problem| problem.error).collect();
+            return refuse_all(&errors, args.output.output);
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -126,8 +127,8 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
     let report = runtime.block_on(sandbox.run(&call, facts(&wanted)));
     let duration = SystemClock.monotonic().saturating_sub(began);
     match args.output.output {
-        Output::Json => print::data(&serde_json::to_string_pretty(&view(&report, duration))?),
-        Output::Table => show(&report, duration),
+        Output::Json => print::data(&serde_json::to_string_pretty(&view(&report, duration))?)?,
+        Output::Table => show(&report, duration)?,
     }
     Ok(if report.outcome.code.is_success() { Exit::Done } else { Exit::JobFailed })
 }
@@ -149,11 +150,17 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
     };
     let loaded = load::manifest(&args.files, &load::zones::newest());
     if loaded.diagnostics.has_errors() {
-        print::findings(loaded.diagnostics.all(), &loaded.sources);
+        refuse_manifest(&loaded, args.output.output)?;
         return Ok(None);
     }
     let Some(job) = loaded.manifest.jobs.get(id) else {
-        print::talk(&super::next::unknown_job(id, &loaded.manifest));
+        let (message, fix) = super::next::unknown_job(id, &loaded.manifest);
+        match args.output.output {
+            Output::Json => {
+                refuse_json(vec![json!({ "code": "manifest.unknown_job", "message": message, "fix": fix })])?;
+            }
+            Output::Table => print::talk(&format!("error: {message}; {fix}")),
+        }
         return Ok(None);
     };
     let plugin = loaded.manifest.plugins.get(&job.plugin);
@@ -171,6 +178,21 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         zone: job.zone.name().into(),
         labels: job.labels.clone(),
     }))
+}
+
+/// Tells what is wrong with a manifest; to programs only what keeps the job from running.
+fn refuse_manifest(loaded: &load::Loaded, output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Json => {
+            let findings = diagnostics::to_json(loaded.diagnostics.all(), &loaded.sources);
+            let is_error = |finding: &&Json| finding["severity"] == "error";
+            refuse_json(findings.as_array().into_iter().flatten().filter(is_error).cloned().collect())
+        }
+        Output::Table => {
+            print::findings(loaded.diagnostics.all(), &loaded.sources);
+            Ok(())
+        }
+    }
 }
 
 fn override_limits(wanted: &mut Wanted, args: &ExecArgs) {
@@ -232,30 +254,37 @@ fn facts(wanted: &Wanted) -> Facts {
 }
 
 /// Tells that nothing was run, and why.
-pub(super) fn refuse(error: &LoadError, output: Output) -> Exit {
-    refuse_all(vec![error.clone()], output)
+///
+/// # Errors
+/// When that could not be written.
+pub(super) fn refuse(error: &LoadError, output: Output) -> anyhow::Result<Exit> {
+    refuse_all(std::slice::from_ref(error), output)
 }
 
-fn refuse_all(errors: Vec<LoadError>, output: Output) -> Exit {
+fn refuse_all(errors: &[LoadError], output: Output) -> anyhow::Result<Exit> {
     match output {
         Output::Json => {
-            // The first error is the contract; what else is wrong comes beside it.
             let view =
                 |error: &LoadError| json!({ "code": error.code.as_str(), "message": error.message, "fix": error.fix });
-            let mut object = json!({ "error": errors.first().map(view) });
-            if 1 < errors.len() {
-                object["errors"] = errors.iter().map(view).collect();
-            }
-            print::data(&object.to_string());
+            refuse_json(errors.iter().map(view).collect())?;
         }
         Output::Table => {
-            for error in &errors {
+            for error in errors {
                 let told = format!("error[{}]: {}\n  = fix: {}", error.code, error.message, error.fix);
                 print::talk(&print::plain(&told));
             }
         }
     }
-    Exit::Fault
+    Ok(Exit::Fault)
+}
+
+/// The first error is the contract; what else is wrong comes beside it.
+fn refuse_json(errors: Vec<Json>) -> anyhow::Result<()> {
+    let mut object = json!({ "error": errors.first() });
+    if 1 < errors.len() {
+        object["errors"] = Json::Array(errors);
+    }
+    print::data(&object.to_string())
 }
 
 fn view(report: &Report, duration: Duration) -> Json {
@@ -266,7 +295,7 @@ fn view(report: &Report, duration: Duration) -> Json {
         "error": if *code == OutcomeCode::Succeeded { Json::Null } else { json!(message) },
         "attempts": 1,
         "duration_ms": print::millis(duration),
-        "cpu_ms": print::millis(report.cpu_time),
+        "cpu_time_ms": print::millis(report.cpu_time),
         "memory_peak_bytes": report.memory_peak_bytes,
         "fuel_used": report.fuel_used,
         "stdout": report.stdout.text,
@@ -278,7 +307,7 @@ fn view(report: &Report, duration: Duration) -> Json {
         "logs": report.logs.iter().map(log_view).collect::<Vec<_>>(),
         "logs_dropped": report.n_logs_dropped,
         "progress": report.progress,
-        "sha256": &*report.digest,
+        "digest": &*report.digest,
     })
 }
 
@@ -288,7 +317,7 @@ fn log_view(line: &LogLine) -> Json {
 }
 
 /// The result for people: what the guest printed is data, everything else is talk.
-fn show(report: &Report, duration: Duration) {
+fn show(report: &Report, duration: Duration) -> anyhow::Result<()> {
     for line in &report.logs {
         let fields: String = line.fields.iter().map(|(key, value)| format!(" {key}={value}")).collect();
         print::talk(&print::plain(&format!("{:<5} {}{fields}", line.level.as_str(), line.message)));
@@ -302,13 +331,13 @@ fn show(report: &Report, duration: Duration) {
         print::talk(&print::plain(report.stderr.text.trim_end()));
     }
     if !report.stdout.text.is_empty() {
-        print::data(&print::plain(report.stdout.text.trim_end()));
+        print::data(&print::plain(report.stdout.text.trim_end()))?;
     }
     told(&report.stdout, "stdout");
     told(&report.stderr, "stderr");
     if let Some(output) = &report.outcome.output {
         // JSON escapes the control characters of ASCII, but not those above it.
-        print::data(&print::plain(&serde_json::to_string_pretty(output).unwrap_or_default()));
+        print::data(&print::plain(&serde_json::to_string_pretty(output).unwrap_or_default()))?;
     }
     let facts = format!(
         "{} in {}, memory {}",
@@ -321,4 +350,5 @@ fn show(report: &Report, duration: Duration) {
     if !report.outcome.message.is_empty() {
         print::talk(&print::plain(&report.outcome.message));
     }
+    Ok(())
 }

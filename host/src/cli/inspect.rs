@@ -22,11 +22,11 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
     let sandbox = load::sandbox_for(&Ceilings::default(), 1)?;
     let plugin = match Plugin::load(&sandbox, &args.plugin, None, false) {
         Ok(plugin) => plugin,
-        Err(error) => return Ok(exec::refuse(&error, args.output.output)),
+        Err(error) => return exec::refuse(&error, args.output.output),
     };
     match args.output.output {
-        Output::Json => print::data(&serde_json::to_string_pretty(&view(&plugin))?),
-        Output::Table => print::data(&page(&plugin)),
+        Output::Json => print::data(&serde_json::to_string_pretty(&view(&plugin))?)?,
+        Output::Table => print::data(&page(&plugin))?,
     }
     Ok(Exit::Done)
 }

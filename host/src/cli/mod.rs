@@ -96,10 +96,7 @@ struct OutputArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
-        _ if cli.version => {
-            version::print(cli.verbose);
-            Ok(Exit::Done)
-        }
+        _ if cli.version => version::print(cli.verbose),
         Some(Command::Up(args)) => up::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Next(args)) => next::run(&args),

@@ -75,9 +75,9 @@ pub(super) fn run(args: &NextArgs) -> anyhow::Result<Exit> {
     match args.output.output {
         Output::Json => {
             let instants: Vec<_> = slots.iter().map(|slot| print::rfc3339(*slot)).collect();
-            print::data(&serde_json::to_string(&instants)?);
+            print::data(&serde_json::to_string(&instants)?)?;
         }
-        Output::Table => print::data(&page(&subject, &slots, now, &basis)),
+        Output::Table => print::data(&page(&subject, &slots, now, &basis))?,
     }
     Ok(Exit::Done)
 }
@@ -98,7 +98,8 @@ fn subject(args: &NextArgs, zones: &Zones, zone: Option<&Zone>) -> Option<Subjec
         if loaded.diagnostics.has_errors() {
             print::findings(loaded.diagnostics.all(), &loaded.sources);
         }
-        print::talk(&unknown_job(id, &loaded.manifest));
+        let (message, fix) = unknown_job(id, &loaded.manifest);
+        print::talk(&format!("error: {message}; {fix}"));
         return None;
     };
     let Some(trigger) = job.trigger.clone() else {
@@ -128,17 +129,17 @@ fn tell(diagnostics: &Diagnostics, text: &str) {
     }
 }
 
-/// That there is no such job, with the nearest one.
-pub(super) fn unknown_job(id: &JobId, manifest: &Manifest) -> String {
+/// That there is no such job, and what to do: mostly the nearest one.
+pub(super) fn unknown_job(id: &JobId, manifest: &Manifest) -> (String, String) {
     let names = || manifest.jobs.keys().map(JobId::as_str);
     if manifest.jobs.is_empty() {
-        return format!("error: no job `{id}` can be read");
+        return (format!("no job `{id}` can be read"), "`clockjack check` says what is wrong".to_owned());
     }
-    let hint = match did_you_mean(id.as_str(), names()) {
+    let fix = match did_you_mean(id.as_str(), names()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the jobs are {}", names().collect::<Vec<_>>().join(", ")),
     };
-    format!("error: the manifest has no job `{id}`; {hint}")
+    (format!("the manifest has no job `{id}`"), fix)
 }
 
 fn page(subject: &Subject, slots: &[DateTime<Utc>], now: DateTime<Utc>, basis: &Basis) -> String {

@@ -1,15 +1,24 @@
 //! Printing: the only two functions that write to the streams of the process.
 
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
+
+use anyhow::Context as _;
 
 use clockjack_schedule::diagnostic::{Diagnostic, Source};
 
 use super::diagnostics;
 use crate::settings;
 
-/// Prints data. A reader that has gone away (a closed pipe) is no fault.
-pub(super) fn data(text: &str) {
-    drop(writeln!(io::stdout().lock(), "{text}"));
+/// Prints data. A reader that has gone away (a closed pipe) is no fault; data that is lost otherwise is.
+///
+/// # Errors
+/// When the data could not be written, on a full disk for instance.
+pub(super) fn data(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("failed to write to stdout"),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Prints talk.

@@ -101,7 +101,7 @@ pub(super) fn answer(
     match answered {
         Ok(Answer { data, talk }) => {
             if !data.is_empty() {
-                print::data(&data);
+                print::data(&data)?;
             }
             talk.iter().for_each(|talk| print::talk(talk));
             Ok(Exit::Done)
