@@ -1,7 +1,7 @@
 //! Where the ledgers of a manifest are, and opening them: for the host, which owns them, and for commands that only read.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -34,8 +34,8 @@ pub fn places(
     if let Some(url) = flag {
         places.insert(StoreName::default(), url.clone());
     }
-    if !places.contains_key(&StoreName::default()) {
-        places.insert(StoreName::default(), StoreUrl::Sqlite(in_state_directory(files)?));
+    if let Entry::Vacant(place) = places.entry(StoreName::default()) {
+        place.insert(StoreUrl::Sqlite(in_state_directory(files)?));
     }
     Ok(places)
 }

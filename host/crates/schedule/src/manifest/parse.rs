@@ -3,7 +3,10 @@
 //! Budgets come first. A manifest is small; whatever is deep or large beyond these numbers is a mistake or an
 //! attack, and is refused before the parser can be made to work for it.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{
@@ -23,6 +26,9 @@ pub const DEPTH_MAX: usize = 32;
 /// Most keys, values and containers in one source, aliases counted as often as they are used.
 pub const NODES_MAX: usize = 50_000;
 
+/// Most keys that are told to stand twice: a text with more of them was put together by mistake.
+const DUPLICATES_MAX: usize = 50;
+
 /// Reads one source. The tree is missing only when the text is not YAML at all or breaks a budget.
 #[must_use]
 pub fn parse(source: usize, text: &str) -> (Option<Node>, Diagnostics) {
@@ -35,15 +41,32 @@ pub fn parse(source: usize, text: &str) -> (Option<Node>, Diagnostics) {
         Ok(raw) => raw,
         Err(error) => {
             let duplicate = matches!(error.without_snippet(), serde_saphyr::Error::DuplicateMappingKey { .. });
-            diagnostics.push(explain(source, text, &error));
-            // A key written twice hides nothing else: read on with its first value, so that all faults are told.
-            match duplicate.then(|| read(text, DuplicateKeyPolicy::FirstWins)) {
-                Some(Ok(raw)) => raw,
-                Some(Err(_)) | None => return (None, diagnostics),
+            // A key written twice hides nothing else: read on with its first value, so that all faults are told. With
+            // this policy the library leaves both values in the map.
+            let Some(Ok(mut raw)) = duplicate.then(|| read(text, DuplicateKeyPolicy::LastWins)) else {
+                diagnostics.push(explain(source, text, &error));
+                return (None, diagnostics);
+            };
+            let mut duplicates = BTreeMap::new();
+            raw.take_duplicates(&mut duplicates);
+            if duplicates.is_empty() {
+                diagnostics.push(explain(source, text, &error));
             }
+            for (key, first) in duplicates.into_values().take(DUPLICATES_MAX) {
+                diagnostics.push(written_twice(source, text, &key, first));
+            }
+            raw
         }
     };
     (Some(raw.into_node(source, text)), diagnostics)
+}
+
+/// A key that stands twice in one map, with both places.
+fn written_twice(source: usize, text: &str, key: &Spanned<String>, first: Place) -> Diagnostic {
+    let n_breaks = text.as_bytes()[..first.span(source, text).start].iter().filter(|byte| **byte == b'\n').count();
+    let message = format!("`{}` is written twice in the same map, the first time in line {}", key.value, n_breaks + 1);
+    Diagnostic::error("manifest.duplicate_key", Place::from(key.defined).span(source, text), message)
+        .fix("rename or remove one of them; ids are unique")
 }
 
 fn too_large(source: usize, n_bytes: usize) -> Diagnostic {
@@ -217,6 +240,29 @@ impl Raw {
         Self { place: Place::from(spanned.defined), ..spanned.value }
     }
 
+    /// Leaves the first of several values under one key, and notes the further ones by their places, with the place of
+    /// the first. What stands behind an anchor is noted once.
+    fn take_duplicates(&mut self, duplicates: &mut BTreeMap<usize, (Spanned<String>, Place)>) {
+        match &mut self.value {
+            RawValue::Map(entries) => {
+                let mut seen: HashMap<String, Place> = HashMap::with_capacity(entries.len());
+                entries.retain(|(key, _)| {
+                    let place = Place::from(key.defined);
+                    match seen.get(&key.value) {
+                        Some(first) => {
+                            duplicates.insert(place.start, (key.clone(), *first));
+                            false
+                        }
+                        None => seen.insert(key.value.clone(), place).is_none(),
+                    }
+                });
+                entries.iter_mut().for_each(|(_, value)| value.take_duplicates(duplicates));
+            }
+            RawValue::List(items) => items.iter_mut().for_each(|item| item.take_duplicates(duplicates)),
+            RawValue::Null | RawValue::Bool(_) | RawValue::Int(_) | RawValue::Float(_) | RawValue::Text(_) => {}
+        }
+    }
+
     fn into_node(self, source: usize, text: &str) -> Node {
         let mut span = self.place.span(source, text);
         let mut text_start = None;
@@ -387,7 +433,7 @@ mod tests {
     #[test]
     fn what_is_not_yaml_is_told_with_its_place() {
         expect_test::expect![[r#"
-            3:3 error[manifest.duplicate_key]: `a` is written twice in the same map; rename or remove one of them; ids are unique
+            3:3 error[manifest.duplicate_key]: `a` is written twice in the same map, the first time in line 2; rename or remove one of them; ids are unique
             read"#]]
         .assert_eq(&tell("jobs:\n  a: 1\n  a: 2\n"));
         expect_test::expect![[r#"
@@ -405,6 +451,20 @@ mod tests {
             not read"#]]
         .assert_eq(&tell("a:\n\t- b\n"));
         expect_test::expect!["read"].assert_eq(&tell(""));
+    }
+
+    #[test]
+    fn every_key_that_is_written_twice_is_told_with_both_places() {
+        expect_test::expect![[r#"
+            2:14 error[manifest.duplicate_key]: `c` is written twice in the same map, the first time in line 2; rename or remove one of them; ids are unique
+            3:3 error[manifest.duplicate_key]: `b` is written twice in the same map, the first time in line 2; rename or remove one of them; ids are unique
+            5:1 error[manifest.duplicate_key]: `a` is written twice in the same map, the first time in line 1; rename or remove one of them; ids are unique
+            6:1 error[manifest.duplicate_key]: `a` is written twice in the same map, the first time in line 1; rename or remove one of them; ids are unique
+            read"#]]
+        .assert_eq(&tell("a: &x\n  b: { c: 1, c: 2 }\n  'b': 3\nd: *x\na: 4\na: 5\n"));
+        expect_test::expect![[r#"
+            2:1 error[manifest.duplicate_key]: `1` is written twice in the same map; rename or remove one of them; ids are unique
+            read"#]].assert_eq(&tell("1: a\n1: b\n"));
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub(super) fn read(
     let mut when = When::default();
     if has_trigger {
         when = read_trigger(reader, &entry.key, fields, (listed, &kinds), zone, diagnostics);
-        if when.trigger.is_none() && before == diagnostics.n_errors() {
+        // Of an unknown zone the job has been told already, or all jobs at once where it stands in the defaults.
+        if when.trigger.is_none() && zone.unknown.is_none() && before == diagnostics.n_errors() {
             // A trigger that is refused without a word must not make its job vanish.
             let error = Diagnostic::error("manifest.no_trigger", entry.key_span, "the trigger cannot be read");
             diagnostics.push(error.fix(EXAMPLES));
