@@ -7,7 +7,7 @@ use clockjack_checker::{Ending, Micros, SECOND, Span, Witness};
 use crate::{
     fleet::Fleet,
     process::{End, Host, PATIENCE, Setup, now, sleep},
-    story::{SETTLES, Story, Verdict},
+    story::{Story, Verdict, settle},
 };
 
 /// The exit code of a host that could not do its work.
@@ -76,7 +76,7 @@ fn recovered(mut story: Story, mut host: Host, told: Micros) -> Verdict {
     assert!(is_told, "there is room again and nobody says so:\n{}", host.log.join("\n"));
     story.facts.unreachable.push(Span::new(told - SECOND, there_is_room));
     story.must_run(&mut host);
-    sleep(SETTLES);
+    settle();
     let began = host.began;
     story.stop_well(host);
     nothing_began(&mut story, Span::new(told, there_is_room), began);

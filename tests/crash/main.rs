@@ -12,6 +12,7 @@
 mod disk;
 mod fleet;
 mod kills;
+mod machine;
 mod points;
 mod process;
 mod story;
@@ -94,6 +95,7 @@ fn stories(size: Size) -> Vec<(String, Teller)> {
 fn main() -> ExitCode {
     let Some(size) = Size::from_args() else { return ExitCode::SUCCESS };
     let began = process::now();
+    machine::watch();
     let left = Mutex::new(stories(size).into_iter());
     let verdicts = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -111,10 +113,11 @@ fn main() -> ExitCode {
     let verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
     let sum = |count: fn(&Verdict) -> usize| verdicts.iter().map(count).sum::<usize>();
     println!(
-        "{} sudden deaths: {} slots and runs accounted for, {} attempts witnessed, in {:.1} s",
+        "{} sudden deaths: {} slots and runs accounted for, {} attempts witnessed, {} standstills of the machine, in {:.1} s",
         sum(|verdict| verdict.n_kills),
         sum(|verdict| verdict.n_dispositions),
         sum(|verdict| verdict.n_attempts),
+        machine::standstills(began).len(),
         (process::now() - began) as f64 / 1e6
     );
     let n_failed = sum(|verdict| usize::from(!verdict.wrong.is_empty()));

@@ -59,9 +59,8 @@ pub mod jobs {
     /// The same for the same attempt, and different for the next: FNV-1a, then stirred.
     fn dice(run: &str, attempt: u32) -> u64 {
         let bytes = run.bytes().chain(attempt.to_le_bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash =
+            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let stirred = (hash ^ (hash >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         stirred ^ (stirred >> 29)
     }
