@@ -41,6 +41,11 @@ impl Line {
         self.json[key].as_str().unwrap_or_default()
     }
 
+    /// A number, if it is there.
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
+        self.json[key].as_f64()
+    }
+
     /// How the run that this line is about ended, if it did.
     pub(crate) fn outcome(&self) -> Option<&str> {
         self.json["outcome"].as_str()

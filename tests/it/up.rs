@@ -245,4 +245,3 @@ fn a_second_host_on_one_ledger_is_refused_and_told_who_has_it() {
     // Once the first one is gone, its ledger is free.
     up().ends_with(0);
 }
-
