@@ -22,7 +22,7 @@ use clockjack_schedule::{
     core::Input,
     diagnostic::Diagnostics,
     id::{JobId, PoolName, RunId, StoreName},
-    job::{Arguments, Ceilings, Grants, Job, Limits, Policy},
+    job::{Arguments, Ceilings, Grants, Job, Limits, Policy, Setup},
     manifest::parse::parse,
     outcome::Outcome,
     ports::{Change, Clock as _, Finish, Ledger, Report, RunFilter, RunRow},
@@ -293,20 +293,22 @@ fn job(index: usize, slot: DateTime<Utc>, zones: &Zones) -> anyhow::Result<Job> 
     let trigger = parse(0, &text).0.and_then(|node| Trigger::read(&node, context, &mut diagnostics));
     Ok(Job {
         id: id.parse()?,
-        plugin: "bench".parse()?,
-        call: None,
-        args: Arguments::None,
         trigger: Some(trigger.ok_or_else(|| anyhow::anyhow!("{diagnostics:?}"))?),
         trigger_hash: 0,
-        after: Vec::new(),
-        pool: PoolName::default(),
-        store: StoreName::default(),
-        zone,
-        policy: Policy::default(),
-        limits: Limits::default(),
-        grants: Grants::default(),
-        description: None,
-        labels: std::collections::BTreeMap::default(),
+        setup: Arc::new(Setup {
+            plugin: "bench".parse()?,
+            call: None,
+            args: Arguments::None,
+            after: Vec::new(),
+            pool: PoolName::default(),
+            store: StoreName::default(),
+            zone,
+            policy: Policy::default(),
+            limits: Limits::default(),
+            grants: Grants::default(),
+            description: None,
+            labels: std::collections::BTreeMap::default(),
+        }),
     })
 }
 

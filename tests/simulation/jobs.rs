@@ -6,7 +6,7 @@ use clockjack_checker::{self as checker, Micros, Revision, SECOND, slots};
 use clockjack_schedule::{
     diagnostic::Diagnostics,
     id::{PoolName, StoreName},
-    job::{After, AfterOn, Arguments, Coalesce, Delivery, Grants, Job, Limits, Overlap, Policy, Retry},
+    job::{After, AfterOn, Arguments, Coalesce, Delivery, Grants, Job, Limits, Overlap, Policy, Retry, Setup},
     manifest::parse::parse,
     trigger::{Trigger, TriggerContext},
     zone::{Zone, Zones},
@@ -141,13 +141,10 @@ fn sim_job(zones: &Zones, id: &str, policy: Policy, pool: PoolName, after: Vec<A
         pool: Some(pool.to_string()),
         ..Revision::new(id, slots)
     };
-    let job = Arc::new(Job {
-        id: id.parse().unwrap(),
+    let setup = Setup {
         plugin: "p".parse().unwrap(),
         call: None,
         args: Arguments::None,
-        trigger,
-        trigger_hash: 1,
         after,
         zone,
         policy,
@@ -157,7 +154,8 @@ fn sim_job(zones: &Zones, id: &str, policy: Policy, pool: PoolName, after: Vec<A
         grants: Grants::default(),
         description: None,
         labels: BTreeMap::new(),
-    });
+    };
+    let job = Arc::new(Job { id: id.parse().unwrap(), trigger, trigger_hash: 1, setup: Arc::new(setup) });
     SimJob { job, revision }
 }
 

@@ -71,7 +71,11 @@ fn log(event: Event, is_first_wake: &mut bool) {
         Event::RunFinished { run, finish } => finished(&run, &finish),
         Event::RunCut { cut, is_tried_again } => was_cut(&cut, is_tried_again),
         Event::Skipped(skip) => skipped(&skip),
-        Event::WatermarkAhead { .. } | Event::ClockStepped { .. } | Event::LedgerHeld { .. } | Event::LedgerBack { .. } | Event::LedgerSlow { .. } => {
+        Event::WatermarkAhead { .. }
+        | Event::ClockStepped { .. }
+        | Event::LedgerHeld { .. }
+        | Event::LedgerBack { .. }
+        | Event::LedgerSlow { .. } => {
             of_the_host(&event);
         }
     }

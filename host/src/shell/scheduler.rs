@@ -13,7 +13,14 @@ use clockjack_schedule::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Bus, Event, crash::crash_point, dispatcher::{Dispatcher, STALE_AFTER}, keeper::Keeper, pruner::Jobs, recorder::Counts};
+use super::{
+    Bus, Event,
+    crash::crash_point,
+    dispatcher::{Dispatcher, STALE_AFTER},
+    keeper::Keeper,
+    pruner::Jobs,
+    recorder::Counts,
+};
 
 /// Longest sleep. The wall clock is read again at least this often, so that suspend and clock steps heal themselves.
 const SLEEP_MAX: Duration = Duration::from_secs(1);

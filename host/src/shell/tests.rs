@@ -13,7 +13,7 @@ use clockjack_schedule::{
     core::Input,
     diagnostic::Diagnostics,
     id::{PoolName, RunId, StoreName},
-    job::{Arguments, Grants, Job, Keep, Limits, Overlap, Policy},
+    job::{Arguments, Grants, Job, Keep, Limits, Overlap, Policy, Setup},
     manifest::parse::parse,
     outcome::{Outcome, OutcomeCode},
     ports::{
@@ -138,20 +138,22 @@ fn job(id: &str, trigger: &str, policy: Policy) -> Arc<Job> {
     let trigger = Trigger::read(&parse(0, trigger).0.unwrap(), context, &mut Diagnostics::default()).unwrap();
     Arc::new(Job {
         id: id.parse().unwrap(),
-        plugin: "p".parse().unwrap(),
-        call: None,
-        args: Arguments::None,
         trigger: Some(trigger),
         trigger_hash: 0,
-        after: Vec::new(),
-        pool: PoolName::default(),
-        store: StoreName::default(),
-        zone,
-        policy,
-        limits: Limits::default(),
-        grants: Grants::default(),
-        description: None,
-        labels: BTreeMap::new(),
+        setup: Arc::new(Setup {
+            plugin: "p".parse().unwrap(),
+            call: None,
+            args: Arguments::None,
+            after: Vec::new(),
+            pool: PoolName::default(),
+            store: StoreName::default(),
+            zone,
+            policy,
+            limits: Limits::default(),
+            grants: Grants::default(),
+            description: None,
+            labels: BTreeMap::new(),
+        }),
     })
 }
 

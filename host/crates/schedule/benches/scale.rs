@@ -10,7 +10,7 @@ use clockjack_schedule::{
     core::{Core, Input},
     diagnostic::Diagnostics,
     id::{PoolName, StoreName},
-    job::{Arguments, Grants, Job, Limits, Policy},
+    job::{Arguments, Grants, Job, Limits, Policy, Setup},
     manifest::parse::parse,
     trigger::{Trigger, TriggerContext},
     zone::{Zone, Zones},
@@ -20,7 +20,13 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let is_tiny = args.iter().any(|arg| arg == "--tiny" || arg == "--test");
     let asked: Vec<u32> = args.iter().filter_map(|arg| arg.parse().ok()).collect();
-    let sizes = if is_tiny { vec![1_000] } else if asked.is_empty() { vec![100_000, 1_000_000] } else { asked };
+    let sizes = if is_tiny {
+        vec![1_000]
+    } else if asked.is_empty() {
+        vec![100_000, 1_000_000]
+    } else {
+        asked
+    };
     for n_jobs in sizes {
         measure(n_jobs);
     }
@@ -65,20 +71,22 @@ fn jobs(n_jobs: u32) -> Vec<Arc<Job>> {
         let trigger = parse(0, &text).0.and_then(|node| Trigger::read(&node, context, &mut diagnostics));
         Arc::new(Job {
             id: id.parse().expect("a name"),
-            plugin: "p".parse().expect("a name"),
-            call: None,
-            args: Arguments::None,
             trigger,
             trigger_hash: u64::from(number),
-            after: Vec::new(),
-            zone: zone.clone(),
-            policy: Policy::default(),
-            pool: PoolName::default(),
-            store: StoreName::default(),
-            limits: Limits::default(),
-            grants: Grants::default(),
-            description: None,
-            labels: std::collections::BTreeMap::default(),
+            setup: Arc::new(Setup {
+                plugin: "p".parse().expect("a name"),
+                call: None,
+                args: Arguments::None,
+                after: Vec::new(),
+                zone: zone.clone(),
+                policy: Policy::default(),
+                pool: PoolName::default(),
+                store: StoreName::default(),
+                limits: Limits::default(),
+                grants: Grants::default(),
+                description: None,
+                labels: std::collections::BTreeMap::default(),
+            }),
         })
     };
     (0..n_jobs).map(job).collect()
@@ -90,4 +98,3 @@ fn resident() -> usize {
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
     pages.unwrap_or_default() * 4_096
 }
-

@@ -2,7 +2,7 @@
 //!
 //! A `Job` cannot be built wrong: the manifest's `resolve` step is where conversion may fail.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
@@ -13,21 +13,36 @@ use crate::{
     zone::Zone,
 };
 
-/// The definition of one job.
+/// The definition of one job: what is its own, and what many jobs of a large host share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// Its id, unique on the host.
     pub id: JobId,
+    /// When. Absent for a job that runs only after others, or when it is asked to.
+    pub trigger: Option<Trigger>,
+    /// A hash of the trigger as it was written, by which a later start of the host knows that it was changed.
+    pub trigger_hash: u64,
+    /// Everything else; the job's fields read through to it.
+    pub setup: Arc<Setup>,
+}
+
+impl Deref for Job {
+    type Target = Setup;
+
+    fn deref(&self) -> &Setup {
+        &self.setup
+    }
+}
+
+/// What jobs may have in common. Jobs with equal setups share one, so that a million of them fit into a host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setup {
     /// Whose function runs.
     pub plugin: PluginName,
     /// Which function, as written; absent where the plugin has just one.
     pub call: Option<Arc<str>>,
     /// What the function gets.
     pub args: Arguments,
-    /// When. Absent for a job that runs only after others, or when it is asked to.
-    pub trigger: Option<Trigger>,
-    /// A hash of the trigger as it was written, by which a later start of the host knows that it was changed.
-    pub trigger_hash: u64,
     /// Whose ends make it run; any of them.
     pub after: Vec<After>,
     /// Its time zone, for triggers that name none and for display.

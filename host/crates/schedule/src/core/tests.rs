@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::{
     diagnostic::Diagnostics,
-    job::{Arguments, Coalesce, Grants, Limits, Overlap, Policy},
+    job::{Arguments, Coalesce, Grants, Limits, Overlap, Policy, Setup},
     manifest::parse::parse,
     ports::JobRow,
     run::{Cause, JobState, Start},
@@ -36,20 +36,22 @@ fn job(id: &str, trigger: &str, policy: Policy) -> Arc<Job> {
     let trigger = Trigger::read(&node, context, &mut diagnostics).unwrap();
     Arc::new(Job {
         id: id.parse().unwrap(),
-        plugin: "p".parse().unwrap(),
-        call: None,
-        args: Arguments::None,
         trigger: Some(trigger),
         trigger_hash: trigger_hash(&node),
-        after: Vec::new(),
-        zone: Zone::utc(),
-        policy,
-        pool: Default::default(),
-        store: Default::default(),
-        limits: Limits::default(),
-        grants: Grants::default(),
-        description: None,
-        labels: Default::default(),
+        setup: Arc::new(Setup {
+            plugin: "p".parse().unwrap(),
+            call: None,
+            args: Arguments::None,
+            after: Vec::new(),
+            zone: Zone::utc(),
+            policy,
+            pool: Default::default(),
+            store: Default::default(),
+            limits: Limits::default(),
+            grants: Grants::default(),
+            description: None,
+            labels: Default::default(),
+        }),
     })
 }
 

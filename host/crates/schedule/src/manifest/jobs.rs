@@ -1,6 +1,6 @@
 //! Reading one job, and the defaults that stand in for what jobs leave out.
 
-use std::path::Path;
+use std::{cell::RefCell, collections::VecDeque, path::Path, sync::Arc};
 
 use super::{
     bounds,
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Span},
     id::{JobId, PoolName, StoreName},
-    job::{Arguments, Ceilings, Grants, Job, Limits, Policy},
+    job::{Arguments, Ceilings, Grants, Job, Limits, Policy, Setup},
     trigger::Calendars,
     zone::Zone,
 };
@@ -38,7 +38,12 @@ pub(super) struct JobReader<'a> {
     pub(super) calendars: &'a Calendars,
     pub(super) calendar_hashes: &'a CalendarHashes,
     pub(super) folder: &'a Path,
+    /// The last setups that were read, for jobs that share one.
+    pub(super) setups: RefCell<VecDeque<Arc<Setup>>>,
 }
+
+/// Among how many of the last setups an equal one is looked for.
+const SETUPS_MAX: usize = 8;
 
 /// What a job and the defaults have in common.
 struct Common {
@@ -103,13 +108,10 @@ impl JobReader<'_> {
             }
             return None;
         }
-        Some(Job {
-            id: id?,
+        let setup = Setup {
             plugin: plugin?,
             call: call.map(Into::into),
             args,
-            trigger: when.trigger,
-            trigger_hash: when.trigger_hash,
             after: when.after,
             pool: common.pool,
             store: common.store,
@@ -119,7 +121,23 @@ impl JobReader<'_> {
             grants: common.grants,
             description: description.map(Into::into),
             labels: common.labels,
-        })
+        };
+        let setup = self.shared(setup);
+        Some(Job { id: id?, trigger: when.trigger, trigger_hash: when.trigger_hash, setup })
+    }
+
+    /// A setup that equals this one, if one of the last jobs had it.
+    fn shared(&self, setup: Setup) -> Arc<Setup> {
+        let mut recent = self.setups.borrow_mut();
+        if let Some(known) = recent.iter().find(|known| ***known == setup) {
+            return Arc::clone(known);
+        }
+        if recent.len() == SETUPS_MAX {
+            recent.pop_front();
+        }
+        let setup = Arc::new(setup);
+        recent.push_back(Arc::clone(&setup));
+        setup
     }
 
     fn read_common(&self, fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Common {

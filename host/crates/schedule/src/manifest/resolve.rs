@@ -3,6 +3,7 @@
 //! Reads nothing but its arguments: files, the environment and folders are the caller's business.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
@@ -225,6 +226,7 @@ fn read_jobs(
             calendars: &calendars,
             calendar_hashes: &calendar_hashes,
             folder: folder_of(document.span, options),
+            setups: RefCell::default(),
         };
         let defaults = defaults::read(document, shared.filter(|_| 0 < index), &reader, findings);
         for entry in document.jobs {

@@ -10,7 +10,8 @@ use crate::{
 fn after(id: &str, upstream: &str, on: AfterOn) -> Arc<Job> {
     let job = job(id, "every: 1h", Policy::default());
     let after = vec![After { job: upstream.parse().unwrap(), on }];
-    Arc::new(Job { trigger: None, trigger_hash: 0, after, ..Job::clone(&job) })
+    let setup = Arc::new(Setup { after, ..Setup::clone(&job.setup) });
+    Arc::new(Job { trigger: None, trigger_hash: 0, setup, ..Job::clone(&job) })
 }
 
 #[test]

@@ -34,7 +34,11 @@ fn the_highest_priority_comes_first_and_then_the_oldest() {
 #[test]
 fn pools_do_not_take_each_others_places() {
     let mut script = sized(1);
-    let small = |id| Arc::new(Job { pool: "small".parse().unwrap(), ..Job::clone(&with(id, Policy::default())) });
+    let small = |id| {
+        let job = with(id, Policy::default());
+        let setup = Setup { pool: "small".parse().unwrap(), ..Setup::clone(&job.setup) };
+        Arc::new(Job { setup: Arc::new(setup), ..Job::clone(&job) })
+    };
     script.add(0, with("a", Policy::default())).add(0, small("b")).add(0, small("c")).tick(0).told.clear();
     script.tick(2_000).finish(2_100, "b");
     script.check(expect![[r#"
