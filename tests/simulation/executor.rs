@@ -28,7 +28,7 @@ pub(crate) struct SimExecutor {
 impl Executor for SimExecutor {
     fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report> {
         let run = Arc::clone(&attempt.run);
-        let number = run.id.as_u128() as u64 ^ u64::from(attempt.number);
+        let number = u64::try_from(run.id.as_u128() & u128::from(u64::MAX)).unwrap() ^ u64::from(attempt.number);
         let mut chance = Chance::of(self.seed, run.job.as_str(), number);
         let took = how_long(&mut chance);
         let fails = chance.percent(15);

@@ -61,7 +61,8 @@ pub(crate) fn seed(seed: u64, size: &Size) -> Verdict {
     let witness: Vec<Witness> = story.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let tolerance = Tolerance { latency: SECOND / 20, recovery: 5 * SECOND, clock: 0 };
     let violations = checker::check(&story.facts, &revisions, &witness, &history, &tolerance);
-    let n_dispositions = history.runs.len() + history.skips.iter().map(|skip| skip.count as usize).sum::<usize>();
+    let n_dispositions =
+        history.runs.len() + history.skips.iter().map(|skip| usize::try_from(skip.count).unwrap()).sum::<usize>();
     let pictures = pictures(&violations, &story.facts, &revisions, &witness, &history);
     Verdict { violations, n_dispositions, told: told(&story), pictures }
 }

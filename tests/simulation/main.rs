@@ -5,6 +5,14 @@
 //! `--seeds 1000 --days 1 --jobs 50 --faults 5` says how much. What fails prints its seed, what is wrong, and the time
 //! around it.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test program without the test harness: it says what it did, and ends with a panic where it is wrong itself"
+)]
+
 mod chance;
 mod clock;
 mod executor;

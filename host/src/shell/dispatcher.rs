@@ -58,7 +58,7 @@ struct State {
 struct Pool {
     size: usize,
     /// What was claimed ahead, with when it came.
-    waiting: VecDeque<(Duration, Box<Start>)>,
+    waiting: VecDeque<(Duration, Start)>,
     n_workers: usize,
 }
 
@@ -86,7 +86,7 @@ impl State {
 
 /// An attempt that begins.
 struct Begin {
-    start: Box<Start>,
+    start: Start,
     stop: Stop,
 }
 
@@ -121,7 +121,7 @@ impl Dispatcher {
 
     /// Takes attempts over that the core started. They begin at once where there are places, in their order where they
     /// were claimed ahead.
-    pub(super) fn submit(&self, starts: Vec<Box<Start>>) {
+    pub(super) fn submit(&self, starts: Vec<Start>) {
         let now = self.shared.clock.monotonic();
         let mut state = self.shared.state();
         for start in starts {
@@ -162,7 +162,7 @@ impl Dispatcher {
     }
 
     /// Begins nothing more, and gives back what was claimed and has not begun. Runs that go on, go on.
-    pub(super) fn drain(&self) -> Vec<Box<Start>> {
+    pub(super) fn drain(&self) -> Vec<Start> {
         let mut state = self.shared.state();
         state.stopping = true;
         let waiting = state.pools.values_mut().flat_map(|pool| std::mem::take(&mut pool.waiting));
@@ -178,7 +178,7 @@ impl Dispatcher {
     }
 
     /// Takes back what was claimed ahead and found no place in time, because longer runs came into its way.
-    pub(super) fn take_stale(&self) -> Vec<Box<Start>> {
+    pub(super) fn take_stale(&self) -> Vec<Start> {
         let now = self.shared.clock.monotonic();
         let mut stale = Vec::new();
         for pool in self.shared.state().pools.values_mut() {
@@ -289,7 +289,7 @@ impl Shared {
         };
     }
 
-    fn never_began(start: Box<Start>, outcome: Outcome, now: DateTime<Utc>) -> Ended {
+    fn never_began(start: Start, outcome: Outcome, now: DateTime<Utc>) -> Ended {
         let finish = Finish {
             run: start.run.id,
             job: start.run.job.clone(),
@@ -314,7 +314,7 @@ impl Shared {
 struct Watch<'w> {
     shared: &'w Arc<Shared>,
     pool: &'w PoolName,
-    start: Option<Box<Start>>,
+    start: Option<Start>,
 }
 
 impl Drop for Watch<'_> {

@@ -36,7 +36,7 @@ pub(super) const ENDED_MAX: usize = 4_096;
 /// An attempt that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) start: Box<Start>,
+    pub(super) start: Start,
     pub(super) finish: Finish,
 }
 
@@ -150,7 +150,7 @@ impl Recorder {
 /// ends the run that they follow: a crash leaves both or neither.
 fn judge(ended: Ended) -> Verdict {
     let Ended { start, finish } = ended;
-    let Start { run, attempt, n_interrupted, job, followers, .. } = *start;
+    let Start { run, attempt, n_interrupted, job, followers, .. } = start;
     let code = finish.report.outcome.code;
     let n_interrupted = n_interrupted + u32::from(code == OutcomeCode::Interrupted);
     let attempts = Attempts { n_ended: attempt, n_interrupted };

@@ -134,7 +134,7 @@ impl Scheduler {
 
     /// Gives back what was claimed and has not begun, so that the next start of the host knows that it has not.
     async fn release(&self) -> Result<(), LedgerError> {
-        let changes: Vec<_> = self.dispatcher.drain().iter().map(|start| released(start)).collect();
+        let changes: Vec<_> = self.dispatcher.drain().iter().map(released).collect();
         if !changes.is_empty() {
             self.keeper.commit(changes).await?;
         }
@@ -183,9 +183,9 @@ impl Scheduler {
         self.look_at_clocks(now);
         let mut decisions = Vec::new();
         let stale = self.dispatcher.take_stale();
-        let changes = stale.iter().map(|start| released(start)).collect();
+        let changes = stale.iter().map(released).collect();
         inputs.append(&mut self.left_over);
-        inputs.extend(stale.into_iter().map(Input::Unstarted));
+        inputs.extend(stale.into_iter().map(|start| Input::Unstarted(Box::new(start))));
         let mut batch = Some(inputs);
         while let Some(inputs) = batch {
             for input in inputs {
@@ -244,7 +244,7 @@ impl Scheduler {
                 // What the ledger knows to have ended, or to belong to another attempt, does not begin again: a slot that
                 // comes back after the clock was set back, a request under a key that was answered.
                 Decision::Start(start) if unclaimed.contains(&start.run.id) => self.left_over.push(ended(*start, now)),
-                Decision::Start(start) => starts.push(start),
+                Decision::Start(start) => starts.push(*start),
                 Decision::Cancel { run, reason } => cancels.push((run, reason)),
                 Decision::Skip(skip) => {
                     self.counts.skipped(&skip);
@@ -269,11 +269,7 @@ impl Scheduler {
 
     /// Where the commit itself took long, some runs are too late by now: those are skipped, for the same reason as if they
     /// had waited anywhere else.
-    async fn give_up_late(
-        &mut self,
-        decided_at: DateTime<Utc>,
-        starts: Vec<Box<Start>>,
-    ) -> Result<Vec<Box<Start>>, LedgerError> {
+    async fn give_up_late(&mut self, decided_at: DateTime<Utc>, starts: Vec<Start>) -> Result<Vec<Start>, LedgerError> {
         let now = self.clock.now();
         if now - decided_at <= LATE_AFTER {
             return Ok(starts);
@@ -289,7 +285,7 @@ impl Scheduler {
             self.bus.publish(Event::Skipped(skip));
         }
         // For the core they have ended; what follows from that is the business of the next turn.
-        self.left_over.extend(late.into_iter().map(|start| ended(*start, now)));
+        self.left_over.extend(late.into_iter().map(|start| ended(start, now)));
         Ok(starts)
     }
 }
