@@ -51,6 +51,10 @@ impl Scheduler {
                 inputs = self.inbox.recv() => inputs.unwrap_or_default(),
                 () = tokio::time::sleep(sleep) => Vec::new(),
             };
+            self.keeper.free().await;
+            if self.stop.is_cancelled() {
+                return self.release().await;
+            }
             self.turn(inputs).await?;
         }
     }
