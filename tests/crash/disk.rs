@@ -13,8 +13,7 @@ use crate::{
 /// The exit code of a host that could not do its work.
 const HOST_FAILED: i32 = 4;
 
-/// How long the host stands before a full disk. What is left when a large commit is refused is used up by small ones
-/// in the first half.
+/// How long the host stands before a full disk.
 const FULL: Duration = Duration::from_secs(3);
 
 /// How much fits before the disk is full, so that runs go on at that moment.
@@ -59,12 +58,7 @@ pub(crate) fn full(limit: Limit) -> Verdict {
     let (end, began) = stop(&mut story, host);
     assert_eq!(end.status.code(), Some(HOST_FAILED), "{limit:?}: {}", end.log);
     assert!(end.log.contains("state.db"), "{limit:?}: the log names the file:\n{}", end.log);
-    let full = match limit {
-        // In the pages that are there, small things find room for long. What begins must be known to the ledger, as always.
-        Limit::Pages => Span::new(end.at, end.at),
-        Limit::FileSize | Limit::FileSizeForAWhile => Span::new(told, end.at),
-    };
-    nothing_began(&mut story, full, began);
+    nothing_began(&mut story, Span::new(told, end.at), began);
     story.conclude()
 }
 
@@ -97,8 +91,8 @@ fn stop(story: &mut Story, host: Host) -> (End, Micros) {
 /// No guest of a life began while the disk was full, and all those that had begun came to their end.
 fn nothing_began(story: &mut Story, full: Span, life: Micros) {
     let witnesses = story.read().witnesses;
-    // What was claimed before, or found a last bit of room, may begin a moment later.
-    let full = Span::new(full.from + 3 * SECOND / 2, full.until);
+    // What was claimed before may begin a moment later.
+    let full = Span::new(full.from + SECOND, full.until);
     let name = |witness: &Witness| format!("attempt {} of {} of {}", witness.attempt, witness.run, witness.job);
     let begun: Vec<_> = witnesses.iter().filter(|witness| full.contains(witness.start)).map(name).collect();
     assert!(begun.is_empty(), "these began although nothing could be written down: {begun:?}");

@@ -70,6 +70,14 @@ impl Keeper {
         }
     }
 
+    /// Waits until no commit of another task is held up, or the host stops: where the ends of runs cannot be written down,
+    /// none may begin, for after a crash it would begin again.
+    pub(super) async fn free(&self) {
+        while 0 < self.n_held.load(SeqCst) && !self.stop.is_cancelled() {
+            tokio::time::sleep(RETRY_FIRST).await;
+        }
+    }
+
     /// Tells that the ledger holds the host up, unless that was told.
     fn hold(&self, why: &str) -> Held {
         if self.n_held.fetch_add(1, SeqCst) == 0 {

@@ -91,6 +91,10 @@ impl Scheduler {
                 message = self.inbox.recv() => message,
                 () = tokio::time::sleep(sleep) => None,
             };
+            self.keeper.free().await;
+            if self.stop.is_cancelled() {
+                return self.release().await;
+            }
             let inputs = self.inputs_of(message);
             self.turn(inputs).await?;
         }
