@@ -90,14 +90,15 @@ impl Host {
             stop: stop.clone(),
             n_held: Arc::default(),
         };
+        let jobs = Jobs::default();
         let recorder = Recorder {
             keeper: keeper.clone(),
             bus: bus.clone(),
             counts: counts.clone(),
+            jobs: jobs.clone(),
             ended: ends,
             inbox: inbox.clone(),
         };
-        let jobs = Jobs::default();
         let scheduler = Scheduler {
             core: Core::default(),
             clock: Arc::clone(&clock),

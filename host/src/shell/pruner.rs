@@ -1,7 +1,7 @@
 //! The pruner: removes history beyond what jobs keep, a little at a time. It waits for the ledger; nothing waits for it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,6 +20,10 @@ const FIRST: Duration = Duration::from_secs(5);
 
 /// How long after each round the next one begins.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// How long after the start, and after the last time, all jobs are looked at.
+const WHOLE_FIRST: Duration = Duration::from_secs(10 * 60);
+const WHOLE_PAUSE: Duration = Duration::from_secs(6 * 3_600);
 
 /// How many jobs one call looks at.
 const JOBS_MAX: usize = 200;
@@ -46,9 +50,29 @@ struct List {
     jobs: Vec<Arc<Job>>,
     /// Jobs that are in no manifest any more. Nobody says what to keep of them, so it is what jobs that say nothing keep.
     gone: BTreeSet<JobId>,
+    /// Whose history has grown since the last round.
+    grown: HashMap<JobId, Keep>,
 }
 
 impl Jobs {
+    /// Notes that the history of jobs has grown.
+    pub(super) fn grew<'j>(&self, jobs: impl Iterator<Item = (&'j JobId, Keep)>) {
+        let mut list = self.list();
+        for (job, keep) in jobs {
+            // Most have been noted before; a clone of the id would be thrown away.
+            match list.grown.get_mut(job) {
+                Some(known) => *known = keep,
+                None => drop(list.grown.insert(job.clone(), keep)),
+            }
+        }
+    }
+
+    /// Takes the jobs whose history has grown.
+    fn take_grown(&self, now: DateTime<Utc>) -> Vec<KeepOf> {
+        let grown = std::mem::take(&mut self.list().grown);
+        grown.iter().map(|(job, keep)| keep_of(job, *keep, now)).collect()
+    }
+
     /// Notes a job.
     pub(super) fn add(&self, job: Arc<Job>) {
         let mut list = self.list();
@@ -96,16 +120,35 @@ impl Pruner {
     /// Prunes until it is told to stop.
     pub(super) async fn work(self) {
         let mut pause = FIRST;
+        let mut whole_at = self.clock.monotonic() + WHOLE_FIRST;
         loop {
             if self.sleep(pause).await {
                 return;
             }
             pause = PAUSE;
-            self.jobs.forget_old();
-            if self.round().await {
+            if self.small_round().await {
                 return;
             }
+            // What has not grown may have become too old.
+            if whole_at <= self.clock.monotonic() {
+                whole_at = self.clock.monotonic() + WHOLE_PAUSE;
+                self.jobs.forget_old();
+                if self.round().await {
+                    return;
+                }
+            }
         }
+    }
+
+    /// Goes through the jobs whose history has grown; answers whether the host stops. Jobs that do nothing cost nothing.
+    async fn small_round(&self) -> bool {
+        let mut n_rows = ROWS_MAX;
+        for keep in self.jobs.take_grown(self.clock.now()).chunks(JOBS_MAX) {
+            if self.prune(keep, &mut n_rows).await {
+                return true;
+            }
+        }
+        false
     }
 
     /// Waits; answers whether the host stops.

@@ -19,7 +19,7 @@ use clockjack_schedule::{
 };
 use tokio::sync::mpsc;
 
-use super::{Bus, Event, crash::crash_point, keeper::Keeper, scheduler::Message};
+use super::{Bus, Event, crash::crash_point, keeper::Keeper, pruner::Jobs, scheduler::Message};
 
 /// How many ended runs one commit takes at the most.
 const BATCH_MAX: usize = 1_024;
@@ -99,6 +99,7 @@ pub(super) struct Recorder {
     pub(super) keeper: Keeper,
     pub(super) bus: Bus,
     pub(super) counts: Counts,
+    pub(super) jobs: Jobs,
     pub(super) ended: mpsc::Receiver<Ended>,
     pub(super) inbox: mpsc::Sender<Message>,
 }
@@ -122,9 +123,10 @@ impl Recorder {
 
     async fn record(&self, batch: Vec<Ended>) -> Result<(), LedgerError> {
         let n_attempts = batch.len();
-        let (mut changes, mut events, mut counted) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut changes, mut events, mut counted, mut kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut inputs = Vec::with_capacity(n_attempts);
         for ended in batch {
+            kept.push(Arc::clone(&ended.start.job));
             let verdict = judge(ended);
             changes.extend(verdict.changes);
             events.push(verdict.event);
@@ -136,6 +138,7 @@ impl Recorder {
         crash_point!("recorder::after_commit");
         self.counts.n_finished.fetch_add(n_attempts, Relaxed);
         counted.iter().for_each(|(job, code)| self.counts.finished(job, *code));
+        self.jobs.grew(kept.iter().map(|job| (&job.id, job.policy.keep)));
         if 0 < committed.n_stale {
             tracing::warn!(n_runs = committed.n_stale, "runs ended that had ended before; their results were dropped");
         }

@@ -251,6 +251,8 @@ impl Scheduler {
                 Decision::Start(start) => starts.push(*start),
                 Decision::Cancel { run, reason } => cancels.push((run, reason)),
                 Decision::Skip(skip) => {
+                    let keep = self.core.job(&skip.job).map(|job| job.policy.keep);
+                    self.jobs.grew(keep.map(|keep| (&skip.job, keep)).into_iter());
                     self.counts.skipped(&skip);
                     self.bus.publish(Event::Skipped(skip));
                 }

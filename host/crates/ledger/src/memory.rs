@@ -3,7 +3,7 @@
 //! It survives nothing. What it keeps is bounded: the oldest finished runs and skips make place for new ones.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     future::ready,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -53,6 +53,25 @@ struct State {
 
 /// What tells skips apart, in their order.
 type SkipKey = (DateTime<Utc>, JobId, DateTime<Utc>, Option<RunId>, &'static str);
+
+/// The ended runs and the skips of a job, oldest first.
+#[derive(Debug, Default)]
+struct History {
+    runs: Vec<(DateTime<Utc>, RunId)>,
+    skips: Vec<SkipKey>,
+}
+
+/// What of a history is not to be kept: the oldest beyond the number, and what is too old.
+fn surplus<'h, T>(history: &'h [T], slot: impl Fn(&T) -> DateTime<Utc>, keep: &KeepOf) -> Vec<&'h T> {
+    let n_kept = usize::try_from(keep.n_max.get()).unwrap_or(usize::MAX);
+    let n_surplus = history.len().saturating_sub(n_kept);
+    history
+        .iter()
+        .enumerate()
+        .filter(|(place, row)| *place < n_surplus || slot(row) < keep.since)
+        .map(|(_, row)| row)
+        .collect()
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Last {
@@ -120,12 +139,7 @@ impl Ledger for MemoryLedger {
     }
 
     fn prune(&self, keep: Vec<KeepOf>, n_max: usize) -> PortFuture<'_, Result<Pruned, LedgerError>> {
-        let mut pruned = Pruned::default();
-        let mut state = self.state();
-        for keep in keep {
-            state.prune(&keep, n_max, &mut pruned);
-        }
-        Box::pin(ready(Ok(pruned)))
+        Box::pin(ready(Ok(self.state().prune(&keep, n_max))))
     }
 
     fn close(&self) -> PortFuture<'_, Result<(), LedgerError>> {
@@ -254,33 +268,44 @@ impl State {
         }
     }
 
-    fn prune(&mut self, keep: &KeepOf, n_max: usize, pruned: &mut Pruned) {
-        let n_kept = usize::try_from(keep.n_max.get()).unwrap_or(usize::MAX);
-        let ended = self.runs.values().filter(|entry| !entry.is_open() && entry.run.job == keep.job);
-        let mut runs: Vec<_> = ended.map(|entry| (entry.run.scheduled_for, entry.run.id)).collect();
-        runs.sort_unstable();
-        let n_surplus = runs.len().saturating_sub(n_kept);
-        let due = runs.iter().enumerate().filter(|(index, (slot, _))| *index < n_surplus || *slot < keep.since);
-        for (_, (_, run)) in due {
-            if n_max <= pruned.n_runs + pruned.n_skips {
-                pruned.has_more = true;
-                return;
+    fn prune(&mut self, keep: &[KeepOf], n_max: usize) -> Pruned {
+        let mut pruned = Pruned::default();
+        for (keep, kept) in keep.iter().zip(self.history_of(keep)) {
+            let runs = surplus(&kept.runs, |(slot, _)| *slot, keep);
+            let skips = surplus(&kept.skips, |(last, ..)| *last, keep);
+            let n_left = n_max - pruned.n_runs - pruned.n_skips;
+            pruned.has_more |= n_left < runs.len() + skips.len();
+            for (_, run) in runs.into_iter().take(n_left) {
+                self.remove(*run);
+                pruned.n_runs += 1;
             }
-            self.remove(*run);
-            pruned.n_runs += 1;
-        }
-        self.finished.retain(|run| self.runs.contains_key(run));
-        let skips: Vec<_> = self.skips.keys().filter(|(_, job, ..)| *job == keep.job).cloned().collect();
-        let n_surplus = skips.len().saturating_sub(n_kept);
-        let due = skips.iter().enumerate().filter(|(index, (last, ..))| *index < n_surplus || *last < keep.since);
-        for (_, key) in due {
-            if n_max <= pruned.n_runs + pruned.n_skips {
-                pruned.has_more = true;
-                return;
+            for key in skips.into_iter().take(n_max - pruned.n_runs - pruned.n_skips) {
+                self.skips.remove(key);
+                pruned.n_skips += 1;
             }
-            self.skips.remove(key);
-            pruned.n_skips += 1;
         }
+        if pruned.n_runs != 0 {
+            self.finished.retain(|run| self.runs.contains_key(run));
+        }
+        pruned
+    }
+
+    /// What is kept of some jobs, oldest first, in one walk over everything.
+    fn history_of(&self, keep: &[KeepOf]) -> Vec<History> {
+        let places: HashMap<&JobId, usize> = keep.iter().enumerate().map(|(place, keep)| (&keep.job, place)).collect();
+        let mut histories: Vec<_> = keep.iter().map(|_| History::default()).collect();
+        for entry in self.runs.values().filter(|entry| !entry.is_open()) {
+            if let Some(place) = places.get(&entry.run.job) {
+                histories[*place].runs.push((entry.run.scheduled_for, entry.run.id));
+            }
+        }
+        for key in self.skips.keys() {
+            if let Some(place) = places.get(&key.1) {
+                histories[*place].skips.push(key.clone());
+            }
+        }
+        histories.iter_mut().for_each(|history| history.runs.sort_unstable());
+        histories
     }
 
     fn load(&self) -> Loaded {
