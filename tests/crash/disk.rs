@@ -108,7 +108,7 @@ fn nothing_began(story: &mut Story, full: Span, life: Micros) {
 pub(crate) fn no_room() -> Verdict {
     let story = Story::new("no room for a ledger", Fleet::mixed(now()));
     // From no room for a page to none for the tables.
-    for blocks in [1, 8, 16, 64, 80] {
+    for blocks in [1, 8, 16, 32] {
         let setup = Setup { file_blocks_max: Some(blocks), ..Setup::default() };
         let end = story.up(&setup).end();
         assert_eq!(end.status.code(), Some(HOST_FAILED), "{blocks} blocks: {}\n{}", end.status, end.log);

@@ -50,6 +50,7 @@ impl SqliteLedger {
         let path = resolve(path)?;
         super::owner::check_kind(&path)?;
         let lock = Lock::take(&path, &options.owner)?;
+        lock.check_emptied(&path)?;
         let faults = Arc::new(Faults::new(&path));
         let writer = Writer::start(Arc::clone(&faults), lock, options.pages_max).await?;
         let ledger = Self { reads: Reads::new(faults), writer };

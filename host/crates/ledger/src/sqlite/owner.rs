@@ -28,7 +28,8 @@ pub struct Owner {
 /// The lock on a file. Whoever drops it lets go of it.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+    was_kept: bool,
 }
 
 /// The one name of a file: links resolved, its directory made if it is not there.
@@ -123,17 +124,49 @@ impl Lock {
             Err(TryLockError::Error(error)) => return Err(unavailable(error)),
         }
         let since = owner.since.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let note = format!("process {} on {} since {since}: {}\n", std::process::id(), host_name(), owner.what);
-        file.set_len(0).and_then(|()| file.write_all(note.as_bytes())).map_err(unavailable)?;
-        Ok(Self { _file: file })
+        let mut before = String::new();
+        let read = (&file).take(NOTE_BYTES_MAX).read_to_string(&mut before);
+        let was_kept = read.is_ok() && before.lines().any(|line| line == KEPT);
+        let mut note = format!("process {} on {} since {since}: {}\n", std::process::id(), host_name(), owner.what);
+        if was_kept {
+            note.push_str(&format!("{KEPT}\n"));
+        }
+        let write = file.rewind().and_then(|()| file.set_len(0)).and_then(|()| file.write_all(note.as_bytes()));
+        write.map_err(unavailable)?;
+        Ok(Self { file, was_kept })
+    }
+
+    /// Fails if the file is empty although a ledger was kept in it: somebody or something emptied it.
+    pub(super) fn check_emptied(&self, path: &Path) -> Result<(), LedgerError> {
+        if !self.was_kept || fs::metadata(path).is_ok_and(|metadata| metadata.len() != 0) || !path.exists() {
+            return Ok(());
+        }
+        let (path, lock) = (path.display(), lock_of(path));
+        Err(LedgerError::Damaged(format!(
+            "`{path}` is empty, and a ledger was kept in it before. Put a backup in its place; or, to begin anew, remove it \
+             and `{}`",
+            lock.display()
+        )))
+    }
+
+    /// Notes that a ledger is kept in the file.
+    pub(super) fn note_kept(&mut self) -> io::Result<()> {
+        if self.was_kept {
+            return Ok(());
+        }
+        self.was_kept = true;
+        self.file.write_all(format!("{KEPT}\n").as_bytes())
     }
 }
+
+/// The line of the note that says that there was a ledger.
+const KEPT: &str = "a ledger is kept here";
 
 fn taken(path: &Path, file: &mut File) -> LedgerError {
     let mut note = String::new();
     let read = file.rewind().and_then(|()| file.take(NOTE_BYTES_MAX).read_to_string(&mut note));
     let holder = match read {
-        Ok(_) if !note.trim().is_empty() => note.trim().to_owned(),
+        Ok(_) if !note.trim().is_empty() => note.lines().next().unwrap_or_default().trim().to_owned(),
         Ok(_) | Err(_) => "another process".to_owned(),
     };
     LedgerError::Refused(format!(

@@ -127,10 +127,14 @@ async fn serve(
     pages_max: Option<NonZeroU32>,
     inbox: mpsc::Receiver<Order>,
     opened: oneshot::Sender<Result<(), LedgerError>>,
-    lock: Lock,
+    mut lock: Lock,
 ) {
     let tables = match open_writer(faults, pages_max).await {
-        Ok(connection) => Tables::new(connection),
+        Ok(connection) => {
+            // Without the note an emptied file would be taken for a new one, as it was before there was a note.
+            drop(lock.note_kept());
+            Tables::new(connection)
+        }
         Err(error) => {
             drop(lock);
             let _nobody_waits = opened.send(Err(error));

@@ -150,6 +150,24 @@ async fn an_empty_file_is_new_unless_a_wal_lies_beside_it() {
     }
 }
 
+#[tokio::test]
+async fn a_ledger_that_was_emptied_is_not_begun_anew() {
+    let (_directory, path) = place();
+    let ledger = opened(&path).await;
+    ledger.commit(batches().remove(0)).await.unwrap();
+    ledger.close().await.unwrap();
+    drop(ledger);
+    fs::write(&path, "").unwrap();
+    for _ in 0..2 {
+        let LedgerError::Damaged(told) = refusal(&path).await else { panic!("it was taken for new") };
+        assert!(told.contains("is empty") && told.contains(".lock"), "{told}");
+        assert_eq!(fs::metadata(&path).unwrap().len(), 0, "it stays as it is");
+    }
+    // Whoever wants to begin anew removes it.
+    fs::remove_file(&path).unwrap();
+    opened(&path).await;
+}
+
 /// A file as the first release wrote it: its schema, and rows with their checksums.
 #[tokio::test]
 async fn a_file_of_version_1_is_opened() {
