@@ -19,6 +19,9 @@ const FULL: Duration = Duration::from_secs(3);
 /// How much fits before the disk is full, so that runs go on at that moment.
 const ROOM_BYTES: u64 = 128 << 10;
 
+/// The size of a page of the ledger's file.
+const PAGE_BYTES: u64 = 2_048;
+
 /// What keeps the ledger from growing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
@@ -38,7 +41,7 @@ pub(crate) fn full(limit: Limit) -> Verdict {
     let n_bytes = fs::metadata(story.ledger()).expect("a ledger").len();
     let setup = match limit {
         Limit::Pages => {
-            let n_pages = (n_bytes + ROOM_BYTES) / 4_096;
+            let n_pages = (n_bytes + ROOM_BYTES) / PAGE_BYTES;
             Setup { env: vec![("CLOCKJACK_LEDGER_PAGES_MAX", n_pages.to_string())], ..Setup::default() }
         }
         Limit::FileSize | Limit::FileSizeForAWhile => {
