@@ -8,7 +8,10 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clockjack_ledger::MemoryLedger;
+use clockjack_ledger::{
+    MemoryLedger,
+    faulty::{Fault, FaultyLedger},
+};
 use clockjack_schedule::{
     core::Input,
     diagnostic::Diagnostics,
@@ -16,11 +19,8 @@ use clockjack_schedule::{
     job::{Arguments, Grants, Job, Keep, Limits, Overlap, Policy, Setup},
     manifest::parse::parse,
     outcome::{Outcome, OutcomeCode},
-    ports::{
-        Attempt, Change, Clock, Committed, Executor, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, Report,
-        RunFilter, RunRow, RunStory, SkipFilter,
-    },
-    run::{Cause, Skip},
+    ports::{Attempt, Clock, Executor, Ledger, LedgerError, PortFuture, Report, RunFilter, SkipFilter},
+    run::Cause,
     trigger::{Trigger, TriggerContext},
     zone::{Zone, Zones},
 };
@@ -53,55 +53,9 @@ impl Executor for Scripted {
     }
 }
 
-/// A ledger that answers with an error from the n-th commit on.
-struct Failing {
-    inner: MemoryLedger,
-    n_good: Mutex<usize>,
-    n_bad: Mutex<usize>,
-    error: fn() -> LedgerError,
-}
-
-impl Failing {
-    fn after(n_good: usize, n_bad: usize, error: fn() -> LedgerError) -> Arc<Self> {
-        let (inner, n_good, n_bad) = (MemoryLedger::default(), Mutex::new(n_good), Mutex::new(n_bad));
-        Arc::new(Self { inner, n_good, n_bad, error })
-    }
-}
-
-impl Ledger for Failing {
-    fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>> {
-        self.inner.load()
-    }
-
-    fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {
-        let (mut n_good, mut n_bad) = (self.n_good.lock().unwrap(), self.n_bad.lock().unwrap());
-        if *n_good == 0 && *n_bad != 0 {
-            *n_bad -= 1;
-            return Box::pin(async { Err((self.error)()) });
-        }
-        *n_good = n_good.saturating_sub(1);
-        self.inner.commit(changes)
-    }
-
-    fn runs(&self, filter: RunFilter) -> PortFuture<'_, Result<Vec<RunRow>, LedgerError>> {
-        self.inner.runs(filter)
-    }
-
-    fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
-        self.inner.run(id)
-    }
-
-    fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {
-        self.inner.skips(filter)
-    }
-
-    fn prune(&self, keep: Vec<KeepOf>, n_max: usize) -> PortFuture<'_, Result<Pruned, LedgerError>> {
-        self.inner.prune(keep, n_max)
-    }
-
-    fn close(&self) -> PortFuture<'_, Result<(), LedgerError>> {
-        self.inner.close()
-    }
+/// A ledger in memory to whose n-th commit this happens.
+fn failing(n_commit: u64, fault: Fault) -> Arc<dyn Ledger> {
+    Arc::new(FaultyLedger::new(Arc::new(MemoryLedger::default()), [(n_commit, fault)]))
 }
 
 struct World {
@@ -330,7 +284,7 @@ async fn a_fault_of_the_host_is_a_failed_run_and_the_others_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_starts_that_the_ledger_did_not_keep() {
-    let ledger = Failing::after(2, usize::MAX, || LedgerError::Failed("fsync".to_owned()));
+    let ledger = failing(3, Fault::Failed);
     let mut world = world_on(ledger, 4);
     world.host.send(vec![add("quick-10", "every: 4s")]).await;
     let failure = tokio::time::timeout(Duration::from_secs(60), world.host.failed()).await.expect("the host gives up");
@@ -343,7 +297,7 @@ async fn nothing_starts_that_the_ledger_did_not_keep() {
 #[tokio::test(start_paused = true)]
 async fn a_ledger_that_is_full_for_a_while_holds_the_host_up_and_loses_nothing() {
     // The job, its first slots, and from then on nothing for some tries of both tasks.
-    let ledger = Failing::after(2, 8, || LedgerError::Unavailable("the disk is full".to_owned()));
+    let ledger = failing(3, Fault::Unavailable { n_commits: 8 });
     let world = world_on(ledger, 4);
     let mut events = world.host.bus().listen();
     world.host.send(vec![add("quick-10", "every: 1s")]).await;
@@ -360,7 +314,7 @@ async fn a_ledger_that_is_full_for_a_while_holds_the_host_up_and_loses_nothing()
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_stops_while_its_ledger_is_full_says_so() {
-    let ledger = Failing::after(3, usize::MAX, || LedgerError::Unavailable("the disk is full".to_owned()));
+    let ledger = failing(4, Fault::Unavailable { n_commits: 1_000_000 });
     let world = world_on(ledger, 4);
     world.host.send(vec![add("quick-10", "every: 1s")]).await;
     world.pass(5_000).await;

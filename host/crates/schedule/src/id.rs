@@ -152,12 +152,6 @@ impl RunId {
         Self::hashed(slot, job.as_str(), fnv1a(&upstream.0.to_le_bytes(), UPSTREAM_SEED) | 1 << 63)
     }
 
-    /// Whether it came from an idempotency key, so that it may have been asked for before.
-    #[must_use]
-    pub fn is_keyed(self) -> bool {
-        self.0 >> 80 == 0
-    }
-
     /// The 128 bits.
     #[must_use]
     pub fn as_u128(self) -> u128 {
@@ -255,7 +249,6 @@ mod tests {
         assert_ne!(id, upstream);
         assert_eq!(key, RunId::of_key(&job, "a"));
         assert_ne!(key, RunId::of_key(&job, "b"));
-        assert_eq!((id.is_keyed(), upstream.is_keyed(), key.is_keyed()), (false, false, true));
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.to_string().chars().nth(14), Some('8'));
     }

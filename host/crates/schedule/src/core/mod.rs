@@ -48,7 +48,7 @@ pub use self::{
     pools::POOL_SIZE,
 };
 use crate::{
-    id::{JobId, RunId},
+    id::JobId,
     job::Job,
     outcome::OutcomeCode,
     run::{Decision, Follower, Run},
@@ -139,36 +139,6 @@ impl Core {
     #[must_use]
     pub fn job(&self, id: &JobId) -> Option<&Arc<Job>> {
         self.entry(*self.by_id.get(id)?).map(|entry| &entry.job)
-    }
-
-    /// The definitions of all jobs, in no order.
-    pub fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
-        self.entries.iter().flatten().map(|entry| &entry.job)
-    }
-
-    /// Whether a job is paused.
-    #[must_use]
-    pub fn is_paused(&self, id: &JobId) -> bool {
-        self.by_id.get(id).and_then(|index| self.entry(*index)).is_some_and(|entry| entry.paused)
-    }
-
-    /// How many jobs there are.
-    #[must_use]
-    pub fn n_jobs(&self) -> usize {
-        self.by_id.len()
-    }
-
-    /// How many runs wait: for another run of their job to end, for a place in their pool, or for their next attempt.
-    #[must_use]
-    pub fn n_waiting(&self) -> usize {
-        let of_jobs: usize = self.entries.iter().flatten().map(Entry::n_waiting).sum();
-        of_jobs + self.pools.n_ready()
-    }
-
-    /// Whether a run goes on: it was started and has not been told to have ended.
-    #[must_use]
-    pub fn is_going(&self, run: RunId) -> bool {
-        self.pools.is_going(run)
     }
 
     fn entry(&self, index: Index) -> Option<&Entry> {

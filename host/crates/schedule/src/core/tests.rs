@@ -7,6 +7,7 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::{
     diagnostic::Diagnostics,
+    id::RunId,
     job::{Arguments, Coalesce, Grants, Limits, Overlap, Policy, Setup},
     manifest::parse::parse,
     ports::JobRow,
