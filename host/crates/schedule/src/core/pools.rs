@@ -37,9 +37,8 @@ const SHORT: TimeDelta = TimeDelta::milliseconds(50);
 /// How many runs are claimed ahead at the most. What a crash leaves claimed counts as interrupted.
 const AHEAD_MAX: usize = 2_048;
 
-/// The order in which ready runs start: by priority, then by the instant at which they were due. Runs of one instant start
-/// in the order of their ids, which is the order of their rows: a burst then touches few pages of the ledger at a time.
-type ReadyKey = (Reverse<i32>, DateTime<Utc>, RunId);
+/// The order in which ready runs start: by priority, then by the instant at which they were due, then by arrival.
+type ReadyKey = (Reverse<i32>, DateTime<Utc>, u64);
 
 /// All pools.
 #[derive(Debug)]
@@ -50,6 +49,7 @@ pub(super) struct Pools {
     going: RunMap<(usize, DateTime<Utc>)>,
     /// Where a ready run stands.
     places: RunMap<(usize, ReadyKey)>,
+    next_number: u64,
 }
 
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Default for Pools {
         let by_name = BTreeMap::from([(PoolName::default(), 0)]);
         let pools = vec![Pool::new(POOL_SIZE)];
         let (going, places) = (RunMap::default(), RunMap::default());
-        Self { by_name, pools, going, places }
+        Self { by_name, pools, going, places, next_number: 0 }
     }
 }
 
@@ -127,7 +127,8 @@ impl Pools {
     /// Lets a run wait for a place.
     pub(super) fn push(&mut self, index: Index, job: &Job, pending: Pending) {
         let place = self.by_name.get(&job.pool).copied().unwrap_or_default();
-        let key = (Reverse(job.policy.priority), pending.run.due_at, pending.run.id);
+        let key = (Reverse(job.policy.priority), pending.run.due_at, self.next_number);
+        self.next_number += 1;
         self.places.insert(pending.run.id, (place, key));
         self.pools[place].ready.insert(key, (index, pending));
     }

@@ -16,7 +16,7 @@ fn with(id: &str, policy: Policy) -> Arc<Job> {
 }
 
 #[test]
-fn the_highest_priority_comes_first() {
+fn the_highest_priority_comes_first_and_then_the_oldest() {
     let mut script = sized(1);
     for (id, priority) in [("low", -1), ("b", 0), ("a", 0), ("high", 9)] {
         script.add(0, with(id, Policy { priority, ..Policy::default() }));
@@ -25,8 +25,8 @@ fn the_highest_priority_comes_first() {
     script.tick(2_000).finish(2_050, "high").finish(2_100, "b").finish(2_150, "a");
     script.check(expect![[r#"
         2000   START high 2000 (schedule)
-        2050   START a 2000 (schedule)
         2050   START b 2000 (schedule)
+        2050   START a 2000 (schedule)
         2050   START low 2000 (schedule)
     "#]]);
 }
@@ -40,11 +40,11 @@ fn pools_do_not_take_each_others_places() {
         Arc::new(Job { setup: Arc::new(setup), ..Job::clone(&job) })
     };
     script.add(0, with("a", Policy::default())).add(0, small("b")).add(0, small("c")).tick(0).told.clear();
-    script.tick(2_000).finish(2_100, "c");
+    script.tick(2_000).finish(2_100, "b");
     script.check(expect![[r#"
         2000   START a 2000 (schedule)
-        2000   START c 2000 (schedule)
-        2100   START b 2000 (schedule)
+        2000   START b 2000 (schedule)
+        2100   START c 2000 (schedule)
     "#]]);
 }
 
@@ -68,23 +68,20 @@ fn short_runs_are_claimed_ahead_unless_they_may_not_begin_twice() {
         }
         script.tick(0).tick(2_000).told.clear();
         // Two end at once: two take their places, and two more are claimed, since as many ended a moment ago.
-        for _ in 0..2 {
-            let id = script.running[0].job.to_string();
-            script.finish(2_001, &id);
-        }
+        script.finish(2_001, "j0").finish(2_001, "j1");
         script
     };
     burst(Delivery::AtLeastOnce).check(expect![[r#"
-        2001   START j7 2000 (schedule)
-        2001   START j0 2000 (schedule)
-        2001   START j6 2000 (schedule)
+        2001   START j2 2000 (schedule)
         2001   START j3 2000 (schedule)
-        2001   START j1 2000 (schedule)
         2001   START j4 2000 (schedule)
+        2001   START j5 2000 (schedule)
+        2001   START j6 2000 (schedule)
+        2001   START j7 2000 (schedule)
     "#]]);
     burst(Delivery::AtMostOnce).check(expect![[r#"
-        2001   START j7 2000 (schedule)
-        2001   START j0 2000 (schedule)
+        2001   START j2 2000 (schedule)
+        2001   START j3 2000 (schedule)
     "#]]);
 }
 
