@@ -2,7 +2,9 @@
 
 use std::{fs, time::Duration};
 
+use chrono::DateTime;
 use clockjack_checker::{Ending, Micros, SECOND, Span, Witness};
+use serde_json::Value as Json;
 
 use crate::{
     fleet::Fleet,
@@ -12,6 +14,10 @@ use crate::{
 
 /// The exit code of a host that could not do its work.
 const HOST_FAILED: i32 = 4;
+
+/// What the host says when its ledger cannot be written, and when it can be again.
+const HELD: &str = "nothing new starts until the ledger can be written";
+const BACK: &str = "the ledger can be written again";
 
 /// How long the host stands before a full disk.
 const FULL: Duration = Duration::from_secs(3);
@@ -51,7 +57,7 @@ pub(crate) fn full(limit: Limit) -> Verdict {
         }
     };
     let mut host = story.up(&setup);
-    let is_told = host.says("nothing new starts until the ledger can be written", PATIENCE);
+    let is_told = host.says(HELD, PATIENCE);
     assert!(is_told, "{limit:?}: the disk was full and nobody said so:\n{}", host.log.join("\n"));
     let told = now();
     sleep(FULL);
@@ -61,7 +67,7 @@ pub(crate) fn full(limit: Limit) -> Verdict {
     let (end, began) = stop(&mut story, host);
     assert_eq!(end.status.code(), Some(HOST_FAILED), "{limit:?}: {}", end.log);
     assert!(end.log.contains("state.db"), "{limit:?}: the log names the file:\n{}", end.log);
-    nothing_began(&mut story, Span::new(told, end.at), began);
+    nothing_began(&mut story, &held(&end), began);
     story.conclude()
 }
 
@@ -69,14 +75,14 @@ pub(crate) fn full(limit: Limit) -> Verdict {
 fn recovered(mut story: Story, mut host: Host, told: Micros) -> Verdict {
     let there_is_room = now();
     host.lift_file_limit();
-    let is_told = host.says("the ledger can be written again", PATIENCE);
+    let is_told = host.says(BACK, PATIENCE);
     assert!(is_told, "there is room again and nobody says so:\n{}", host.log.join("\n"));
     story.facts.unreachable.push(Span::new(told - SECOND, there_is_room));
     story.must_run(&mut host);
     settle();
     let began = host.began;
     story.stop_well(host);
-    nothing_began(&mut story, Span::new(told, there_is_room), began);
+    nothing_began(&mut story, &[Span::new(told, there_is_room)], began);
     story.conclude()
 }
 
@@ -91,13 +97,33 @@ fn stop(story: &mut Story, host: Host) -> (End, Micros) {
     (end, began)
 }
 
+/// When the ledger could not be written, by the host's own words. Where pages become free again, because rows are taken
+/// back, a full ledger takes a small batch now and then, and what that batch claims begins.
+fn held(end: &End) -> Vec<Span> {
+    let mut spans = Vec::new();
+    let mut since = None;
+    for line in end.log.lines() {
+        let Ok(line) = serde_json::from_str::<Json>(line) else { continue };
+        let at = line["timestamp"].as_str().and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+        let (Some(message), Some(at)) = (line["message"].as_str(), at) else { continue };
+        if message.contains(HELD) {
+            since = Some(at.timestamp_micros());
+        } else if message.contains(BACK) {
+            spans.extend(since.take().map(|since| Span::new(since, at.timestamp_micros())));
+        }
+    }
+    spans.extend(since.map(|since| Span::new(since, end.at)));
+    assert!(!spans.is_empty(), "the log does not say when the disk was full:\n{}", end.log);
+    spans
+}
+
 /// No guest of a life began while the disk was full, and all those that had begun came to their end.
-fn nothing_began(story: &mut Story, full: Span, life: Micros) {
+fn nothing_began(story: &mut Story, full: &[Span], life: Micros) {
     let witnesses = story.read().witnesses;
-    // What was claimed before may begin a moment later.
-    let full = Span::new(full.from + SECOND, full.until);
     let name = |witness: &Witness| format!("attempt {} of {} of {}", witness.attempt, witness.run, witness.job);
-    let begun: Vec<_> = witnesses.iter().filter(|witness| full.contains(witness.start)).map(name).collect();
+    // What was claimed before may begin a moment later.
+    let is_full = |at: Micros| full.iter().any(|full| (full.from + SECOND..full.until).contains(&at));
+    let begun: Vec<_> = witnesses.iter().filter(|witness| is_full(witness.start)).map(name).collect();
     assert!(begun.is_empty(), "these began although nothing could be written down: {begun:?}");
     let of_life = witnesses.iter().filter(|witness| life <= witness.start);
     assert!(0 < of_life.clone().count(), "nothing ran before the disk was full");

@@ -1,6 +1,6 @@
 //! No guest makes another one late: a heartbeat stays on its slots beside loops that never end.
 //!
-//! The bounds are on the median over a few seconds, and a machine that is busy with other things gets three tries; what
+//! The bounds are on the median over a few seconds, and a machine that is busy with other things gets a few tries; what
 //! is looked for, a guest that holds a worker or the trigger loop, makes every beat late by hundreds of milliseconds.
 
 use std::thread::available_parallelism;
@@ -14,7 +14,10 @@ use crate::{
 };
 
 /// How often a busy machine may try again.
-const TRIES: usize = 3;
+const TRIES: usize = 5;
+
+/// How late a beat may be in the median: far less than a loop would hold it up, and far more than a busy machine does.
+const LATENESS_MS: i64 = 150;
 
 /// Plays a manifest, as often as it takes until `fault` finds none.
 #[track_caller]
@@ -47,9 +50,9 @@ fn median_lateness(runs: &[Run], job: &str, period_ms: i64, n_min: usize) -> Res
     Ok(lateness[lateness.len() / 2])
 }
 
-fn late(runs: &[Run], period_ms: i64, n_min: usize, bound_ms: i64) -> Option<String> {
+fn late(runs: &[Run], period_ms: i64, n_min: usize) -> Option<String> {
     match median_lateness(runs, "heartbeat", period_ms, n_min) {
-        Ok(median) if median < TimeDelta::milliseconds(bound_ms) => None,
+        Ok(median) if median < TimeDelta::milliseconds(LATENESS_MS) => None,
         Ok(median) => Some(format!("the heartbeat is late by {median} in the median")),
         Err(fault) => Some(fault),
     }
@@ -66,12 +69,13 @@ jobs:
 ";
     play(manifest, "8s", |runs| {
         let loops = of(runs, "loop");
-        assert!(3 <= loops.len(), "{loops:?}");
-        let slow = loops.iter().find(|run| {
-            assert!(run.outcome.starts_with("timeout."), "{run:?}");
-            TimeDelta::milliseconds(1_100) < run.took()
-        });
-        slow.map(|run| format!("{run:?} took {}", run.took())).or_else(|| late(runs, 1_000, 7, 20))
+        if loops.len() < 3 {
+            return Some(format!("only {} loops ran: {loops:?}", loops.len()));
+        }
+        let ends_late = |run: &&&Run| TimeDelta::milliseconds(1_300) < run.took();
+        assert!(loops.iter().all(|run| run.outcome.starts_with("timeout.")), "{loops:?}");
+        let slow = loops.iter().find(ends_late);
+        slow.map(|run| format!("{run:?} took {}", run.took())).or_else(|| late(runs, 1_000, 6))
     });
 }
 
@@ -96,6 +100,6 @@ jobs:
             let loops = of(runs, &job);
             assert!(loops.len() == 1 && loops[0].outcome.starts_with("timeout."), "{loops:?}");
         }
-        late(runs, 250, 16, 50)
+        late(runs, 250, 14)
     });
 }
