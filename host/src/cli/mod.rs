@@ -1,6 +1,7 @@
 //! The command line. Data goes to stdout, talk to stderr; only this module prints.
 
 mod check;
+mod dev;
 pub mod diagnostics;
 mod exec;
 mod exit;
@@ -9,6 +10,7 @@ mod find;
 mod inspect;
 mod jobs;
 mod logs;
+mod new;
 mod next;
 mod print;
 mod reading;
@@ -54,6 +56,10 @@ enum Command {
     Next(next::NextArgs),
     /// Run one function once, here and now, under the same sandbox.
     Exec(exec::ExecArgs),
+    /// Begin a plugin: a folder with a job, its manifest and its test.
+    New(new::NewArgs),
+    /// While you write plugins: build on save, reload, run what is new, show the log.
+    Dev(dev::DevArgs),
     /// Show what a plugin exports, imports and needs.
     Inspect(inspect::InspectArgs),
     /// List the jobs: how each goes and when it goes on.
@@ -101,6 +107,8 @@ pub fn main() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Next(args)) => next::run(&args),
         Some(Command::Exec(args)) => exec::run(&args),
+        Some(Command::Dev(args)) => dev::run(&args),
+        Some(Command::New(args)) => new::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Jobs(args)) => jobs::run(&args),
         Some(Command::Runs(args)) => runs::run(&args),

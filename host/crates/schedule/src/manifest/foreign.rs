@@ -92,7 +92,13 @@ const TOP: Answers = &[
 const PLUGIN: Answers = &[
     (&["path", "file", "image", "url", "component", "wasm"], "write `source: ./file.wasm`"),
     (&["digest", "sha", "checksum", "hash"], "write `sha256:` with 64 hexadecimal digits"),
-    (&["build", "grants", "capabilities", "isolation", "onreload", "signature", "stdin"], LATER),
+    (&["command", "run", "make"], "write `build: COMMAND`, which `clockjack dev` runs"),
+    (&["grants", "capabilities", "isolation", "onreload", "signature", "stdin"], LATER),
+];
+
+const BUILD: Answers = &[
+    (&["command", "cmd", "script", "exec"], "write `run:`"),
+    (&["dir", "directory", "cwd", "context", "path", "workdir", "watch"], "write `folder:`"),
 ];
 
 const POOL: Answers = &[
@@ -187,6 +193,7 @@ pub(super) enum Place {
     After,
     Pool,
     Plugin,
+    Build,
     Grants,
     Limits,
     Dir,
@@ -202,6 +209,7 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
         Place::After => AFTER,
         Place::Pool => POOL,
         Place::Plugin => PLUGIN,
+        Place::Build => BUILD,
         Place::Grants => GRANTS,
         Place::Limits => LIMITS,
         Place::Dir => DIR,

@@ -57,6 +57,7 @@ pub mod store_url;
 
 mod after;
 mod bounds;
+mod build;
 mod defaults;
 mod grants;
 mod jobs;

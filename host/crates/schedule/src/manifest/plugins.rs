@@ -6,11 +6,12 @@ use std::{
 };
 
 use super::{
+    build,
     fields::{self, Fields},
     foreign::{self, Place},
     grants,
     node::{Entry, Node, Value},
-    resolved::{Plugin, Sha256},
+    resolved::{Build, Plugin, Sha256},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Source, did_you_mean},
@@ -52,13 +53,14 @@ impl PluginTable {
             return;
         }
         let read = read_value(entry, folder, diagnostics);
-        let (Some(name), Some((source, sha256)), true) = (name, read, before == diagnostics.n_errors()) else {
+        let (Some(name), Some(read), true) = (name, read, before == diagnostics.n_errors()) else {
             self.broken.insert(entry.key.clone());
             return;
         };
+        let Read { source, sha256, build } = read;
         self.by_path.entry(source.clone()).or_insert_with(|| name.clone());
         self.places.insert(name.clone(), entry.clone());
-        self.plugins.insert(name.clone(), Plugin { name, source, sha256 });
+        self.plugins.insert(name.clone(), Plugin { name, source, sha256, build });
     }
 
     /// Gives names to the files that jobs name directly: the name of the file, and with a hash of its path where
@@ -77,7 +79,7 @@ impl PluginTable {
                 let Some(name) = plain.or_else(|| format!("{stem}-{:08x}", hash >> 32).parse().ok()) else { continue };
                 self.by_path.insert(source.clone(), name.clone());
                 self.places.insert(name.clone(), entry.clone());
-                self.plugins.insert(name.clone(), Plugin { name, source, sha256: None });
+                self.plugins.insert(name.clone(), Plugin { name, source, sha256: None, build: None });
             }
         }
     }
@@ -116,9 +118,17 @@ fn stem(path: &Path) -> String {
     if name.is_empty() { "plugin".to_owned() } else { name.to_owned() }
 }
 
-fn read_value(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Option<(PathBuf, Option<Sha256>)> {
+/// What stands under the name of a plugin.
+struct Read {
+    source: PathBuf,
+    sha256: Option<Sha256>,
+    build: Option<Build>,
+}
+
+fn read_value(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Option<Read> {
     if entry.value.as_text().is_some() {
-        return Some((source_path(&entry.value, folder, diagnostics)?, None));
+        let source = source_path(&entry.value, folder, diagnostics)?;
+        return Some(Read { source, sha256: None, build: None });
     }
     let subject = format!("plugin `{}`", entry.key);
     let missing = || {
@@ -131,11 +141,12 @@ fn read_value(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Op
     let mut fields = Fields::open(&entry.value, subject.as_str(), diagnostics)?;
     let source = fields.get("source").map(|node| source_path(node, folder, diagnostics));
     let sha256 = fields.get("sha256").and_then(|node| digest(node, diagnostics));
+    let build = fields.get("build").and_then(|node| build::read(node, folder, diagnostics));
     if source.is_none() && fields.unasked().next().is_none() {
         diagnostics.push(missing());
     }
     fields.finish_translated(|key| foreign::answer(Place::Plugin, key), diagnostics);
-    source.flatten().map(|source| (source, sha256))
+    source.flatten().map(|source| Read { source, sha256, build })
 }
 
 fn digest(node: &Node, diagnostics: &mut Diagnostics) -> Option<Sha256> {

@@ -81,6 +81,23 @@ pub struct Plugin {
     pub source: PathBuf,
     /// What its bytes must hash to, where that is pinned.
     pub sha256: Option<Sha256>,
+    /// How the file is made, for `clockjack dev`; nothing else runs it.
+    pub build: Option<Build>,
+}
+
+/// How a plugin's file is made from its sources.
+///
+/// ```yaml
+/// plugins:
+///   report: { source: ./report.wasm, build: "npm run build" }
+///   weblog: { source: ./weblog.wasm, build: { run: make, folder: ./weblog } }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// What a shell runs.
+    pub command: String,
+    /// Where it runs, and whose files it depends on; default the folder of the manifest.
+    pub folder: PathBuf,
 }
 
 /// A SHA-256 digest, written as 64 hexadecimal digits.

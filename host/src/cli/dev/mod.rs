@@ -1,0 +1,159 @@
+//! `clockjack dev`: saves of source files become runs. Builds what has changed, reloads the host beside it, and runs the
+//! jobs whose code is new.
+//!
+//! It is made of the program's own commands, each a process: `up` runs the schedule with a ledger in memory and reads
+//! its manifest again on SIGHUP, `exec` runs a job once. So nothing works here that would not work there.
+
+mod build;
+mod child;
+mod project;
+mod watch;
+
+use std::time::Duration;
+
+use clap::Args;
+use clockjack_schedule::{id::JobId, manifest::scalar};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::{child::HostChild, project::Project, watch::Look};
+use super::{Exit, ManifestArgs, print};
+
+/// How often the files are looked at. A save and its build take longer than a person would notice this.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+#[derive(Debug, Args)]
+pub(super) struct DevArgs {
+    #[command(flatten)]
+    manifests: ManifestArgs,
+    /// Run this job after each build, whatever was built; may be repeated. Without it: the jobs whose code is new.
+    #[arg(long = "job", value_name = "JOB")]
+    jobs: Vec<JobId>,
+    /// Only build and run what was saved; the triggers rest.
+    #[arg(long)]
+    no_schedule: bool,
+    /// Stop by itself after this time.
+    #[arg(long = "for", value_name = "DURATION", value_parser = scalar::parse_duration)]
+    for_: Option<Duration>,
+}
+
+pub(super) fn run(args: &DevArgs) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(work(args))
+}
+
+/// Prints what this command itself has to say, so that it stands out between what others print.
+fn say(text: &str) {
+    print::talk(&format!("dev: {text}"));
+}
+
+async fn work(args: &DevArgs) -> anyhow::Result<Exit> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let end = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = after(args.for_) => {}
+        }
+    };
+    let mut developer = Developer { args, project: Project::read(&args.manifests.files), host: None };
+    if developer.project.is_unreadable() {
+        return Ok(Exit::Fault);
+    }
+    tokio::select! {
+        () = end => {}
+        failure = developer.work() => return failure.map(|never| match never {}),
+    }
+    if let Some(host) = developer.host.take() {
+        host.end().await;
+    }
+    Ok(Exit::Done)
+}
+
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What goes on while somebody writes code.
+struct Developer<'a> {
+    args: &'a DevArgs,
+    project: Project,
+    host: Option<HostChild>,
+}
+
+impl Developer<'_> {
+    async fn work(&mut self) -> anyhow::Result<std::convert::Infallible> {
+        // What is there already may be of other sources.
+        build::all(self.project.builds().collect()).await?;
+        self.start_host()?;
+        self.run_jobs(&self.project.all_jobs()).await?;
+        say(&format!("watching {}; Ctrl-C ends", self.project.shown()));
+        let mut last = Look::at(&self.project);
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let look = Look::at(&self.project);
+            if look == last {
+                continue;
+            }
+            // An editor may write several files, or one in several steps.
+            let look = quiet(&self.project, look).await;
+            self.step(&last, &look).await?;
+            // What the build itself wrote is no news; what was saved meanwhile is, and is seen by its time.
+            last = look.with_products_of(&Look::at(&self.project));
+        }
+    }
+
+    /// Something was saved.
+    async fn step(&mut self, last: &Look, look: &Look) -> anyhow::Result<()> {
+        let changed = last.changes(look);
+        let is_manifest = changed.iter().any(|path| self.project.is_manifest(path));
+        if is_manifest {
+            self.project = Project::read(&self.args.manifests.files);
+        }
+        let is_built = build::all(self.project.builds_of(&changed)).await?;
+        let fresh = self.project.refresh();
+        if !is_built || (fresh.is_empty() && !is_manifest) {
+            return Ok(());
+        }
+        if self.project.is_unreadable() {
+            return Ok(());
+        }
+        self.start_host()?;
+        if let Some(host) = &self.host {
+            host.reload()?;
+        }
+        self.run_jobs(&self.project.jobs_of(&fresh)).await
+    }
+
+    /// Starts the host, unless it runs. It ends by itself where a plugin or the manifest cannot be loaded.
+    fn start_host(&mut self) -> anyhow::Result<()> {
+        if self.args.no_schedule || self.host.as_mut().is_some_and(HostChild::goes_on) {
+            return Ok(());
+        }
+        self.host = Some(HostChild::start(&self.args.manifests.files)?);
+        Ok(())
+    }
+
+    /// Runs jobs, one after the other, as their manifest says.
+    async fn run_jobs(&self, jobs: &[JobId]) -> anyhow::Result<()> {
+        let wanted = if self.args.jobs.is_empty() || jobs.is_empty() { jobs } else { &self.args.jobs };
+        for job in wanted {
+            child::exec(&self.args.manifests.files, job).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until nothing changes any more.
+async fn quiet(project: &Project, mut look: Look) -> Look {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let next = Look::at(project);
+        if next == look {
+            return look;
+        }
+        look = next;
+    }
+}

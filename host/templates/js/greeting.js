@@ -1,0 +1,2 @@
+// What needs no host stands in files of its own, which `node --test` can run.
+export const greeting = (name) => `hello ${name}`;
