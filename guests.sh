@@ -36,6 +36,7 @@ tests/guests/bench-empty.wasm|tests/guests|bench_empty|tests/guests/bench-empty
 tests/guests/bench-real.wasm|tests/guests|bench_real|tests/guests/bench-real
 tests/guests/command.wasm|tests/guests|command|tests/guests/command
 tests/guests/hostile.wasm|tests/guests|hostile|tests/guests/hostile
+tests/guests/state.wasm|tests/guests|state|tests/guests/state
 tests/guests/typed.wasm|tests/guests|typed|tests/guests/typed
 tests/guests/witness.wasm|tests/guests|witness|tests/guests/witness
 TABLE

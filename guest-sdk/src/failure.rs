@@ -1,13 +1,14 @@
 //! How a job that cannot do its work says what should happen next.
 
-use std::{fmt, time::Duration};
+use std::{any::Any, fmt, time::Duration};
 
-use crate::Value;
+use crate::{Value, secrets, state};
 
 /// How a job that cannot do its work says what should happen next.
 ///
 /// A job may return any error type, most simply a `String`. With this one it decides between trying again and giving
-/// up. Errors of other libraries become [`Failure::Retry`] by `?`.
+/// up. Errors of other libraries become [`Failure::Retry`] by `?`; those of this one also [`Failure::Permanent`], where
+/// another attempt cannot end in another way, as without a grant.
 ///
 /// ```
 /// use clockjack_sdk::Failure;
@@ -90,7 +91,7 @@ impl fmt::Display for Failure {
 }
 
 // `Failure` itself is deliberately no `Error`: that is what lets every error become one.
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
         let mut message = error.to_string();
         let mut source = error.source();
@@ -99,6 +100,9 @@ impl<E: std::error::Error> From<E> for Failure {
             message.push_str(&cause.to_string());
             source = cause.source();
         }
-        Failure::Retry(message)
+        let own: &dyn Any = &error;
+        let is_permanent = own.downcast_ref().is_some_and(state::Error::is_permanent)
+            || own.downcast_ref().is_some_and(secrets::Error::is_permanent);
+        if is_permanent { Failure::Permanent(message) } else { Failure::Retry(message) }
     }
 }

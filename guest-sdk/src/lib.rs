@@ -56,6 +56,8 @@ mod context;
 mod failure;
 pub mod log;
 mod run;
+pub mod secrets;
+pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod value;

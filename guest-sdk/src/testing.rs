@@ -22,7 +22,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{Cause, Context, Level};
+use crate::{
+    Cause, Context, Level,
+    state::{Bytes, Error},
+};
+
+mod books;
+
+pub(crate) use books::{secrets, state};
 
 /// One captured log line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +48,9 @@ struct Host {
     cancel_requested: bool,
     lines: Vec<Line>,
     progress: Option<(u64, Option<u64>)>,
+    progress_message: Option<String>,
+    n_heartbeats: u64,
+    time_left: Duration,
     seed: u64,
 }
 
@@ -66,6 +76,9 @@ thread_local! {
         cancel_requested: false,
         lines: Vec::new(),
         progress: None,
+        progress_message: None,
+        n_heartbeats: 0,
+        time_left: TIME_LEFT,
         seed: 0,
     });
 }
@@ -113,6 +126,124 @@ pub fn last_progress() -> Option<(u64, Option<u64>)> {
     HOST.with_borrow(|host| host.progress)
 }
 
+/// The words of the last reported progress on this thread.
+///
+/// ```
+/// clockjack_sdk::progress_with(1, Some(2), "first file");
+/// assert_eq!(clockjack_sdk::testing::last_progress_message().as_deref(), Some("first file"));
+/// ```
+#[must_use]
+pub fn last_progress_message() -> Option<String> {
+    HOST.with_borrow(|host| host.progress_message.clone())
+}
+
+/// How often the job said on this thread that it is alive.
+///
+/// ```
+/// clockjack_sdk::heartbeat();
+/// assert_eq!(clockjack_sdk::testing::n_heartbeats(), 1);
+/// ```
+#[must_use]
+pub fn n_heartbeats() -> u64 {
+    HOST.with_borrow(|host| host.n_heartbeats)
+}
+
+/// Changes what [`time_left`](crate::time_left) answers on this thread; at first it is a minute.
+///
+/// ```
+/// # use std::time::Duration;
+/// clockjack_sdk::testing::set_time_left(Duration::from_millis(50));
+/// assert_eq!(clockjack_sdk::time_left(), Duration::from_millis(50));
+/// ```
+pub fn set_time_left(time_left: Duration) {
+    HOST.with_borrow_mut(|host| host.time_left = time_left);
+}
+
+/// Calls a job as the host does: what it writes into its [`state`](crate::state) is kept where it succeeds, and dropped
+/// where it fails.
+///
+/// ```
+/// use clockjack_sdk::{state, testing};
+///
+/// fn job(fail: bool) -> Result<i64, String> {
+///     let runs = state::add("runs", 1)?;
+///     if fail { Err("as asked".into()) } else { Ok(runs) }
+/// }
+///
+/// assert_eq!(testing::attempt(|| job(false)), Ok(1));
+/// assert!(testing::attempt(|| job(true)).is_err());
+/// assert_eq!(testing::attempt(|| job(false)), Ok(2));
+/// ```
+pub fn attempt<T, E>(job: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    books::keep();
+    let result = job();
+    if result.is_ok() {
+        books::keep()
+    } else {
+        books::drop_writes()
+    }
+    result
+}
+
+/// Puts a value into the state of this thread, as another run of the job would: it is kept, and its version is new.
+///
+/// ```
+/// use clockjack_sdk::{state, testing};
+///
+/// testing::set_state("mark", 7);
+/// assert_eq!(state::parse("mark"), Ok(Some(7_u64)));
+/// ```
+pub fn set_state(key: &str, value: impl Bytes) {
+    books::put(key, &value.to_bytes());
+}
+
+/// Bounds the state of this thread to this many bytes of keys and values, as the job's limit `state` does.
+///
+/// ```
+/// use clockjack_sdk::{state, testing};
+///
+/// testing::set_state_quota(8);
+/// assert_eq!(state::set("mark", "a long text"), Err(state::Error::Quota(8)));
+/// ```
+pub fn set_state_quota(bytes: u64) {
+    books::set_quota(bytes);
+}
+
+/// Makes every call to [`state`](crate::state) on this thread end with this error, until `None` is given.
+///
+/// ```
+/// use clockjack_sdk::{state, testing};
+///
+/// testing::fail_state(Some(state::Error::Denied));
+/// assert_eq!(state::get("mark"), Err(state::Error::Denied));
+/// testing::fail_state(None);
+/// assert_eq!(state::get("mark"), Ok(None));
+/// ```
+pub fn fail_state(error: Option<Error>) {
+    books::fail_state(error);
+}
+
+/// Grants a secret on this thread.
+///
+/// ```
+/// clockjack_sdk::testing::set_secret("api-key", "s3same");
+/// assert_eq!(clockjack_sdk::secrets::get("api-key").unwrap().expose(), "s3same");
+/// ```
+pub fn set_secret(name: &str, value: &str) {
+    books::set_secret(name, Ok(value));
+}
+
+/// Grants a secret on this thread whose value cannot be had, and why.
+///
+/// ```
+/// clockjack_sdk::testing::set_secret_unavailable("api-key", "the vault is sealed");
+/// let error = clockjack_sdk::secrets::get("api-key").unwrap_err();
+/// assert_eq!(error.to_string(), "the secret `api-key` cannot be had now: the vault is sealed");
+/// ```
+pub fn set_secret_unavailable(name: &str, reason: &str) {
+    books::set_secret(name, Err(reason));
+}
+
 pub(crate) fn context() -> Context {
     HOST.with_borrow(|host| host.context.clone())
 }
@@ -122,14 +253,19 @@ pub(crate) fn cancel_requested() -> bool {
 }
 
 pub(crate) fn time_left() -> u64 {
-    TIME_LEFT.as_millis() as u64
+    HOST.with_borrow(|host| host.time_left.as_millis() as u64)
 }
 
-pub(crate) fn progress(done: u64, total: Option<u64>, _message: Option<&str>) {
-    HOST.with_borrow_mut(|host| host.progress = Some((done, total)));
+pub(crate) fn progress(done: u64, total: Option<u64>, message: Option<&str>) {
+    HOST.with_borrow_mut(|host| {
+        host.progress = Some((done, total));
+        host.progress_message = message.map(ToOwned::to_owned);
+    });
 }
 
-pub(crate) fn heartbeat() {}
+pub(crate) fn heartbeat() {
+    HOST.with_borrow_mut(|host| host.n_heartbeats += 1);
+}
 
 /// The same sequence in every test: a test that depends on chance must be repeatable. The step is SplitMix64's.
 pub(crate) fn random_seed() -> u64 {

@@ -2,17 +2,17 @@
 #![cfg_attr(target_arch = "wasm32", expect(unsafe_code, reason = "imports of the host are foreign functions"))]
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::{cancel_requested, context, heartbeat, log, progress, random_seed, time_left};
+pub(crate) use crate::testing::{
+    cancel_requested, context, heartbeat, log, progress, random_seed, secrets, state, time_left,
+};
 #[cfg(target_arch = "wasm32")]
-pub(crate) use component::{cancel_requested, context, heartbeat, log, progress, random_seed, time_left};
+pub(crate) use component::{
+    cancel_requested, context, heartbeat, log, progress, random_seed, secrets, state, time_left,
+};
 
 #[cfg(target_arch = "wasm32")]
 mod component {
-    use crate::{
-        Context, Level,
-        context::RawContext,
-        rt::{Value, memory},
-    };
+    use crate::{Context, Level, context::RawContext, rt::memory::receive};
 
     /// The encoded world `clockjack:job/job`, made from `wit/` by `tests/wit.rs`. The linker reads it; imports that
     /// a plugin does not use are left out of its component.
@@ -57,11 +57,8 @@ mod component {
 
     pub(crate) fn context() -> Context {
         link_world();
-        let layout = <RawContext as Value>::LAYOUT;
-        let at = memory::allocate(layout.size, layout.align);
         // SAFETY: the host writes one `context` record, for which there is room.
-        unsafe { raw::context(at.address()) };
-        RawContext::load(at).into()
+        receive::<RawContext>(|result| unsafe { raw::context(result) }).into()
     }
 
     pub(crate) fn cancel_requested() -> bool {
@@ -108,5 +105,111 @@ mod component {
             .collect();
         // SAFETY: message and fields outlive the call; a field is two strings, each an address and a length.
         unsafe { raw::log(level as i32, message.as_ptr(), message.len(), raw_fields.as_ptr(), raw_fields.len()) };
+    }
+
+    /// `clockjack:job/state`. A plugin that calls none of these does not import the interface.
+    pub(crate) mod state {
+        use super::{link_world, receive};
+        use crate::state::{RawEntry, RawError};
+
+        mod raw {
+            #[link(wasm_import_module = "clockjack:job/state@0.1.0")]
+            unsafe extern "C" {
+                #[link_name = "get"]
+                pub(super) fn get(key: *const u8, len: usize, result: *mut u8);
+                #[link_name = "set"]
+                pub(super) fn set(key: *const u8, len: usize, value: *const u8, value_len: usize, result: *mut u8);
+                #[link_name = "compare-and-set"]
+                pub(super) fn compare_and_set(
+                    key: *const u8,
+                    len: usize,
+                    has_expected: i32,
+                    expected: i64,
+                    value: *const u8,
+                    value_len: usize,
+                    result: *mut u8,
+                );
+                #[link_name = "delete"]
+                pub(super) fn delete(key: *const u8, len: usize, result: *mut u8);
+                #[link_name = "list"]
+                pub(super) fn list(
+                    prefix: *const u8,
+                    len: usize,
+                    has_after: i32,
+                    after: *const u8,
+                    after_len: usize,
+                    limit: i32,
+                    result: *mut u8,
+                );
+                #[link_name = "commit"]
+                pub(super) fn commit(result: *mut u8);
+            }
+        }
+
+        // In each of these the texts outlive the call, and the host writes one result of the type that is received.
+
+        pub(crate) fn get(key: &str) -> Result<Option<RawEntry>, RawError> {
+            link_world();
+            // SAFETY: see above.
+            receive(|result| unsafe { raw::get(key.as_ptr(), key.len(), result) })
+        }
+
+        pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), RawError> {
+            link_world();
+            // SAFETY: see above.
+            receive(|result| unsafe { raw::set(key.as_ptr(), key.len(), value.as_ptr(), value.len(), result) })
+        }
+
+        pub(crate) fn compare_and_set(key: &str, expected: Option<u64>, value: &[u8]) -> Result<(), RawError> {
+            link_world();
+            let (has_expected, version) = (i32::from(expected.is_some()), expected.unwrap_or_default() as i64);
+            // SAFETY: see above.
+            receive(|result| unsafe {
+                let (value, value_len) = (value.as_ptr(), value.len());
+                raw::compare_and_set(key.as_ptr(), key.len(), has_expected, version, value, value_len, result);
+            })
+        }
+
+        pub(crate) fn delete(key: &str) -> Result<(), RawError> {
+            link_world();
+            // SAFETY: see above.
+            receive(|result| unsafe { raw::delete(key.as_ptr(), key.len(), result) })
+        }
+
+        pub(crate) fn list(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, RawError> {
+            link_world();
+            let (has_after, after) = (i32::from(after.is_some()), after.unwrap_or_default());
+            // SAFETY: see above.
+            receive(|result| unsafe {
+                let (after, after_len) = (after.as_ptr(), after.len());
+                raw::list(prefix.as_ptr(), prefix.len(), has_after, after, after_len, limit as i32, result);
+            })
+        }
+
+        pub(crate) fn commit() -> Result<(), RawError> {
+            link_world();
+            // SAFETY: see above.
+            receive(|result| unsafe { raw::commit(result) })
+        }
+    }
+
+    /// `clockjack:job/secrets`. A plugin that does not call this does not import the interface.
+    pub(crate) mod secrets {
+        use super::{link_world, receive};
+        use crate::secrets::RawError;
+
+        mod raw {
+            #[link(wasm_import_module = "clockjack:job/secrets@0.1.0")]
+            unsafe extern "C" {
+                #[link_name = "get"]
+                pub(super) fn get(name: *const u8, len: usize, result: *mut u8);
+            }
+        }
+
+        pub(crate) fn get(name: &str) -> Result<String, RawError> {
+            link_world();
+            // SAFETY: the name outlives the call, and the host writes one result of this type.
+            receive(|result| unsafe { raw::get(name.as_ptr(), name.len(), result) })
+        }
     }
 }

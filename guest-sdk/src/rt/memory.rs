@@ -73,6 +73,17 @@ pub(crate) fn allocate(size: usize, align: usize) -> At {
     At(address)
 }
 
+/// Calls an import that writes its result to the address it is given, and takes that result.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn receive<T: super::Value>(call: impl FnOnce(*mut u8)) -> T {
+    let super::Layout { size, align } = T::LAYOUT;
+    let at = allocate(size, align);
+    call(at.address());
+    let result = T::load(at);
+    release(at.address() as usize as u32, size, align);
+    result
+}
+
 fn out_of_memory() -> ! {
     std::process::abort()
 }
