@@ -133,9 +133,11 @@ pub(crate) fn config(settings: EngineSettings, metering: Metering, allocation: A
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         // Each of these is one more way in, and no language that was measured needs it.
         .wasm_tail_call(false)
-        .wasm_multi_memory(false)
         .wasm_memory64(false)
-        .wasm_relaxed_simd(false);
+        .wasm_relaxed_simd(false)
+        // Not off: wasmtime joins two parts of a component that have a memory each, as JavaScript's have, with a module
+        // of its own making that names both memories, and it panics where that feature is off.
+        .wasm_multi_memory(true);
     match allocation {
         // Where address space is short, a memory takes what it uses, at the price of a bounds check per access.
         Allocation::OnDemand => config

@@ -189,8 +189,7 @@ fn link(sandbox: &Sandbox, bytes: &[u8], metering: Metering) -> Result<(Linked, 
 fn refused(error: &wasmtime::Error) -> LoadError {
     let text = format!("{error:#}");
     let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if any(&["must be enabled", "multiple memories", "not enabled", "proposal", "feature is disabled", "not supported"])
-    {
+    if any(&["must be enabled", "not enabled", "proposal", "feature is disabled", "not supported"]) {
         let fix = "build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs";
         return LoadError::new(
             LoadCode::Feature,

@@ -330,7 +330,6 @@ fn features_digests_and_imports_are_refused_with_their_names() {
     };
     let cases = [
         component("(memory i64 1) (func (export \"run\"))"),
-        component("(memory 1) (memory 1) (func (export \"run\"))"),
         component("(memory 1 1 shared) (func (export \"run\"))"),
         component("(table 20000000 funcref) (func (export \"run\"))"),
         component("(memory 65536) (func (export \"run\"))"),
@@ -343,7 +342,6 @@ fn features_digests_and_imports_are_refused_with_their_names() {
     ];
     expect![[r#"
         load.feature: the component uses a feature that is off here: failed to parse WebAssembly module: memory64 must be enabled for 64-bit memories (at offset 0x1f); build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs
-        load.feature: the component uses a feature that is off here: failed to parse WebAssembly module: multiple memories (at offset 0x1e); build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs
         load.feature: the component uses a feature that is off here: failed to parse WebAssembly module: threads must be enabled for shared memories (at offset 0x1f); build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs
         table.limit: the component declares more than a job may have: module table does not fit in pooling allocator requirements: table index 0 has a minimum element size of 20000000 which exceeds the limit of 1000001; build it with less; no job may raise `limits.table_elements` that far
         memory.limit: the component declares more than a job may have: module memory does not fit in pooling allocator requirements: memory index 0 is unsupported in this pooling allocator configuration: memory has a minimum byte size of 4294967296 which exceeds the limit of 0x40000000 bytes; build it with less; no job may raise `limits.memory` that far
@@ -355,6 +353,33 @@ fn features_digests_and_imports_are_refused_with_their_names() {
     let bytes = wat::parse_str(component("(func (export \"run\"))")).unwrap();
     let error = Plugin::from_bytes(&SANDBOX, &bytes, Some(&"0".repeat(64)), false).map(|_| ()).unwrap_err();
     assert_eq!(error.code.to_string(), "load.digest");
+}
+
+#[test]
+fn parts_with_memories_of_their_own_may_call_each_other() {
+    let parts = r#"(component
+        (component $inner
+            (core module $m (memory (export "mem") 1) (func (export "f") (param i32 i32))
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
+            (core instance $i (instantiate $m))
+            (func (export "f") (param "text" string) (canon lift (core func $i "f")
+                (memory (core memory $i "mem")) (realloc (core func $i "realloc")))))
+        (component $outer
+            (import "f" (func $f (param "text" string)))
+            (core module $libc (memory (export "mem") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
+            (core instance $libc (instantiate $libc))
+            (core func $f' (canon lower (func $f)
+                (memory (core memory $libc "mem")) (realloc (core func $libc "realloc"))))
+            (core module $m (import "" "f" (func $f (param i32 i32)))
+                (func (export "run") (call $f (i32.const 0) (i32.const 4))))
+            (core instance $i (instantiate $m (with "" (instance (export "f" (func $f'))))))
+            (func (export "run") (canon lift (core func $i "run"))))
+        (instance $inner (instantiate $inner))
+        (instance $outer (instantiate $outer (with "f" (func $inner "f"))))
+        (export "run" (func $outer "run")))"#;
+    let plugin = load(parts, false).unwrap_or_else(|error| panic!("{}", error.message));
+    assert!(plugin.find(Some("run")).is_some());
 }
 
 mod calls {
