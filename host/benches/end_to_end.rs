@@ -148,6 +148,7 @@ fn history(from: DateTime<Utc>) -> anyhow::Result<Vec<Change>> {
             duration: Duration::from_millis(1),
             n_attempts: 1,
             report: Report::without_guest(Outcome::succeeded(None)),
+            state: None,
         })));
     }
     Ok(changes)

@@ -29,5 +29,7 @@ mod up_overlap;
 mod up_reload;
 mod up_restart;
 mod up_retry;
+mod up_secrets;
+mod up_state;
 mod up_stores;
 mod why_told;

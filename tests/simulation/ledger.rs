@@ -7,12 +7,13 @@ use std::{
 
 use clockjack_ledger::MemoryLedger;
 use clockjack_schedule::{
-    id::RunId,
+    id::{JobId, RunId},
     ports::{
         Change, Committed, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory,
         SkipFilter,
     },
     run::Skip,
+    state::Kept,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -104,6 +105,10 @@ impl Ledger for SimLedger {
 
     fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
         self.inner.run(id)
+    }
+
+    fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {
+        self.inner.state(job)
     }
 
     fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {

@@ -6,7 +6,10 @@ use clockjack_schedule::{diagnostic::Diagnostics, manifest::resolved::Manifest, 
 use serde_json::json;
 
 use super::{Exit, ManifestArgs, Output, OutputArgs, diagnostics, print};
-use crate::{clock::SystemClock, load};
+use crate::{
+    clock::SystemClock,
+    load::{self, secrets::Missing},
+};
 
 /// The sandbox of a check runs nothing; one slot is enough.
 const N_SLOTS: u32 = 1;
@@ -24,6 +27,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let mut loaded = load::manifest(&args.manifests.files, &zones);
     let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, N_SLOTS)?;
     load::jobs(&mut loaded, &sandbox);
+    load::secrets::check(&mut loaded, None, Missing::Warning);
     let now = SystemClock.now();
     warn_of_triggers(&loaded.manifest, now, &mut loaded.diagnostics);
     loaded.diagnostics.sort();

@@ -9,14 +9,18 @@ use clockjack_schedule::{
     job::{Arguments, Ceilings, DirGrant, DirMode, Grants, Limits},
     manifest::{parse::parse, scalar},
     outcome::{Outcome, OutcomeCode},
-    ports::{Attempt, Captured, Clock as _, LogLine, Report},
+    ports::{Attempt, Captured, Clock as _, LogLine, Report, StateAccess},
     run::{Cause, Run},
+    state::Unkept,
     stop::Stop,
 };
 use serde_json::{Value as Json, json};
 
 use super::{Exit, Output, OutputArgs, diagnostics, print};
-use crate::{clock::SystemClock, load};
+use crate::{
+    clock::SystemClock,
+    load::{self, secrets::Missing},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct ExecArgs {
@@ -49,6 +53,10 @@ pub(super) struct ExecArgs {
     /// Grants a variable: `NAME=VALUE`.
     #[arg(long = "env", short = 'e', value_name = "NAME=VALUE", value_parser = parse_env)]
     env: Vec<(String, String)>,
+    /// Grants a state. It begins empty, also with `--job`, and is dropped when the function has ended: what hosts keep
+    /// is neither read nor written.
+    #[arg(long)]
+    state: bool,
     /// A manifest, for `--job`; may be repeated.
     #[arg(long = "file", short, value_name = "FILE", default_value = "clockjack.yaml")]
     files: Vec<PathBuf>,
@@ -148,7 +156,8 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
             labels: BTreeMap::new(),
         }));
     };
-    let loaded = load::manifest(&args.files, &load::zones::newest());
+    let mut loaded = load::manifest(&args.files, &load::zones::newest());
+    load::secrets::check(&mut loaded, Some(id), Missing::Error);
     if loaded.diagnostics.has_errors() {
         refuse_manifest(&loaded, args.output.output)?;
         return Ok(None);
@@ -203,6 +212,7 @@ fn override_limits(wanted: &mut Wanted, args: &ExecArgs) {
     limits.fuel = args.fuel.or(limits.fuel);
     wanted.grants.dirs.extend(args.dirs.iter().cloned());
     wanted.grants.env.extend(args.env.iter().cloned());
+    wanted.grants.state |= args.state;
 }
 
 /// The arguments of the command line, over those of the job.
@@ -249,6 +259,7 @@ fn facts(wanted: &Wanted) -> Facts {
         started_at: now,
         last_success: None,
         stop: Stop::default(),
+        states: StateAccess(Arc::new(Unkept::default())),
     };
     Facts { attempt, zone: Arc::clone(&wanted.zone), labels: Arc::new(wanted.labels.clone()) }
 }

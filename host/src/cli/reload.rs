@@ -13,7 +13,7 @@ use tracing::{error, info};
 
 use super::{diagnostics, up};
 use crate::{
-    load::{self, Loaded, PreparedJob},
+    load::{self, Loaded, PreparedJob, secrets::Missing},
     shell::Host,
 };
 
@@ -35,6 +35,7 @@ pub(super) fn read(scene: &up::Scene<'_>) -> Reading {
     tokio::task::spawn_blocking(move || {
         let mut loaded = load::manifest(&files, &zones);
         let (_, jobs) = load::jobs(&mut loaded, &sandbox);
+        load::secrets::check(&mut loaded, None, Missing::Error);
         loaded.diagnostics.sort();
         (loaded, jobs)
     })

@@ -28,6 +28,7 @@ use crate::{
     clock::SystemClock,
     load::{
         self, Loaded, PreparedJob,
+        secrets::Missing,
         stores::{self, OpenStores},
     },
     logging::{self, Log, LogFormat},
@@ -63,6 +64,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, n_places(&loaded.manifest))?;
     let began = SystemClock.monotonic();
     let (plugins, jobs) = load::jobs(&mut loaded, &sandbox);
+    load::secrets::check(&mut loaded, None, Missing::Error);
     check::warn_of_triggers(&loaded.manifest, SystemClock.now(), &mut loaded.diagnostics);
     loaded.diagnostics.sort();
     tell_findings(&loaded, args.log_format);

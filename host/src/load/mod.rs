@@ -2,6 +2,7 @@
 
 mod files;
 mod plugins;
+pub mod secrets;
 pub mod stores;
 pub mod zones;
 

@@ -10,7 +10,7 @@ use clockjack_schedule::{
     manifest::resolved,
 };
 
-use super::Loaded;
+use super::{Loaded, secrets::HostVault};
 
 /// A job with the call that it makes.
 pub struct PreparedJob {
@@ -25,11 +25,12 @@ pub struct PreparedJob {
 /// # Errors
 /// When no engine can be set up.
 pub fn sandbox_for(ceilings: &Ceilings, n_slots: u32) -> Result<Sandbox, LoadError> {
-    Sandbox::new(EngineSettings {
+    let sandbox = Sandbox::new(EngineSettings {
         n_slots,
         memory_bytes_max: ceilings.memory_bytes_max,
         table_elements_max: TABLE_ELEMENTS_MAX,
-    })
+    })?;
+    Ok(sandbox.with_vault(Arc::new(HostVault)))
 }
 
 pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginName, Arc<Plugin>)>, Vec<PreparedJob>) {

@@ -16,7 +16,7 @@ use clockjack_schedule::{
     core::POOL_SIZE,
     id::{PoolName, RunId, RunMap},
     outcome::{Again, Outcome, OutcomeCode},
-    ports::{Attempt, Clock, Executor, Finish, Report},
+    ports::{Attempt, Clock, Executor, Finish, Report, StateAccess},
     retry,
     run::{CancelReason, Start},
     stop::Stop,
@@ -43,6 +43,7 @@ struct Shared {
     executor: Arc<dyn Executor>,
     bus: Bus,
     ended: mpsc::Sender<Ended>,
+    states: StateAccess,
     guests: runtime::Handle,
     workers: TaskTracker,
     state: Mutex<State>,
@@ -100,14 +101,15 @@ pub(super) struct DispatcherParts {
     pub(super) executor: Arc<dyn Executor>,
     pub(super) bus: Bus,
     pub(super) ended: mpsc::Sender<Ended>,
+    pub(super) states: StateAccess,
     pub(super) guests: runtime::Handle,
 }
 
 impl Dispatcher {
     pub(super) fn new(parts: DispatcherParts) -> Self {
-        let DispatcherParts { clock, executor, bus, ended, guests } = parts;
+        let DispatcherParts { clock, executor, bus, ended, states, guests } = parts;
         let (workers, state) = (TaskTracker::new(), Mutex::default());
-        Self { shared: Arc::new(Shared { clock, executor, bus, ended, guests, workers, state }) }
+        Self { shared: Arc::new(Shared { clock, executor, bus, ended, states, guests, workers, state }) }
     }
 
     /// Gives pools their sizes. Runs that go on, go on.
@@ -257,6 +259,7 @@ impl Shared {
             started_at,
             last_success: start.last_success,
             stop,
+            states: self.states.clone(),
         };
         let mut report = self.executor.execute(attempt).await;
         crash_point!("dispatcher::after_attempt");
@@ -272,6 +275,7 @@ impl Shared {
             duration,
             n_attempts: start.attempt,
             report,
+            state: None,
         };
         Ended { start, finish }
     }
@@ -298,6 +302,7 @@ impl Shared {
             duration: Duration::ZERO,
             n_attempts: start.attempt,
             report: Report::without_guest(outcome),
+            state: None,
         };
         Ended { start, finish }
     }

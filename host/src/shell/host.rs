@@ -7,7 +7,7 @@ use clockjack_schedule::{
     core::{Core, Input},
     id::{JobId, PoolName},
     job::Job,
-    ports::{Clock, Executor, Ledger, LedgerError, Loaded},
+    ports::{Clock, Executor, Ledger, LedgerError, Loaded, StateAccess},
 };
 use tokio::{
     runtime,
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Bus, Event, Summary,
+    books::{Books, FLUSHES_MAX},
     dispatcher::{Dispatcher, DispatcherParts},
     keeper::Keeper,
     pruner::{Jobs, Pruner},
@@ -79,8 +80,17 @@ impl Host {
         let (bus, counts, stop) = (Bus::default(), Counts::default(), CancellationToken::new());
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let (ended, ends) = mpsc::channel(ENDED_MAX);
-        let parts =
-            DispatcherParts { clock: Arc::clone(&clock), executor, bus: bus.clone(), ended, guests: guests.clone() };
+        let (flushes, flushes_asked) = mpsc::channel(FLUSHES_MAX);
+        let n_held = Arc::default();
+        let states = StateAccess(Arc::new(Books::new(Arc::clone(&ledger), flushes, Arc::clone(&n_held))));
+        let parts = DispatcherParts {
+            clock: Arc::clone(&clock),
+            executor,
+            bus: bus.clone(),
+            ended,
+            states,
+            guests: guests.clone(),
+        };
         let dispatcher = Dispatcher::new(parts);
         dispatcher.resize(&pools);
         let keeper = Keeper {
@@ -88,7 +98,7 @@ impl Host {
             clock: Arc::clone(&clock),
             bus: bus.clone(),
             stop: stop.clone(),
-            n_held: Arc::default(),
+            n_held,
         };
         let jobs = Jobs::default();
         let recorder = Recorder {
@@ -97,6 +107,7 @@ impl Host {
             counts: counts.clone(),
             jobs: jobs.clone(),
             ended: ends,
+            flushes: flushes_asked,
             inbox: inbox.clone(),
         };
         let scheduler = Scheduler {

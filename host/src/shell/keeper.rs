@@ -52,6 +52,7 @@ impl Keeper {
                     if held.is_some() {
                         // Of a batch that is repeated a part may have been kept before.
                         committed.n_stale = 0;
+                        committed.stale_states.clear();
                     }
                     self.tell_end(held, took);
                     return Ok(committed);

@@ -19,7 +19,14 @@ use clockjack_schedule::{
 };
 use tokio::sync::mpsc;
 
-use super::{Bus, Event, crash::crash_point, keeper::Keeper, pruner::Jobs, scheduler::Message};
+use super::{
+    Bus, Event,
+    books::{self, FLUSHES_MAX, Flush},
+    crash::crash_point,
+    keeper::Keeper,
+    pruner::Jobs,
+    scheduler::Message,
+};
 
 /// How many ended runs one commit takes at the most.
 const BATCH_MAX: usize = 1_024;
@@ -101,15 +108,23 @@ pub(super) struct Recorder {
     pub(super) counts: Counts,
     pub(super) jobs: Jobs,
     pub(super) ended: mpsc::Receiver<Ended>,
+    pub(super) flushes: mpsc::Receiver<Flush>,
     pub(super) inbox: mpsc::Sender<Message>,
 }
 
 impl Recorder {
     /// Records until every worker is gone.
     pub(super) async fn work(mut self) -> Result<(), LedgerError> {
-        let mut batch = Vec::new();
+        let (mut batch, mut flushes) = (Vec::new(), Vec::new());
         loop {
-            let n_ended = self.ended.recv_many(&mut batch, BATCH_MAX).await;
+            let n_ended = tokio::select! {
+                n_ended = self.ended.recv_many(&mut batch, BATCH_MAX) => Some(n_ended),
+                1.. = self.flushes.recv_many(&mut flushes, FLUSHES_MAX) => None,
+            };
+            let Some(n_ended) = n_ended else {
+                books::keep(&*self.keeper.ledger, std::mem::take(&mut flushes)).await?;
+                continue;
+            };
             if n_ended == 0 {
                 return Ok(());
             }
@@ -124,8 +139,9 @@ impl Recorder {
     async fn record(&self, batch: Vec<Ended>) -> Result<(), LedgerError> {
         let n_attempts = batch.len();
         let (mut changes, mut events, mut counted, mut kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut inputs = Vec::with_capacity(n_attempts);
-        for ended in batch {
+        let (mut inputs, mut settled) = (Vec::with_capacity(n_attempts), Vec::new());
+        for mut ended in batch {
+            settled.extend(books::settle(&mut ended.finish));
             kept.push(Arc::clone(&ended.start.job));
             let verdict = judge(ended);
             changes.extend(verdict.changes);
@@ -136,6 +152,7 @@ impl Recorder {
         crash_point!("recorder::before_commit");
         let committed = self.keeper.commit(changes).await?;
         crash_point!("recorder::after_commit");
+        settled.into_iter().for_each(|settled| settled.conclude(&committed.stale_states));
         self.counts.n_finished.fetch_add(n_attempts, Relaxed);
         counted.iter().for_each(|(job, code)| self.counts.finished(job, *code));
         self.jobs.grew(kept.iter().map(|job| (&job.id, job.policy.keep)));

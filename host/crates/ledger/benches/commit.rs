@@ -102,6 +102,7 @@ fn finish(run: &Run) -> Change {
         duration: Duration::from_millis(3),
         n_attempts: 1,
         report,
+        state: None,
     }))
 }
 

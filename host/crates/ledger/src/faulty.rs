@@ -15,12 +15,13 @@ use std::{
 };
 
 use clockjack_schedule::{
-    id::RunId,
+    id::{JobId, RunId},
     ports::{
         Change, Committed, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory,
         SkipFilter,
     },
     run::Skip,
+    state::Kept,
 };
 
 /// What happens to a commit.
@@ -122,6 +123,10 @@ impl Ledger for FaultyLedger {
 
     fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
         self.ledger.run(id)
+    }
+
+    fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {
+        self.ledger.state(job)
     }
 
     fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {

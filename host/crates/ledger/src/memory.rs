@@ -17,6 +17,7 @@ use clockjack_schedule::{
         OpenRun, PortFuture, Pruned, Report, RunFilter, RunRow, RunState, RunStory, SkipFilter,
     },
     run::{JobState, Run, Skip},
+    state::{Entry as StateEntry, Kept, StateChange},
 };
 
 /// How many finished runs are kept.
@@ -49,6 +50,8 @@ struct State {
     n_bytes: usize,
     /// By their place in the order of [`Ledger::skips`], the other way round.
     skips: BTreeMap<SkipKey, Skip>,
+    /// What jobs remember.
+    states: HashMap<JobId, Kept>,
 }
 
 /// What tells skips apart, in their order.
@@ -97,7 +100,7 @@ enum Progress {
 }
 
 impl MemoryLedger {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held cannot leave a batch half kept that matters: the process is the store.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,12 +108,12 @@ impl MemoryLedger {
 
 impl Ledger for MemoryLedger {
     fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>> {
-        Box::pin(ready(Ok(self.state().load())))
+        Box::pin(ready(Ok(self.lock().load())))
     }
 
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {
         let mut committed = Committed::default();
-        let mut state = self.state();
+        let mut state = self.lock();
         for change in changes {
             state.apply(change, &mut committed);
         }
@@ -118,17 +121,17 @@ impl Ledger for MemoryLedger {
     }
 
     fn runs(&self, filter: RunFilter) -> PortFuture<'_, Result<Vec<RunRow>, LedgerError>> {
-        Box::pin(ready(Ok(self.state().find_runs(&filter))))
+        Box::pin(ready(Ok(self.lock().find_runs(&filter))))
     }
 
     fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
-        let state = self.state();
+        let state = self.lock();
         let story = state.runs.get(&id).map(|entry| RunStory { row: entry.row(), attempts: entry.attempts.clone() });
         Box::pin(ready(Ok(story)))
     }
 
     fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {
-        let state = self.state();
+        let state = self.lock();
         let found = state.skips.values().rev().filter(|skip| {
             filter.job.as_ref().is_none_or(|job| skip.job == *job)
                 && filter.since.is_none_or(|since| since <= skip.last)
@@ -138,8 +141,12 @@ impl Ledger for MemoryLedger {
         Box::pin(ready(Ok(skips)))
     }
 
+    fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {
+        Box::pin(ready(Ok(self.lock().states.get(job).cloned().unwrap_or_default())))
+    }
+
     fn prune(&self, keep: Vec<KeepOf>, n_max: usize) -> PortFuture<'_, Result<Pruned, LedgerError>> {
-        Box::pin(ready(Ok(self.state().prune(&keep, n_max))))
+        Box::pin(ready(Ok(self.lock().prune(&keep, n_max))))
     }
 
     fn close(&self) -> PortFuture<'_, Result<(), LedgerError>> {
@@ -175,11 +182,8 @@ impl State {
                     committed.n_stale += 1;
                 }
             }
-            Change::Finish(finish) => {
-                if !self.finish(finish) {
-                    committed.n_stale += 1;
-                }
-            }
+            Change::Finish(finish) => self.end(finish, committed),
+            Change::State { job, change } => remember(self.states.entry(job).or_default(), &change),
             Change::Watermark(at) => self.watermark = self.watermark.max(Some(at)),
         }
     }
@@ -231,6 +235,19 @@ impl State {
         self.skips.entry(skip_key(&skip)).or_insert(skip);
         while SKIPS_MAX < self.skips.len() {
             self.skips.pop_first();
+        }
+    }
+
+    /// Ends a run. Its state is kept apart from its end.
+    fn end(&mut self, mut finish: Arc<Finish>, committed: &mut Committed) {
+        let state = if finish.state.is_some() { Arc::make_mut(&mut finish).state.take() } else { None };
+        let (run, job) = (finish.run, state.is_some().then(|| finish.job.clone()));
+        let is_stale = !self.finish(finish);
+        committed.n_stale += usize::from(is_stale);
+        match (state, job) {
+            (Some(_), _) if is_stale => committed.stale_states.push(run),
+            (Some(change), Some(job)) => remember(self.states.entry(job).or_default(), &change),
+            (_, _) => {}
         }
     }
 
@@ -385,6 +402,23 @@ impl Entry {
             Progress::Ended(finish) => RunState::Ended(finish.clone()),
         };
         RunRow { run: Arc::clone(&self.run), state }
+    }
+}
+
+/// Keeps a change of state, unless it came before or too late.
+fn remember(kept: &mut Kept, change: &StateChange) {
+    if change.version <= kept.version {
+        return;
+    }
+    kept.version = change.version;
+    for write in &change.writes {
+        match &write.value {
+            Some(value) => {
+                let entry = StateEntry { value: Arc::clone(value), version: write.version };
+                kept.entries.insert(write.key.clone(), entry);
+            }
+            None => drop(kept.entries.remove(&write.key)),
+        }
     }
 }
 

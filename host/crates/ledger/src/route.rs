@@ -5,6 +5,9 @@
 //! it may be kept, so that it is to be repeated, which every ledger allows. A job that moves to another store leaves its history, and the runs that have not ended, where
 //! they are; their ends find them there.
 
+mod port;
+mod state;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -40,6 +43,7 @@ struct Homes {
 struct Copies {
     n_ends: usize,
     claims: Vec<RunId>,
+    states: Vec<RunId>,
 }
 
 /// What of a batch goes to one store.
@@ -83,7 +87,11 @@ impl Stores {
                     arrivals.entry(*to).or_default().push(Change::Job(row.state));
                 }
             }
-            for (to, states) in arrivals {
+            for (to, mut states) in arrivals {
+                let jobs: Vec<_> = states.iter().filter_map(Change::job).cloned().collect();
+                for job in jobs {
+                    states.extend(state::whole(&*self.ledgers[*from], &job).await?);
+                }
                 self.ledgers[to].commit(states).await?;
             }
         }
@@ -148,7 +156,14 @@ impl Stores {
             let more = settle(rests).await?;
             // Of each end that went to several stores, all but one came to the wrong one.
             committed.n_stale = (committed.n_stale + more.n_stale).saturating_sub(copies.n_ends);
+            committed.stale_states.extend(more.stale_states);
             committed.unclaimed.extend(more.unclaimed);
+            // State was dropped only where every store found that its run had ended.
+            for run in copies.states {
+                if let Some(place) = committed.stale_states.iter().position(|stale| *stale == run) {
+                    committed.stale_states.swap_remove(place);
+                }
+            }
             // A claim that went to several stores was refused only where all of them refused it.
             for run in copies.claims {
                 if let Some(place) = committed.unclaimed.iter().position(|refused| *refused == run) {
@@ -183,6 +198,11 @@ impl Stores {
             }
             if let Some(run) = run_of(&change) {
                 touched.insert(run);
+                let is_known_elsewhere = homes.former(job).any(|index| index != home);
+                if let Some(change) = state::apart(&change).filter(|_| is_known_elsewhere) {
+                    shares.entry(home).or_default().rest.push(change);
+                    copies.states.extend(homes.former(job).filter(|index| *index != home).map(|_| run));
+                }
                 for index in homes.former(job).filter(|index| *index != home) {
                     copies.n_ends += usize::from(can_be_stale(&change));
                     if let Change::Claim(claim) = &change {
@@ -206,7 +226,8 @@ impl Stores {
         let used = all.iter().filter(|loaded| **loaded != Loaded::default());
         let watermark = used.map(|loaded| loaded.watermark).min().flatten();
         let (rows, homeless) = self.merge(all, watermark);
-        for (index, changes) in homeless {
+        for (index, mut changes) in homeless {
+            changes.extend(self.states_elsewhere(&changes, index).await?);
             match self.ledgers[index].commit(changes).await {
                 // Whoever only reads need not tell a job's store of it; the host will when it starts.
                 Ok(_) | Err(LedgerError::Refused(_)) => {}
@@ -345,6 +366,7 @@ async fn settle(waiting: Vec<PortFuture<'_, Result<Committed, LedgerError>>>) ->
         all = match (all, one.await) {
             (Ok(mut all), Ok(one)) => {
                 all.n_stale += one.n_stale;
+                all.stale_states.extend(one.stale_states);
                 all.unclaimed.extend(one.unclaimed);
                 Ok(all)
             }
@@ -358,7 +380,7 @@ async fn settle(waiting: Vec<PortFuture<'_, Result<Committed, LedgerError>>>) ->
 /// The run that must be there for a change to do anything.
 fn run_of(change: &Change) -> Option<RunId> {
     match change {
-        Change::Job(_) | Change::Plan(_) | Change::Watermark(_) => None,
+        Change::Job(_) | Change::Plan(_) | Change::State { .. } | Change::Watermark(_) => None,
         Change::TakeBack { run, .. } | Change::Release { run, .. } => Some(*run),
         Change::Skip(skip) => skip.run,
         Change::Claim(claim) => Some(claim.run),
@@ -376,6 +398,7 @@ fn can_be_stale(change: &Change) -> bool {
         | Change::Skip(_)
         | Change::Claim(_)
         | Change::Release { .. }
+        | Change::State { .. }
         | Change::Watermark(_) => false,
     }
 }
@@ -426,48 +449,6 @@ async fn runs_beyond(
 /// A bound of zero is none.
 fn bound(n_max: usize) -> usize {
     if n_max == 0 { usize::MAX } else { n_max }
-}
-
-impl Ledger for Stores {
-    fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>> {
-        self.only().map_or_else(|| Box::pin(self.load_all()) as _, |only| only.load())
-    }
-
-    fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {
-        match self.only() {
-            Some(only) => only.commit(changes),
-            None => self.commit_all(changes),
-        }
-    }
-
-    fn runs(&self, filter: RunFilter) -> PortFuture<'_, Result<Vec<RunRow>, LedgerError>> {
-        match self.only() {
-            Some(only) => only.runs(filter),
-            None => Box::pin(self.runs_of_all(filter)),
-        }
-    }
-
-    fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
-        self.only().map_or_else(|| Box::pin(self.story(id)) as _, |only| only.run(id))
-    }
-
-    fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {
-        match self.only() {
-            Some(only) => only.skips(filter),
-            None => Box::pin(self.skips_of_all(filter)),
-        }
-    }
-
-    fn prune(&self, keep: Vec<KeepOf>, n_max: usize) -> PortFuture<'_, Result<Pruned, LedgerError>> {
-        match self.only() {
-            Some(only) => only.prune(keep, n_max),
-            None => Box::pin(self.prune_all(keep, n_max)),
-        }
-    }
-
-    fn close(&self) -> PortFuture<'_, Result<(), LedgerError>> {
-        self.only().map_or_else(|| Box::pin(self.close_all()) as _, |only| only.close())
-    }
 }
 
 #[cfg(test)]

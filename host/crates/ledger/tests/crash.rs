@@ -44,6 +44,7 @@ fn batch(number: i64) -> Vec<Change> {
                 duration: std::time::Duration::ZERO,
                 n_attempts: 1,
                 report: Report::without_guest(Outcome::succeeded(None)),
+                state: None,
             }))
         }));
     }

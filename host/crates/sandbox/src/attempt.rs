@@ -21,9 +21,10 @@ use crate::{
     engine::Sandbox,
     exports::FunctionKind,
     grants,
-    guest_api::Logs,
+    guest_api::{Logs, StateUse},
     limiter::Limiter,
     output::Capture,
+    secrets::Secrets,
 };
 
 /// Bytes that one host call may copy between guest and host: bounds arguments, log lines and results.
@@ -54,6 +55,13 @@ pub(crate) struct GuestState {
     pub(crate) facts: Facts,
     pub(crate) logs: Logs,
     pub(crate) progress: Option<String>,
+    /// What it does with the state of its job.
+    pub(crate) state: StateUse,
+    pub(crate) state_bytes_max: u64,
+    /// The variables that it was granted.
+    pub(crate) variables: Arc<BTreeMap<String, String>>,
+    /// The values of the secrets that it was granted.
+    pub(crate) secrets: Secrets,
     began: Instant,
     timeout: Duration,
 }
@@ -88,12 +96,17 @@ impl Sandbox {
         let (stdout, stderr) = (Capture::new(call.limits.output_bytes_max), Capture::new(call.limits.output_bytes_max));
         let stop = facts.attempt.stop.clone();
         let env = environment(call, &facts);
-        let wasi = match grants::context(&call.grants, &env, &call.command_line, &stdout, &stderr) {
+        let secrets = match Secrets::read(&call.grants.secrets, self.vault()) {
+            Ok(secrets) => secrets,
+            Err(message) => return self.report(call, Outcome::ended(OutcomeCode::Failed, message)),
+        };
+        let wasi = match grants::context(&call.grants, &env, &secrets, &call.command_line, &stdout, &stderr) {
             Ok(wasi) => wasi,
             Err(message) => return self.report(call, Outcome::ended(OutcomeCode::FsDenied, message)),
         };
         let meter = Arc::new(CpuMeter::default());
-        let mut store = self.store(call, facts, wasi, &meter);
+        let mut redactor = secrets.redactor();
+        let mut store = self.store(call, facts, wasi, secrets, &meter);
         let mut phase = Phase::Instantiate;
         let supervised = {
             let invocation = pin!(invoke(&mut store, call, &mut phase));
@@ -101,7 +114,7 @@ impl Sandbox {
             tokio::time::timeout(call.limits.timeout, supervised).await
         };
         let fuel_left = store.get_fuel().ok();
-        let (stdout, stderr) = (stdout.take(), stderr.take());
+        let (stdout, stderr) = (stdout.take(redactor.as_mut()), stderr.take(redactor.as_mut()));
         let outcome = match supervised {
             Ok(Ok(Ok(result))) => classify::returned(result, call),
             Ok(Ok(Err(error))) => classify::trapped(&error, phase, call, &stderr),
@@ -110,7 +123,8 @@ impl Sandbox {
         };
         let outcome = classify::bounded(outcome, call);
         let state = store.into_data();
-        Report {
+        let draft = if outcome.code == OutcomeCode::Succeeded { state.state.into_draft() } else { None };
+        let mut report = Report {
             cpu_time: meter.used(),
             memory_peak_bytes: state.limiter.memory_peak_bytes,
             fuel_used: call.limits.fuel.zip(fuel_left).map(|(fuel, left)| fuel.saturating_sub(left)),
@@ -119,8 +133,11 @@ impl Sandbox {
             n_logs_dropped: state.logs.n_dropped,
             logs: state.logs.lines,
             progress: state.progress,
+            state: draft,
             ..self.report(call, outcome)
-        }
+        };
+        redactor.iter_mut().for_each(|redactor| redactor.report(&mut report));
+        report
     }
 
     fn report(&self, call: &Call, outcome: Outcome) -> Report {
@@ -128,7 +145,14 @@ impl Sandbox {
     }
 
     /// The only place that makes a store: every bound is set here.
-    fn store(&self, call: &Call, facts: Facts, wasi: WasiCtx, meter: &Arc<CpuMeter>) -> Store<GuestState> {
+    fn store(
+        &self,
+        call: &Call,
+        facts: Facts,
+        wasi: WasiCtx,
+        secrets: Secrets,
+        meter: &Arc<CpuMeter>,
+    ) -> Store<GuestState> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         let state = GuestState {
@@ -138,6 +162,10 @@ impl Sandbox {
             facts,
             logs: Logs::default(),
             progress: None,
+            state: StateUse::new(call.grants.state),
+            state_bytes_max: call.limits.state_bytes_max,
+            variables: Arc::clone(&call.variables),
+            secrets,
             began: Instant::now(),
             timeout: call.limits.timeout,
         };

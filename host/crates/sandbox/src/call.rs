@@ -1,7 +1,7 @@
 //! A call that is ready to run: which function, its arguments as component values, its bounds. Everything that can be
 //! wrong with it is found here, when the manifest is loaded, and not at three in the morning.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use clockjack_schedule::{
     diagnostic::did_you_mean,
@@ -15,6 +15,7 @@ use crate::{
     engine::Metering,
     error::{LoadCode, LoadError},
     exports::{self, Function, FunctionKind, Parameter},
+    imports,
     plugin::{Linked, Plugin},
     values::{
         from_json::{absent, from_json},
@@ -32,6 +33,8 @@ pub struct Call {
     pub(crate) command_line: Vec<String>,
     pub(crate) limits: Limits,
     pub(crate) grants: Grants,
+    /// The variables of the grants, for whoever asks for them otherwise than through the environment.
+    pub(crate) variables: Arc<BTreeMap<String, String>>,
 }
 
 /// The part of a manifest's entry that is wrong.
@@ -73,6 +76,7 @@ impl Call {
         grants: &Grants,
     ) -> Result<Self, Vec<CallProblem>> {
         let mut problems = check_grants(grants);
+        problems.extend(check_imports(plugin, grants));
         problems.extend(check_memory(plugin, limits));
         let function = match exports::find(&plugin.functions, call) {
             Ok(function) => function,
@@ -92,6 +96,7 @@ impl Call {
                 command_line,
                 limits: limits.clone(),
                 grants: grants.clone(),
+                variables: Arc::new(grants.env.clone()),
             })
         } else {
             Err(problems)
@@ -121,6 +126,12 @@ fn check_grants(grants: &Grants) -> Vec<CallProblem> {
         CallProblem::new(format!("grants.dirs[{index}].host"), LoadCode::NotFound, message, fix)
     };
     missing.map(problem).collect()
+}
+
+/// Imports are requests: what a component asks for beyond what every language runtime drags in has to be granted.
+fn check_imports(plugin: &Plugin, grants: &Grants) -> impl Iterator<Item = CallProblem> {
+    let missing = imports::missing_grants(&plugin.imports, grants);
+    missing.into_iter().map(|(path, message, fix)| CallProblem::new(path, LoadCode::Import, message, fix))
 }
 
 fn check_memory(plugin: &Plugin, limits: &Limits) -> Option<CallProblem> {

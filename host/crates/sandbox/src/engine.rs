@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use clockjack_schedule::job;
+use clockjack_schedule::{job, ports::Vault};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
     component::Linker,
@@ -15,6 +15,7 @@ use crate::{
     error::{LoadCode, LoadError},
     guest_api,
     limiter::{MEMORIES_MAX, TABLES_MAX},
+    standard,
     ticker::Ticker,
 };
 
@@ -72,6 +73,7 @@ pub(crate) struct Bench {
 #[derive(Clone)]
 pub struct Sandbox {
     inner: Arc<Inner>,
+    vault: Option<Arc<dyn Vault>>,
 }
 
 struct Inner {
@@ -94,7 +96,18 @@ impl Sandbox {
                 (bench(settings, Metering::Plain, Allocation::OnDemand)?, Allocation::OnDemand)
             }
         };
-        Ok(Self { inner: Arc::new(Inner { settings, allocation, plain, fuel: OnceLock::new() }) })
+        let inner = Arc::new(Inner { settings, allocation, plain, fuel: OnceLock::new() });
+        Ok(Self { inner, vault: None })
+    }
+
+    /// The same sandbox with the values of secrets. Without them, none can be had.
+    #[must_use]
+    pub fn with_vault(self, vault: Arc<dyn Vault>) -> Self {
+        Self { vault: Some(vault), ..self }
+    }
+
+    pub(crate) fn vault(&self) -> Option<&Arc<dyn Vault>> {
+        self.vault.as_ref()
     }
 
     /// The engine that guests run on, for benchmarks that compare with bare wasmtime on it.
@@ -187,6 +200,7 @@ fn bench(settings: EngineSettings, metering: Metering, allocation: Allocation) -
     let mut linker = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(unusable)?;
     guest_api::add_to_linker(&mut linker).map_err(unusable)?;
+    standard::add_to_linker(&mut linker).map_err(unusable)?;
     let ticker = Ticker::start(vec![engine.clone()]).map_err(|error| unusable(error.into()))?;
     Ok(Bench { engine, linker, _ticker: ticker })
 }

@@ -3,7 +3,7 @@
 use clockjack_schedule::job::{DirMode, Grants};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
-use crate::output::Capture;
+use crate::{output::Capture, secrets::Secrets};
 
 /// Most random bytes that one call may ask for.
 const RANDOM_BYTES_MAX: u64 = 64 * 1024;
@@ -15,6 +15,7 @@ const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) fn context(
     grants: &Grants,
     env: &[(String, String)],
+    secrets: &Secrets,
     args: &[String],
     stdout: &Capture,
     stderr: &Capture,
@@ -23,6 +24,9 @@ pub(crate) fn context(
     wasi.max_random_size(RANDOM_BYTES_MAX).stdout(stdout.clone()).stderr(stderr.clone());
     for (name, value) in grants.env.iter().chain(env.iter().map(|(name, value)| (name, value))) {
         wasi.env(name, value);
+    }
+    for (name, value) in secrets.variables() {
+        wasi.env(name, value.reveal());
     }
     if !args.is_empty() {
         wasi.args(args);

@@ -10,8 +10,18 @@ use wasmtime::component::{HasSelf, Linker};
 use self::bindings::clockjack::job::{log, run as run_api, types};
 use crate::attempt::{Facts, GuestState};
 
+mod secrets;
+mod state;
+
+pub(crate) use state::{Closed, StateUse};
+
 mod bindings {
-    wasmtime::component::bindgen!({ path: "../../../wit", world: "clockjack:job/job" });
+    wasmtime::component::bindgen!({
+        path: "../../../wit",
+        world: "clockjack:job/job",
+        // What a job remembers may have to be read first.
+        imports: { "clockjack:job/state": async },
+    });
 }
 
 /// Most log lines that are kept of one attempt; more are counted.
@@ -35,7 +45,7 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    fn push(&mut self, line: LogLine) {
+    pub(crate) fn push(&mut self, line: LogLine) {
         // Empty texts cost the host memory, too.
         let field = |(key, value): &(String, String)| size_of::<(String, String)>() + key.len() + value.len();
         let fields: usize = line.fields.iter().map(field).sum();
@@ -52,6 +62,8 @@ impl Logs {
 pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     run_api::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    state::add_to_linker(linker)?;
+    secrets::add_to_linker(linker)?;
     types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
 }
 

@@ -1,5 +1,6 @@
 //! What a component imports: the base line of the language runtimes, our own interfaces, or something that is not here.
 
+use clockjack_schedule::job::Grants;
 use wasmtime::{
     Engine,
     component::{Component, types::ComponentItem},
@@ -14,15 +15,40 @@ const BASE_LINE: [&str; 6] = ["wasi:cli", "wasi:clocks", "wasi:filesystem", "was
 const OWN_PACKAGE: &str = "clockjack:job";
 const OWN_VERSION: &str = "0.1.0";
 
-/// Interfaces that are requests for something, with the manifest key that would grant it.
-const REQUESTS: [(&str, &str); 6] = [
-    ("wasi:http", "grants.http"),
-    ("wasi:keyvalue", "grants.state"),
-    ("wasi:config", "grants.config"),
-    ("wasi:logging", "grants.logging"),
-    ("clockjack:job/state", "grants.state"),
-    ("clockjack:job/secrets", "grants.secrets"),
+/// Interfaces that are requests for something that no manifest can grant yet, with the key that would.
+const REQUESTS: [(&str, &str); 1] = [("wasi:http", "grants.http")];
+
+/// Interfaces that are linked, and closed inside without a grant: the state of the job, and secrets.
+const STATE: [&str; 2] = ["clockjack:job/state", "wasi:keyvalue"];
+
+/// Standard interfaces that stand on our own back ends, in the versions that are linked.
+const STANDARD: [&str; 5] = [
+    "wasi:keyvalue/store@0.2.0-draft",
+    "wasi:keyvalue/atomics@0.2.0-draft",
+    "wasi:keyvalue/batch@0.2.0-draft",
+    "wasi:config/store@0.2.0-rc.1",
+    "wasi:logging/logging@0.1.0-draft",
 ];
+
+const SECRETS: [&str; 1] = ["clockjack:job/secrets"];
+
+/// What a component asks for and the job does not have: the key to add, the message and what to do.
+pub(crate) fn missing_grants(imports: &[String], grants: &Grants) -> Vec<(&'static str, String, String)> {
+    let mut missing = Vec::new();
+    let asked =
+        |packages: &[&str]| imports.iter().find(|name| packages.iter().any(|package| has_prefix(name, package)));
+    if let Some(name) = asked(&STATE).filter(|_| !grants.state) {
+        let message = format!("the component imports `{name}`, which needs the grant `state`");
+        missing.push(("grants.state", message, "add `grants: { state: true }`".to_owned()));
+    }
+    if let Some(name) = asked(&SECRETS).filter(|_| grants.secrets.by_name.is_empty()) {
+        let message =
+            format!("the component imports `{name}`, which needs at least one secret under the grant `secrets`");
+        let fix = "add `grants: { secrets: [NAME] }`, and the name at the top: `secrets: { NAME: { env: VARIABLE } }`";
+        missing.push(("grants.secrets", message, fix.to_owned()));
+    }
+    missing
+}
 
 /// The names of everything that a component imports.
 pub(crate) fn names(engine: &Engine, component: &Component) -> Vec<String> {
@@ -77,7 +103,8 @@ fn is_known(name: &str, item: &ComponentItem) -> bool {
         | ComponentItem::Resource(_) => return false,
     }
     let base_line = BASE_LINE.iter().any(|package| has_prefix(name, package)) && name.contains("@0.2");
-    let own =
-        ["types", "run", "log"].iter().any(|interface| name == format!("{OWN_PACKAGE}/{interface}@{OWN_VERSION}"));
-    base_line || own
+    let own = ["types", "run", "log", "state", "secrets"]
+        .iter()
+        .any(|interface| name == format!("{OWN_PACKAGE}/{interface}@{OWN_VERSION}"));
+    base_line || own || STANDARD.contains(&name)
 }

@@ -17,6 +17,9 @@ mod imports;
 mod limiter;
 mod output;
 mod plugin;
+mod redact;
+mod secrets;
+mod standard;
 mod ticker;
 mod values;
 

@@ -17,6 +17,8 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
+use crate::redact::{CutAt, Redactor};
+
 /// How much a guest may hand over in one write: bounds what one host call copies.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
@@ -59,8 +61,9 @@ impl Capture {
         kept.tail.extend(rest);
     }
 
-    /// What was kept, as text.
-    pub(crate) fn take(&self) -> Captured {
+    /// What was kept, as text, without the values of secrets.
+    pub(crate) fn take(&self, mut redactor: Option<&mut Redactor>) -> Captured {
+        let mut clean = |text: &mut String, cut| redactor.iter_mut().for_each(|redactor| redactor.text(text, cut));
         let mut kept = self.kept();
         if kept.n_bytes == 0 {
             return Captured::default();
@@ -68,14 +71,18 @@ impl Capture {
         if kept.n_bytes == u64::try_from(kept.head.len() + kept.tail.len()).unwrap_or(u64::MAX) {
             // Nothing is missing between the two: a character may begin in one and end in the other.
             let whole: Vec<u8> = kept.head.iter().chain(&kept.tail).copied().collect();
-            let text = String::from_utf8_lossy(&whole).into_owned();
+            let mut text = String::from_utf8_lossy(&whole).into_owned();
+            clean(&mut text, CutAt::Nowhere);
             return Captured { text, n_bytes: kept.n_bytes, n_bytes_dropped: 0 };
         }
         let n_kept = u64::try_from(kept.head.len() + kept.tail.len()).unwrap_or(u64::MAX);
         let n_bytes_dropped = kept.n_bytes.saturating_sub(n_kept);
         let mut text = String::from_utf8_lossy(&kept.head).into_owned();
+        let mut tail = String::from_utf8_lossy(kept.tail.make_contiguous()).into_owned();
+        clean(&mut text, CutAt::End);
+        clean(&mut tail, CutAt::Start);
         text.push_str(&format!("\n… {n_bytes_dropped} bytes left out …\n"));
-        text.push_str(&String::from_utf8_lossy(kept.tail.make_contiguous()));
+        text.push_str(&tail);
         Captured { text, n_bytes: kept.n_bytes, n_bytes_dropped }
     }
 }
@@ -141,7 +148,7 @@ mod tests {
         for part in ["ab", "cde", "fghij", "k"] {
             capture.push(part.as_bytes());
         }
-        let captured = capture.take();
+        let captured = capture.take(None);
         assert_eq!(captured.text, "abcd\n… 3 bytes left out …\nhijk");
         assert_eq!((captured.n_bytes, captured.n_bytes_dropped), (11, 3));
     }
@@ -150,10 +157,10 @@ mod tests {
     fn what_fits_is_kept_whole() {
         let capture = Capture::new(8);
         capture.push(b"abcdefgh");
-        assert_eq!(capture.take().text, "abcdefgh");
+        assert_eq!(capture.take(None).text, "abcdefgh");
         let capture = Capture::new(8);
         capture.push("abcüefg".as_bytes());
-        assert_eq!(capture.take().text, "abcüefg");
-        assert_eq!(Capture::new(8).take(), Captured::default());
+        assert_eq!(capture.take(None).text, "abcüefg");
+        assert_eq!(Capture::new(8).take(None), Captured::default());
     }
 }

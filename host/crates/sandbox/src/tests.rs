@@ -11,13 +11,17 @@ use clockjack_schedule::{
     id::{JobId, RunId},
     job::{Arguments, Grants, Limits},
     outcome::OutcomeCode,
-    ports::{Attempt, Report},
+    ports::{Attempt, Report, StateAccess},
     run::{Cause, Run},
+    state::Unkept,
     stop::Stop,
 };
 use expect_test::{Expect, expect};
 
 use crate::{Allocation, Call, EngineSettings, Facts, LoadError, Plugin, Sandbox};
+
+mod remember;
+mod secrets;
 
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
     Sandbox::new(EngineSettings { n_slots: 16, memory_bytes_max: 1 << 30, table_elements_max: 1_000_000 }).unwrap()
@@ -34,6 +38,7 @@ fn facts() -> Facts {
         started_at: slot,
         last_success: None,
         stop: Stop::default(),
+        states: StateAccess(Arc::new(Unkept::default())),
     };
     Facts { attempt, zone: "UTC".into(), labels: Arc::new(BTreeMap::new()) }
 }

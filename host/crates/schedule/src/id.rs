@@ -112,6 +112,17 @@ name! {
     StoreName
 }
 
+name! {
+    /// The name of a secret, unique in a manifest.
+    SecretName
+}
+
+impl std::borrow::Borrow<str> for SecretName {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl Default for StoreName {
     /// The store of jobs that name none.
     fn default() -> Self {

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     id::{JobId, PluginName, PoolName, StoreName},
     outcome::OutcomeCode,
+    secret::SecretGrants,
     trigger::{Basis, Trigger},
     zone::Zone,
 };
@@ -308,7 +309,12 @@ pub struct Limits {
     pub output_bytes_max: u64,
     /// Instructions of an attempt; absent means unmetered, which is faster.
     pub fuel: Option<u64>,
+    /// `state`: the sum of all keys and values that the job remembers, in bytes; at most 16 MiB, default 1 MiB.
+    pub state_bytes_max: u64,
 }
+
+/// Most that `limits.state` may say: the state of a job is in memory as a whole while a run of it uses it.
+pub const STATE_BYTES_MAX: u64 = 16 << 20;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -323,6 +329,7 @@ impl Default for Limits {
             instances_max: 64,
             output_bytes_max: 1 << 20,
             fuel: None,
+            state_bytes_max: 1 << 20,
         }
     }
 }
@@ -358,6 +365,10 @@ pub struct Grants {
     pub env: BTreeMap<String, String>,
     /// Directories of the host.
     pub dirs: Vec<DirGrant>,
+    /// `state: true`: remember things from run to run, in a state of the job's own.
+    pub state: bool,
+    /// `secrets: [api-key]`: secrets that the manifest names.
+    pub secrets: SecretGrants,
 }
 
 /// One directory of the host that a guest sees.

@@ -12,6 +12,8 @@ pub mod outcome;
 pub mod ports;
 pub mod retry;
 pub mod run;
+pub mod secret;
+pub mod state;
 pub mod stop;
 pub mod trigger;
 pub mod zone;

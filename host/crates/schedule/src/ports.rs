@@ -10,8 +10,17 @@ use crate::{
     id::{JobId, RunId},
     outcome::{Outcome, OutcomeCode},
     run::{Cut, Decision, JobState, Run, Skip},
+    state::{Draft, Kept, StateChange},
     stop::Stop,
 };
+
+mod states;
+mod vault;
+mod written;
+
+pub use states::{KeepError, StateAccess, States};
+pub use vault::Vault;
+pub use written::{Captured, LogLevel, LogLine};
 
 /// A future that a port hands out.
 pub type PortFuture<'p, T> = Pin<Box<dyn Future<Output = T> + Send + 'p>>;
@@ -52,6 +61,8 @@ pub struct Attempt {
     pub last_success: Option<DateTime<Utc>>,
     /// Asks the attempt to end; it then reports `cancelled` with what it had written so far.
     pub stop: Stop,
+    /// How it reaches the state of its job.
+    pub states: StateAccess,
 }
 
 /// What came of an attempt.
@@ -79,6 +90,9 @@ pub struct Report {
     pub generation: u32,
     /// The SHA-256 of the component that ran, in hex.
     pub digest: Arc<str>,
+    /// What it wrote to the state of its job, if it succeeded and wrote anything. Not part of the record: whoever ends the
+    /// run makes [`Finish::state`] of it.
+    pub state: Option<Box<Draft>>,
 }
 
 impl Report {
@@ -97,59 +111,7 @@ impl Report {
             progress: None,
             generation: 0,
             digest: Arc::from(""),
-        }
-    }
-}
-
-/// Output of a guest: head and tail of it, and how much there was.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Captured {
-    /// What was kept, as text; bytes that are no UTF-8 are replaced.
-    pub text: String,
-    /// How many bytes the guest wrote.
-    pub n_bytes: u64,
-    /// How many bytes from the middle are missing in `text`.
-    pub n_bytes_dropped: u64,
-}
-
-/// One line that a guest logged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogLine {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// How much it matters.
-    pub level: LogLevel,
-    /// What it says.
-    pub message: String,
-    /// Values that belong to it.
-    pub fields: Vec<(String, String)>,
-}
-
-/// How much a log line of a guest matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// For following each step.
-    Trace,
-    /// For finding a fault.
-    Debug,
-    /// Good to know.
-    Info,
-    /// Should be looked at.
-    Warn,
-    /// Went wrong.
-    Error,
-}
-
-impl LogLevel {
-    /// The stable string.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Trace => "trace",
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
+            state: None,
         }
     }
 }
@@ -164,6 +126,9 @@ impl LogLevel {
 /// **Fenced.** A `Finish` of a run that has ended already, or that does not exist, changes nothing and is counted as stale.
 /// The same goes for an `Again` whose attempt has ended already. A `Claim` of a run that is not open, or of another
 /// attempt than its next one, changes nothing and is told, so that no slot begins twice whatever was planned twice.
+/// The state that comes with a `Finish` is kept with it, or not at all where the end is stale. A change of state whose
+/// version is not greater than all that were kept of its job changes nothing: what is repeated, or came too late, undoes
+/// nothing. State is kept as long as the job is known.
 /// The watermark never moves back. Reads see every batch that was acknowledged before they began.
 pub trait Ledger: Send + Sync {
     /// What a host needs to go on: jobs, unfinished runs, the watermark.
@@ -181,6 +146,9 @@ pub trait Ledger: Send + Sync {
 
     /// Skips, newest first by their last slot, of one slot the greatest job id first.
     fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>>;
+
+    /// What a job remembers.
+    fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>>;
 
     /// Removes what is older or more than is to be kept, at most `n_max` rows in one call, oldest first. Unfinished
     /// runs stay.
@@ -212,6 +180,8 @@ pub enum LedgerError {
 pub struct Committed {
     /// Ends that came too late to count.
     pub n_stale: usize,
+    /// Those of them whose runs had written to the state of their jobs; nothing of that was kept.
+    pub stale_states: Vec<RunId>,
     /// Runs whose `Claim` found no such attempt open: they have ended before, or never were. They must not begin.
     pub unclaimed: Vec<RunId>,
 }
@@ -245,6 +215,13 @@ pub enum Change {
     Again(Arc<Again>),
     /// A run has ended.
     Finish(Arc<Finish>),
+    /// The state of a job changes while its run goes on.
+    State {
+        /// Whose.
+        job: JobId,
+        /// How.
+        change: Arc<StateChange>,
+    },
     /// Every slot of every job up to here is decided.
     Watermark(DateTime<Utc>),
 }
@@ -279,7 +256,7 @@ impl Change {
         match self {
             Self::Job(state) => Some(&state.job),
             Self::Plan(run) => Some(&run.job),
-            Self::TakeBack { job, .. } | Self::Release { job, .. } => Some(job),
+            Self::TakeBack { job, .. } | Self::Release { job, .. } | Self::State { job, .. } => Some(job),
             Self::Skip(skip) => Some(&skip.job),
             Self::Claim(claim) => Some(&claim.job),
             Self::Again(again) => Some(&again.finish.job),
@@ -328,6 +305,8 @@ pub struct Finish {
     pub n_attempts: u32,
     /// What came of the last one.
     pub report: Report,
+    /// What the run wrote to the state of its job; kept together with its end, and never given back with it.
+    pub state: Option<Box<StateChange>>,
 }
 
 impl Finish {
@@ -340,6 +319,7 @@ impl Finish {
             duration: Duration::ZERO,
             n_attempts: cut.n_attempts,
             report: Report::without_guest(cut.outcome.clone()),
+            state: None,
         }
     }
 }

@@ -82,6 +82,7 @@ pub(in crate::cli) fn finish(run: &Run, number: u32, code: OutcomeCode, message:
         duration: Duration::from_secs(1),
         n_attempts: number,
         report,
+        state: None,
     }
 }
 

@@ -6,6 +6,7 @@
 mod parts;
 mod report;
 mod rows;
+mod state;
 mod value;
 
 pub(crate) use parts::{LAST_ATTEMPT, Part, log_values, part_values, read_log, read_part};
@@ -14,4 +15,5 @@ pub(crate) use rows::{
     attempt_values, job_values, last_values, mark_values, open_values, read_attempt, read_job, read_last, read_mark,
     read_open, read_run, read_skip, run_values, skip_values,
 };
+pub(crate) use state::{read_state, read_state_version, state_values, state_version_values};
 pub(crate) use value::{Fields, Undecodable, Value, micros};

@@ -74,7 +74,7 @@ pub(super) fn read_end(fields: &mut Fields, run: RunId, job: JobId) -> Result<(F
         Some(extra) => read_extra(&extra, &mut report)?,
         None => Belongings::default(),
     };
-    Ok((Finish { run, job, started_at, finished_at, duration, n_attempts, report }, belongings))
+    Ok((Finish { run, job, started_at, finished_at, duration, n_attempts, report, state: None }, belongings))
 }
 
 /// What most reports do not have, as one JSON object.

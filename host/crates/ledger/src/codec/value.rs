@@ -207,6 +207,10 @@ impl Fields {
         }
     }
 
+    pub(super) fn blob(&mut self) -> Result<Vec<u8>, Undecodable> {
+        self.maybe_blob()?.ok_or_else(|| Undecodable::new("a value is missing"))
+    }
+
     pub(crate) fn run_id(&mut self) -> Result<RunId, Undecodable> {
         self.maybe_run_id()?.ok_or_else(|| Undecodable::new("a run has no id"))
     }

@@ -14,6 +14,7 @@ mod changes;
 mod prune;
 mod reads;
 pub mod refinement;
+mod state;
 
 /// Opens an empty ledger.
 pub type Open<'o> = dyn Fn() -> Pin<Box<dyn Future<Output = Arc<dyn Ledger>>>> + 'o;
@@ -24,6 +25,7 @@ pub async fn check(open: impl Fn() -> Pin<Box<dyn Future<Output = Arc<dyn Ledger
     changes::check(open).await;
     reads::check(open).await;
     prune::check(open).await;
+    state::check(open).await;
 }
 
 /// The instant that is `seconds` after the suite's epoch.
@@ -109,6 +111,7 @@ pub fn end(run: &Run, code: OutcomeCode, n_attempts: u32) -> Finish {
         duration: Duration::from_secs(1),
         n_attempts,
         report: Report::without_guest(Outcome::ended(code, "")),
+        state: None,
     }
 }
 
@@ -143,6 +146,7 @@ pub fn full_report(code: OutcomeCode, number: u32) -> Report {
         progress: Some("half way".to_owned()),
         generation: 3,
         digest: "3f1c".repeat(16).into(),
+        state: None,
     }
 }
 

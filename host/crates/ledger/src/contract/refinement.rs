@@ -8,6 +8,7 @@ use clockjack_schedule::{
     outcome::OutcomeCode,
     ports::{Change, KeepOf, Ledger, Loaded, RunFilter, RunRow, RunStory, SkipFilter},
     run::{Cause, JobState, Run, Skip, SkipReason},
+    state::{Kept, StateChange, StateWrite},
 };
 
 use super::{again, at, claim, end, full_report, job, plan, release, state, take_back};
@@ -25,6 +26,8 @@ pub struct Seen {
     pub stories: Vec<RunStory>,
     /// Its skips.
     pub skips: Vec<Skip>,
+    /// What the jobs of the dice remember.
+    pub states: Vec<Kept>,
 }
 
 /// Asks a ledger everything.
@@ -36,7 +39,11 @@ pub async fn seen(ledger: &dyn Ledger) -> Seen {
         stories.push(ledger.run(row.run.id).await.expect("a run can be read").expect("a listed run is there"));
     }
     let skips = ledger.skips(SkipFilter::default()).await.expect("skips can be read");
-    Seen { loaded, runs, stories, skips }
+    let mut states = Vec::new();
+    for id in JOBS {
+        states.push(ledger.state(&job(id)).await.expect("the state of a job can be read"));
+    }
+    Seen { loaded, runs, stories, skips, states }
 }
 
 /// Does the same random things with a model and a ledger, and compares after each. A failure names the seed.
@@ -128,7 +135,7 @@ impl Dice {
     /// Any change of any run.
     pub fn change(&mut self) -> Change {
         let run = self.run();
-        match self.below(15) {
+        match self.below(17) {
             0..=3 => plan(&run),
             4 | 5 => claim(&run, 1 + self.number(3), self.seconds(5)),
             6 => release(&run),
@@ -137,6 +144,7 @@ impl Dice {
             10 | 11 => self.finish(&run),
             12 => Change::Skip(self.skip(&run)),
             13 => Change::Job(self.job_state()),
+            14 | 15 => Change::State { job: run.job.clone(), change: Arc::new(self.state_change()) },
             _ => Change::Watermark(at(self.seconds(50))),
         }
     }
@@ -159,7 +167,21 @@ impl Dice {
         if self.one_in(2) {
             finish.report = full_report(finish.report.outcome.code, number);
         }
+        finish.state = self.one_in(2).then(|| Box::new(self.state_change()));
         Change::Finish(Arc::new(finish))
+    }
+
+    /// Writes to few keys, with versions that are often too old.
+    fn state_change(&mut self) -> StateChange {
+        let first = 1 + self.below(40) as u64;
+        let keys: Vec<_> = ["k", "", "k\u{fc}"].into_iter().filter(|_| self.one_in(2)).collect();
+        let write = |(key, version): (&str, u64)| StateWrite {
+            key: key.to_owned(),
+            version,
+            value: (!self.one_in(3)).then(|| b"abcde"[..self.below(5)].into()),
+        };
+        let writes: Vec<_> = keys.into_iter().zip(first..).map(write).collect();
+        StateChange { version: writes.last().map_or(first, |write| write.version), writes }
     }
 
     fn skip(&mut self, run: &Run) -> Skip {

@@ -12,6 +12,7 @@ use clockjack_schedule::{
     outcome::OutcomeCode,
     ports::{Again, Change, Claim, Committed, Finish, OpenRun},
     run::{JobState, Run, Skip},
+    state::{StateChange, StateWrite},
 };
 
 /// What the writer knows without asking: the runs that have not ended, and the watermark.
@@ -21,6 +22,8 @@ pub(super) struct Mirror {
     pub(super) watermark: Option<DateTime<Utc>>,
     /// The greatest id of a run that has ended. A plan with a greater one is new for sure.
     pub(super) newest: Option<RunId>,
+    /// The greatest version of the state of each job that has any.
+    pub(super) state_versions: HashMap<JobId, u64>,
 }
 
 /// What is to be written.
@@ -41,6 +44,16 @@ pub(super) struct Effects {
     /// When the last run of a job ended, and the slot of its last success.
     pub(super) lasts: HashMap<JobId, (DateTime<Utc>, Option<DateTime<Utc>>)>,
     pub(super) watermark: Option<DateTime<Utc>>,
+    /// What jobs remember from now on, by key.
+    pub(super) states: HashMap<JobId, StateOf>,
+}
+
+/// How the state of a job changes.
+#[derive(Debug, Default)]
+pub(super) struct StateOf {
+    /// The greatest version that was ever kept.
+    pub(super) version: u64,
+    pub(super) writes: BTreeMap<String, StateWrite>,
 }
 
 /// A run that has ended, after so many earlier attempts.
@@ -73,6 +86,7 @@ pub(super) fn doubtful(mirror: &Mirror, batches: &[Vec<Change>]) -> Vec<RunId> {
         | Change::Release { .. }
         | Change::Again(_)
         | Change::Finish(_)
+        | Change::State { .. }
         | Change::Watermark(_) => None,
     });
     plans.filter(|id| Some(*id) <= mirror.newest && !mirror.open.contains_key(id)).collect()
@@ -124,7 +138,8 @@ fn apply(mirror: &mut Mirror, effects: &mut Effects, change: Change, committed: 
             }
         }
         Change::Again(finish) => return !again(mirror, effects, Arc::unwrap_or_clone(finish)),
-        Change::Finish(finish) => return !self::finish(mirror, effects, finish),
+        Change::Finish(finish) => return end(mirror, effects, finish, committed),
+        Change::State { job, change } => remember(mirror, effects, job, Arc::unwrap_or_clone(change)),
         Change::Watermark(at) => {
             if mirror.watermark < Some(at) {
                 mirror.watermark = Some(at);
@@ -183,6 +198,31 @@ fn again(mirror: &mut Mirror, effects: &mut Effects, again: Again) -> bool {
     }
     effects.attempts.push(again.finish);
     true
+}
+
+/// Ends a run, with what it wrote to the state of its job. Says whether it came too late.
+fn end(mirror: &mut Mirror, effects: &mut Effects, finish: Arc<Finish>, committed: &mut Committed) -> bool {
+    let Some(state) = finish.state.clone() else { return !self::finish(mirror, effects, finish) };
+    let (run, job) = (finish.run, finish.job.clone());
+    let is_stale = !self::finish(mirror, effects, finish);
+    if is_stale {
+        committed.stale_states.push(run);
+    } else {
+        remember(mirror, effects, job, *state);
+    }
+    is_stale
+}
+
+/// Keeps a change of state, unless it came before or too late.
+fn remember(mirror: &mut Mirror, effects: &mut Effects, job: JobId, change: StateChange) {
+    let version = mirror.state_versions.entry(job.clone()).or_default();
+    if change.version <= *version {
+        return;
+    }
+    *version = change.version;
+    let state = effects.states.entry(job).or_default();
+    state.version = change.version;
+    state.writes.extend(change.writes.into_iter().map(|write| (write.key.clone(), write)));
 }
 
 fn finish(mirror: &mut Mirror, effects: &mut Effects, finish: Arc<Finish>) -> bool {

@@ -3,12 +3,13 @@
 use std::{num::NonZeroU32, path::Path, sync::Arc};
 
 use clockjack_schedule::{
-    id::RunId,
+    id::{JobId, RunId},
     ports::{
         Change, Committed, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory,
         SkipFilter,
     },
     run::Skip,
+    state::Kept,
 };
 
 use super::{
@@ -114,6 +115,11 @@ impl Ledger for SqliteLedger {
         Box::pin(self.reads.run(id))
     }
 
+    fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {
+        let job = job.clone();
+        Box::pin(async move { self.reads.state(&job).await })
+    }
+
     fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {
         Box::pin(async move { self.reads.skips(&filter).await })
     }
@@ -175,6 +181,11 @@ impl Ledger for SqliteReader {
 
     fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
         Box::pin(self.reads.run(id))
+    }
+
+    fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {
+        let job = job.clone();
+        Box::pin(async move { self.reads.state(&job).await })
     }
 
     fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>> {

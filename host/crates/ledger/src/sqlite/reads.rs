@@ -9,6 +9,7 @@ use clockjack_schedule::{
         SkipFilter,
     },
     run::Skip,
+    state::Kept,
 };
 use sqlx::{
     SqliteConnection,
@@ -79,6 +80,10 @@ impl Reads {
         self.ask(async |sqlite| story(sqlite, id).await).await
     }
 
+    pub(super) async fn state(&self, job: &JobId) -> Result<Kept, LedgerError> {
+        self.ask(async |sqlite| state(sqlite, job).await).await
+    }
+
     pub(super) async fn skips(&self, filter: &SkipFilter) -> Result<Vec<Skip>, LedgerError> {
         self.ask(async |sqlite| skips(sqlite, filter).await).await
     }
@@ -111,6 +116,15 @@ async fn load(sqlite: &mut SqliteConnection) -> Result<Loaded, Fault> {
     let mark = rows(sqlite, sql::MARK.to_owned(), Vec::new()).await?.pop();
     let watermark = mark.map(codec::read_mark).transpose()?;
     Ok(Loaded { jobs, watermark })
+}
+
+async fn state(sqlite: &mut SqliteConnection, job: &JobId) -> Result<Kept, Fault> {
+    let versions = rows(sqlite, sql::STATE_VERSION.to_owned(), vec![job.into()]).await?;
+    let Some(version) = versions.into_iter().next() else { return Ok(Kept::default()) };
+    let (_, version) = codec::read_state_version(version)?;
+    let entries = rows(sqlite, sql::STATE.to_owned(), vec![job.into()]).await?;
+    let entries = entries.into_iter().map(codec::read_state).collect::<Result<_, _>>()?;
+    Ok(Kept { version, entries })
 }
 
 async fn runs(sqlite: &mut SqliteConnection, filter: &RunFilter) -> Result<Vec<RunRow>, Fault> {

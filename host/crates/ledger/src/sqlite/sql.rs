@@ -9,7 +9,7 @@ pub(super) const APPLICATION_ID: i64 = 0x434a_4c47;
 pub(super) const SCHEMA_VERSION: i64 = SCHEMAS.len() as i64;
 
 /// What each version adds to the one before it. What was released once is never edited.
-pub(super) const SCHEMAS: [&str; 1] = [include_str!("schema_1.sql")];
+pub(super) const SCHEMAS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// Rows of one statement: few sizes, so that each is prepared once, and fine enough that few are needed.
 const CHUNKS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
@@ -42,6 +42,9 @@ pub(super) const JOBS: &str = "SELECT id, first_seen, decided_until, paused, pau
      removed_at, checksum FROM job ORDER BY id";
 pub(super) const LASTS: &str = "SELECT job, job_checksum, finished_at, success_at, checksum FROM last";
 pub(super) const MARK: &str = "SELECT id, at, checksum FROM watermark";
+pub(super) const STATE: &str = "SELECT job, key, version, value, checksum FROM state WHERE job = ?";
+pub(super) const STATE_VERSION: &str = "SELECT job, version, checksum FROM state_version WHERE job = ?";
+pub(super) const STATE_VERSIONS: &str = "SELECT job, version, checksum FROM state_version";
 pub(super) const ATTEMPTS: &str = "SELECT run, number, started_at, finished_at, duration_ns, n_attempts, code, message, \
      cpu_ns, memory_bytes, generation, digest, extra, checksum FROM attempt WHERE run = ? ORDER BY number";
 pub(super) const PARTS: &str =
@@ -93,6 +96,9 @@ pub(super) enum Write {
     PutJob,
     PutLast,
     PutWatermark,
+    PutState,
+    DeleteState,
+    PutStateVersion,
     DeleteRun,
     DeleteAttempt,
     DeletePart,
@@ -124,6 +130,9 @@ impl Write {
             Self::PutJob => shape("INSERT OR REPLACE INTO job VALUES ", 8, ""),
             Self::PutLast => shape("INSERT INTO last VALUES ", 5, PUT_LAST),
             Self::PutWatermark => shape("INSERT OR REPLACE INTO watermark VALUES ", 3, ""),
+            Self::PutState => shape("INSERT OR REPLACE INTO state VALUES ", 5, ""),
+            Self::DeleteState => shape("DELETE FROM state WHERE (job, key) IN (VALUES ", 2, ")"),
+            Self::PutStateVersion => shape("INSERT OR REPLACE INTO state_version VALUES ", 3, ""),
             Self::DeleteRun => shape("DELETE FROM run WHERE id IN (", 1, ")"),
             Self::DeleteAttempt => shape("DELETE FROM attempt WHERE run IN (", 1, ")"),
             Self::DeletePart => shape("DELETE FROM part WHERE run IN (", 1, ")"),

@@ -25,6 +25,9 @@ const WAL_PAGES_MAX: usize = 16_384;
 /// How many pages a transaction touches beside those of its rows.
 const PAGES_PER_COMMIT: usize = 4;
 
+/// How large a page is.
+const PAGE_BYTES: usize = 2_048;
+
 /// How many pages a written row touches at most, roughly: its own, and one in each index.
 const PAGES_PER_ROW: usize = 2;
 
@@ -103,7 +106,27 @@ impl Tables {
             codec::last_values(values, job, *finished, *success);
         });
         self.rows(Write::PutLast, lasts).await?;
+        self.write_states(&effects).await?;
         self.rows(Write::PutWatermark, all(effects.watermark, codec::mark_values)).await
+    }
+
+    async fn write_states(&mut self, effects: &Effects) -> Result<(), Fault> {
+        if effects.states.is_empty() {
+            return Ok(());
+        }
+        let (mut put, mut gone, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut n_bytes = 0;
+        for (job, state) in &effects.states {
+            codec::state_version_values(&mut versions, job, state.version);
+            for write in state.writes.values() {
+                n_bytes += write.value.as_ref().map_or(0, |value| value.len());
+                codec::state_values(&mut put, &mut gone, job, write);
+            }
+        }
+        self.n_wal_pages += n_bytes / PAGE_BYTES;
+        self.rows(Write::DeleteState, gone).await?;
+        self.rows(Write::PutState, put).await?;
+        self.rows(Write::PutStateVersion, versions).await
     }
 
     async fn write_history(&mut self, effects: &mut Effects) -> Result<(), Fault> {
@@ -178,6 +201,10 @@ async fn load_mirror(connection: &mut Connection) -> Result<Mirror, Fault> {
     }
     if let Some(row) = connection.rows(sql::MARK).await?.pop() {
         mirror.watermark = Some(codec::read_mark(row)?);
+    }
+    for row in connection.rows(sql::STATE_VERSIONS).await? {
+        let (job, version) = codec::read_state_version(row)?;
+        mirror.state_versions.insert(job, version);
     }
     if let Some(row) = connection.rows(sql::NEWEST_RUN).await?.pop() {
         mirror.newest = Fields::new(row).maybe_run_id()?;

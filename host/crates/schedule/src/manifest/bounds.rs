@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
-    job::{Ceilings, INSTANCES_MAX, Limits, TABLE_ELEMENTS_MAX},
+    job::{Ceilings, INSTANCES_MAX, Limits, STATE_BYTES_MAX, TABLE_ELEMENTS_MAX},
 };
 
 /// Smallest memory limit: one page, below which no module with a memory can start.
@@ -64,6 +64,10 @@ pub(super) fn read_limits(fields: &mut Fields<'_>, ceilings: &Ceilings, diagnost
     if let Some(node) = fields.get("fuel") {
         limits.fuel = fuel(node, diagnostics);
     }
+    if let Some((node, bytes)) = fields.get("state").and_then(|node| Some((node, scalar::size(node, diagnostics)?))) {
+        limits.state_bytes_max = bytes;
+        check_state(node, bytes, diagnostics);
+    }
     let elements = fields.get("table_elements").and_then(|n| fields::integer(n, 0..=TABLE_ELEMENTS_MAX, diagnostics));
     limits.table_elements_max = elements.unwrap_or(limits.table_elements_max);
     let instances = fields.get("instances").and_then(|node| fields::integer(node, 1..=INSTANCES_MAX, diagnostics));
@@ -102,6 +106,15 @@ fn time(node: &Node, key: &str, or: Duration, ceiling: Duration, diagnostics: &m
 fn check_size(node: &Node, key: &str, asked: u64, ceiling: u64, diagnostics: &mut Diagnostics) {
     if ceiling < asked {
         diagnostics.push(above_ceiling(node, key, &scalar::show_size(asked), &scalar::show_size(ceiling)));
+    }
+}
+
+fn check_state(node: &Node, asked: u64, diagnostics: &mut Diagnostics) {
+    if STATE_BYTES_MAX < asked {
+        let (asked, most) = (scalar::show_size(asked), scalar::show_size(STATE_BYTES_MAX));
+        let message = format!("`state` of {asked} is more than the {most} that a job may remember");
+        let fix = format!("lower it to `{most}` or less; keep what is larger in a directory (`grants.dirs`)");
+        diagnostics.push(Diagnostic::error("manifest.ceiling", node.span, message).fix(fix));
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct Document<'n> {
     pub(super) calendars: Option<&'n Node>,
     pub(super) pools: &'n [Entry],
     pub(super) stores: &'n [Entry],
+    pub(super) secrets: &'n [Entry],
     pub(super) plugins: &'n [Entry],
     pub(super) jobs: &'n [Entry],
     pub(super) host: Option<(Span, HostSettings)>,
@@ -40,6 +41,7 @@ impl<'n> Document<'n> {
             calendars: None,
             pools: &[],
             stores: &[],
+            secrets: &[],
             plugins: &[],
             jobs: &[],
             host: None,
@@ -65,6 +67,10 @@ impl<'n> Document<'n> {
         document.stores = fields.get("stores").map_or(&[], |node| {
             let fix = "write `stores: { default: \"sqlite:state.db\" }`";
             entries(node, "`stores` is a map from a name to a place", fix, diagnostics)
+        });
+        document.secrets = fields.get("secrets").map_or(&[], |node| {
+            let fix = "write `secrets: { api-key: { env: API_KEY } }`";
+            entries(node, "`secrets` is a map from a name to a place", fix, diagnostics)
         });
         document.plugins = fields.get("plugins").map_or(&[], |node| {
             entries(

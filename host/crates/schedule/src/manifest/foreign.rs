@@ -70,7 +70,8 @@ const JOB: Answers = &[
         &["start", "end", "except", "jitter", "dst", "anchor", "mode", "overflow", "compat"],
         "it belongs to a trigger: move it beside its `cron`, `every` or `calendar`",
     ),
-    (&["secrets", "isolation", "async", "onreload", "notify", "stdin"], LATER),
+    (&["secrets"], "move it under `grants:`, as `grants: { secrets: [api-key] }`"),
+    (&["isolation", "async", "onreload", "notify", "stdin"], LATER),
 ];
 
 const TOP: Answers = &[
@@ -86,7 +87,8 @@ const TOP: Answers = &[
         "write `stores: { default: \"sqlite:state.db\" }`",
     ),
     (&["retry", "keep", "delivery"], "move it under `defaults:`"),
-    (&["secrets", "notify", "notifications", "api", "tenants"], LATER),
+    (&["secret", "vault", "credentials"], "write `secrets: { api-key: { env: API_KEY } }`"),
+    (&["notify", "notifications", "api", "tenants"], LATER),
 ];
 
 const PLUGIN: Answers = &[
@@ -161,7 +163,9 @@ const AFTER: Answers = &[
 const GRANTS: Answers = &[
     (&["environment", "envvars", "variables"], "write `env: { NAME: value }`"),
     (&["fs", "files", "volumes", "mounts", "directories", "dir", "preopens"], "write `dirs:`"),
-    (&["secrets", "http", "state", "network", "sockets", "kv", "keyvalue", "config"], LATER),
+    (&["kv", "keyvalue", "storage", "memory", "store"], "write `state: true`"),
+    (&["secret"], "write `secrets: [api-key]`"),
+    (&["http", "network", "sockets", "config"], LATER),
 ];
 
 const LIMITS: Answers = &[
@@ -182,6 +186,16 @@ const DIR: Answers = &[
     (&["readonly", "access", "perms", "permissions"], "write `mode: read` or `mode: read_write`"),
 ];
 
+const SECRET: Answers = &[
+    (&["variable", "var", "environment", "fromenv"], "write `env: VARIABLE`"),
+    (&["path", "fromfile"], "write `file: ./path`"),
+    (
+        &["value", "text", "secret"],
+        "a manifest does not hold secrets: put the value into a variable or a file, and write `env:` or `file:`",
+    ),
+    (&["vault", "command", "exec", "keyring"], LATER),
+];
+
 /// The maps that have keys of their own.
 #[derive(Clone, Copy)]
 pub(super) enum Place {
@@ -197,6 +211,7 @@ pub(super) enum Place {
     Grants,
     Limits,
     Dir,
+    Secret,
 }
 
 /// What to answer to a key that the map does not know.
@@ -213,6 +228,7 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
         Place::Grants => GRANTS,
         Place::Limits => LIMITS,
         Place::Dir => DIR,
+        Place::Secret => SECRET,
         Place::Defaults => return defaults_answer(key),
     };
     find(answers, key)

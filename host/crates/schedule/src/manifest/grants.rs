@@ -1,4 +1,4 @@
-//! Reading what a job may touch: environment variables and directories.
+//! Reading what a job may touch: environment variables, directories, a state of its own and secrets.
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +9,7 @@ use super::{
     fields::{self, Fields},
     foreign::{self, Place},
     node::{Entry, Node},
+    secrets::SecretTable,
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
@@ -22,20 +23,56 @@ const RESERVED_PREFIX: &str = "CLOCKJACK_";
 const MODES: [(&str, DirMode); 2] = [("read", DirMode::Read), ("read_write", DirMode::ReadWrite)];
 
 /// Reads `grants`.
-pub(super) fn read(fields: &mut Fields<'_>, folder: &Path, diagnostics: &mut Diagnostics) -> Grants {
+pub(super) fn read(
+    fields: &mut Fields<'_>,
+    folder: &Path,
+    secrets: &SecretTable,
+    diagnostics: &mut Diagnostics,
+) -> Grants {
     let mut grants = Grants::default();
     let Some(mut fields) = fields.open_inner("grants", diagnostics) else { return grants };
     if let Some(node) = fields.own("env").map(|entry| &entry.value).filter(|node| node.as_list().is_some()) {
         fields.get("env");
         diagnostics.push(env_as_list(node));
     } else if let Some(env) = fields.open_inner("env", diagnostics) {
-        grants.env = texts_by_name(&env, "variable", variable_name, diagnostics);
+        read_env(&env, secrets, &mut grants, diagnostics);
     }
     if let Some(node) = fields.get("dirs") {
         grants.dirs = dirs(node, folder, diagnostics);
     }
+    if let Some(node) = fields.get("state") {
+        grants.state = fields::boolean(node, diagnostics).unwrap_or_default();
+    }
+    if let Some(node) = fields.get("secrets") {
+        let found = node.as_one_or_many().iter().filter_map(|node| secrets.find(node, diagnostics));
+        grants.secrets.by_name = found.collect();
+    }
     fields.finish_translated(|key| foreign::answer(Place::Grants, key), diagnostics);
     grants
+}
+
+/// Variables hold text, or the value of a secret: `{ secret: NAME }`.
+fn read_env(env: &Fields<'_>, secrets: &SecretTable, grants: &mut Grants, diagnostics: &mut Diagnostics) {
+    for Entry { key, key_span, value } in env.all() {
+        if let Err(problem) = variable_name(key) {
+            let message = format!("variable `{key}`: {problem}");
+            diagnostics.push(Diagnostic::error("manifest.name", *key_span, message));
+        }
+        // A job's own variable takes the place of the one in the defaults, of whichever kind.
+        grants.env.remove(key);
+        grants.secrets.by_variable.remove(key);
+        if value.as_map().is_none() {
+            if let Some(text) = fields::text(value, diagnostics) {
+                grants.env.insert(key.clone(), text.to_owned());
+            }
+            continue;
+        }
+        let Some(mut fields) = Fields::open(value, format!("variable `{key}`"), diagnostics) else { continue };
+        let named = required(&mut fields, "secret", "the name of a secret", diagnostics);
+        let found = named.and_then(|node| secrets.find(node, diagnostics));
+        grants.secrets.by_variable.extend(found.map(|secret| (key.clone(), secret)));
+        fields.finish(diagnostics);
+    }
 }
 
 /// Reads `labels`.
@@ -63,7 +100,7 @@ fn texts_by_name(
     texts
 }
 
-fn variable_name(name: &str) -> Result<(), String> {
+pub(super) fn variable_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("a name has at least one character".to_owned());
     }

@@ -65,6 +65,7 @@ mod plugins;
 mod policy;
 mod pools;
 mod retry;
+mod secrets;
 mod stores;
 mod trigger_hash;
 mod when;

@@ -21,6 +21,7 @@ use super::{
     plugins::{self, PluginTable},
     pools::PoolTable,
     resolved::{BrokenJob, HostSettings, Include, Manifest},
+    secrets::SecretTable,
     stores::StoreTable,
     trigger_hash::CalendarHashes,
     wording,
@@ -96,6 +97,7 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
         plugins: read_plugins(&documents, options, sources, &mut findings),
         pools: PoolTable::read(&documents, sources, &mut findings),
         stores: StoreTable::read(&documents, options, sources, &mut findings),
+        secrets: SecretTable::read(&documents, options, sources, &mut findings),
     };
     read_jobs(&documents, &tables, options, sources, &mut manifest, &mut findings);
     let is_empty = documents.iter().all(|document| document.jobs.is_empty());
@@ -107,6 +109,8 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     manifest.pools = tables.pools.pools;
     manifest.stores = tables.stores.stores;
     manifest.store_places = tables.stores.places;
+    manifest.secrets = tables.secrets.secrets;
+    manifest.secret_places = tables.secrets.places;
     (manifest, findings.finish())
 }
 
@@ -115,6 +119,7 @@ struct Tables {
     plugins: PluginTable,
     pools: PoolTable,
     stores: StoreTable,
+    secrets: SecretTable,
 }
 
 /// The patterns of further files that one source names. Faults are not told here: `resolve` tells them.
@@ -221,6 +226,7 @@ fn read_jobs(
             plugins: &tables.plugins,
             pools: &tables.pools,
             stores: &tables.stores,
+            secrets: &tables.secrets,
             jobs: &names,
             ceilings: &ceilings,
             calendars: &calendars,

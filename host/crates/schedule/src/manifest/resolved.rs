@@ -10,6 +10,7 @@ use crate::{
     diagnostic::Span,
     id::{JobId, PluginName, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits},
+    secret::{SecretName, SecretSource},
 };
 
 /// All sources of a manifest, read and checked.
@@ -26,6 +27,8 @@ pub struct Manifest {
     /// The stores that are written (`stores: { default: "sqlite:state.db" }`), paths joined to the folder of their
     /// source. Where `default` is not among them, the host says where it is.
     pub stores: BTreeMap<StoreName, StoreUrl>,
+    /// The secrets that are written (`secrets: { api-key: { env: API_KEY } }`): where their values are.
+    pub secrets: BTreeMap<SecretName, SecretSource>,
     /// The jobs.
     pub jobs: BTreeMap<JobId, Arc<Job>>,
     /// What jobs call in which something else is wrong; nothing of it may run.
@@ -37,6 +40,7 @@ pub struct Manifest {
     pub(super) job_places: BTreeMap<JobId, Entry>,
     pub(super) plugin_places: BTreeMap<PluginName, Entry>,
     pub(super) store_places: BTreeMap<StoreName, Span>,
+    pub(super) secret_places: BTreeMap<SecretName, Span>,
 }
 
 /// What a job calls in which something else is wrong.
@@ -163,6 +167,12 @@ impl Manifest {
     #[must_use]
     pub fn store_span(&self, store: &StoreName) -> Span {
         self.store_places.get(store).copied().unwrap_or_default()
+    }
+
+    /// Where the place of a secret stands.
+    #[must_use]
+    pub fn secret_span(&self, secret: &SecretName) -> Span {
+        self.secret_places.get(secret).copied().unwrap_or_default()
     }
 
     /// The job as it was written, for checks that want more than a span.

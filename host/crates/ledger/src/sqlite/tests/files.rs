@@ -1,5 +1,7 @@
 //! Which files are opened, by whom, and what the others are told.
 
+use clockjack_schedule::state::{StateChange, StateWrite};
+
 use super::*;
 use crate::SqliteReader;
 
@@ -178,6 +180,14 @@ async fn a_file_of_version_1_is_opened() {
     let wanted = opened(&fresh).await;
     for batch in batches() {
         wanted.commit(batch).await.unwrap();
+    }
+    assert_eq!(refinement::seen(&ledger).await, refinement::seen(&wanted).await);
+    // What later versions added works in it as in a new one.
+    let value = Some(b"value"[..].into());
+    let change = StateChange { version: 1, writes: vec![StateWrite { key: "key".to_owned(), version: 1, value }] };
+    let change = Change::State { job: contract::job("a"), change: Arc::new(change) };
+    for ledger in [&ledger, &wanted] {
+        ledger.commit(vec![change.clone()]).await.unwrap();
     }
     assert_eq!(refinement::seen(&ledger).await, refinement::seen(&wanted).await);
 }
