@@ -34,7 +34,8 @@ mod bindings {
 }
 
 /// The one bucket that there is: the state of the job.
-pub(crate) struct Bucket;
+#[expect(unreachable_pub, reason = "the generated code re-exports it")]
+pub struct Bucket;
 
 /// What the bucket may be called.
 const BUCKETS: [&str; 2] = ["", "default"];
