@@ -9,6 +9,13 @@ examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 source "$examples/lib.sh"
 mkdir -p "$tools"
 
+# Installs Debian packages for a program that is missing, where this user may.
+debian() { # program, packages…
+    if ! command -v "$1" >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+        apt-get update -q && apt-get install --yes --no-install-recommends "${@:2}"
+    fi
+}
+
 # Whether something was installed from this very list already.
 is_current() { # list
     cmp -s "$1" "$tools/$(basename "$1").installed"
@@ -19,6 +26,7 @@ installed() { # list
 }
 
 # JavaScript and TypeScript. No lock file: it would name the registry of whoever wrote it.
+debian npm nodejs npm
 if ! command -v npm >/dev/null; then
     echo "tools: npm is missing (Debian: nodejs npm); no JavaScript and TypeScript"
 elif ! is_current "$examples/package.json"; then
@@ -28,6 +36,7 @@ elif ! is_current "$examples/package.json"; then
 fi
 
 # Python, and whatever else has its compiler on PyPI.
+debian python3 python3 python3-venv
 if ! python3 -m venv --help >/dev/null 2>&1; then
     echo "tools: python3 is missing (Debian: python3 python3-venv); no Python"
 elif ! is_current "$examples/requirements.txt"; then

@@ -20,6 +20,6 @@ export const readingList = job((feed) => {
 });
 
 export const hello = job((name) => {
-  console.info(`greeting ${name}`);
-  return `hello ${name} from JavaScript`;
+  console.info("saying hello", { name });
+  return `hello ${name}, from JavaScript`;
 });

@@ -66,5 +66,5 @@ class WitWorld(wit_world.WitWorld):
 
     @job
     def hello(self, name):
-        logging.info("greeting %s", name)
-        return f"hello {name} from Python"
+        logging.info("saying hello", extra={"fields": {"name": name}})
+        return f"hello {name}, from Python"

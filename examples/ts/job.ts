@@ -31,6 +31,6 @@ function judge(file: string, subject: string, expires: number, now: number, warn
 }
 
 export const hello: World["hello"] = job((name) => {
-  console.info(`greeting ${name}`);
-  return `hello ${name} from TypeScript`;
+  console.info("saying hello", { name });
+  return `hello ${name}, from TypeScript`;
 });

@@ -28,6 +28,9 @@ const N_THREADS: usize = 2;
 /// Examples made of the components of others, which are built before them.
 const LAST: [&str; 1] = ["six-languages"];
 
+/// Longest README of an example.
+const README_LINES_MAX: usize = 20;
+
 /// What is to be done.
 struct Wish {
     names: Vec<String>,
@@ -124,13 +127,17 @@ fn side_by_side<T: Send>(examples: &[Example], work: impl Fn(&Example) -> T + Sy
     done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Builds an example, checks its manifest, and holds what its jobs give against what it expects.
+/// Builds an example, checks its manifest and the length of its README, and holds what its jobs give against what it expects.
 fn try_out(example: &Example, long: bool) -> Verdict {
     let seconds = match build::build(example) {
         Built::Done(time) => time.as_secs_f64(),
         Built::Missing(what) => return Verdict::Skipped(what),
         Built::Failed(output) => return Verdict::Wrong(output),
     };
+    let readme = std::fs::read_to_string(example.folder.join("README.md")).unwrap_or_default();
+    if !(1..=README_LINES_MAX).contains(&readme.lines().count()) {
+        return Verdict::Wrong(format!("README.md must have 1 to {README_LINES_MAX} lines"));
+    }
     match expect::compare(example, long) {
         Ok(n_checks) => Verdict::Fine(format!("built in {seconds:.1} s, {n_checks} checks")),
         Err(wrong) => Verdict::Wrong(wrong),

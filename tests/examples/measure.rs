@@ -4,7 +4,7 @@
 //! about getting ready: reading the file, compiling it and checking the job. *First run* and *steady run* are the times of
 //! the attempts: a fresh instance, the call, its output; *steady* is the median of all but the first ten.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use serde_json::{Value as Json, json};
 
@@ -29,12 +29,14 @@ const MANIFEST: &str = "measured.yaml";
 
 /// Measures an example. The first line of its README says `# NAME: language, tool`.
 pub(crate) fn row(example: &Example) -> Verdict {
-    let component = example.folder.join(format!("{}.wasm", example.name));
-    match if component.is_file() { None } else { Some(build::build(example)) } {
-        Some(Built::Missing(what)) => return Verdict::Skipped(what),
-        Some(Built::Failed(output)) => return Verdict::Wrong(output),
-        Some(Built::Done(_)) | None => {}
+    if component(example).is_none() {
+        match build::build(example) {
+            Built::Missing(what) => return Verdict::Skipped(what),
+            Built::Failed(output) => return Verdict::Wrong(output),
+            Built::Done(_) => {}
+        }
     }
+    let Some(component) = component(example) else { return Verdict::Wrong("build.sh wrote no .wasm".to_owned()) };
     let readme = fs::read_to_string(example.folder.join("README.md")).unwrap_or_default();
     let title = readme.lines().next().unwrap_or_default();
     let Some((language, tool)) = title.split_once(": ").and_then(|(_, title)| title.split_once(", ")) else {
@@ -49,6 +51,13 @@ pub(crate) fn row(example: &Example) -> Verdict {
         )),
         Err(wrong) => Verdict::Wrong(wrong),
     }
+}
+
+/// The component that lies in the folder.
+fn component(example: &Example) -> Option<PathBuf> {
+    let entries = example.folder.read_dir().ok()?;
+    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.find(|path| path.extension().is_some_and(|ending| ending == "wasm"))
 }
 
 fn shown_size(n_bytes: u64) -> String {

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Builds what is missing of the other examples.
+source ../lib.sh
+for name in rust-by-hand js ts python go c; do
+    [ -e "../$name/$name.wasm" ] || (cd "../$name" && ./build.sh)
+done
