@@ -28,3 +28,23 @@ wit() {
     cp "$root"/wit/*.wit target/wit/deps/clockjack/
     cp "$root"/examples/wit/filesystem.wit target/wit/deps/filesystem/
 }
+
+# Wants a compiler of C for WASI, and puts it in `wasi_cc`: clang where it has a C library for WASI, or else zig, which has
+# one with it and builds it first.
+need_wasi_cc() {
+    local clang
+    for clang in clang clang-{24..14}; do
+        wasi_cc=("$clang" --target=wasm32-wasi)
+        if command -v "$clang" >/dev/null &&
+            echo 'int main(void) { return 0; }' | "${wasi_cc[@]}" -x c - -o /dev/null 2>/dev/null; then
+            return
+        fi
+    done
+    need_zig
+    wasi_cc=(python-zig cc --target=wasm32-wasi)
+}
+
+need_zig() {
+    need python-zig "ziglang 0.17.0 from PyPI"
+    export ZIG_GLOBAL_CACHE_DIR=$target/examples/zig ZIG_LOCAL_CACHE_DIR=$target/examples/zig
+}
