@@ -13,6 +13,11 @@ static SDK_MACROS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../guest-sdk/macr
 const SDK_MANIFEST: &str = include_str!("../../../../guest-sdk/Cargo.toml");
 const SDK_MACROS_MANIFEST: &str = include_str!("../../../../guest-sdk/macros/Cargo.toml");
 
+/// The helpers of the examples are those of new projects.
+const JS_HELPER: &str = include_str!("../../../../examples/js/clockjack.js");
+const JS_HELPER_TYPES: &str = include_str!("../../../../examples/js/clockjack.d.ts");
+const PYTHON_HELPER: &str = include_str!("../../../../examples/python/clockjack.py");
+
 /// Files that begin with a dot, under the names that they have among the templates.
 const DOTTED: [&str; 3] = ["gitignore", "editorconfig", "vscode"];
 
@@ -49,6 +54,13 @@ fn add_helpers(files: &mut Vec<ProjectFile>, lang: Language) {
         files.push(ProjectFile { path: sdk.join("macros/Cargo.toml"), text: SDK_MACROS_MANIFEST.to_owned() });
         return;
     }
+    let helpers: &[(&str, &str)] = match lang {
+        Language::Js => &[("clockjack.js", JS_HELPER)],
+        Language::Ts => &[("clockjack.js", JS_HELPER), ("clockjack.d.ts", JS_HELPER_TYPES)],
+        Language::Python => &[("clockjack.py", PYTHON_HELPER)],
+        Language::Rust | Language::Go | Language::C => &[],
+    };
+    files.extend(helpers.iter().map(|(path, text)| ProjectFile { path: path.into(), text: (*text).to_owned() }));
     let is_wit = |path: &Path| path.extension().is_some_and(|extension| extension == "wit");
     add(files, &WIT, Path::new(""), Path::new("wit/deps/clockjack"), &is_wit);
 }
