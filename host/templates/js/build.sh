@@ -7,5 +7,5 @@ if ! command -v componentize-qjs >/dev/null; then
   echo "componentize-qjs is missing: npm install" >&2
   exit 1
 fi
-componentize-qjs --js job.js --module-root . --wit wit --world {{name}} --sync -o {{name}}.wasm
+componentize-qjs --js job.js --module-root . --wit wit --world plugin --sync -o {{name}}.wasm
 {{schema}}

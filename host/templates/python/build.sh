@@ -6,5 +6,5 @@ if ! command -v componentize-py >/dev/null; then
   echo "componentize-py is missing: pip install -r requirements.txt" >&2
   exit 1
 fi
-componentize-py --quiet --wit-path wit --world {{name}} componentize app -o {{name}}.wasm
+componentize-py --quiet --wit-path wit --world plugin componentize app -o {{name}}.wasm
 {{schema}}

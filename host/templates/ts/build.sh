@@ -12,5 +12,5 @@ done
 tsc --project .
 esbuild job.ts --bundle --format=esm --platform=neutral '--external:clockjack:*' '--external:wasi:*' \
   --log-level=warning --outfile=build/job.js
-componentize-qjs --js build/job.js --wit wit --world {{name}} --sync -o {{name}}.wasm
+componentize-qjs --js build/job.js --wit wit --world plugin --sync -o {{name}}.wasm
 {{schema}}

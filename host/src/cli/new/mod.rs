@@ -32,7 +32,7 @@ pub(super) struct NewArgs {
 /// A file of a project.
 struct ProjectFile {
     path: PathBuf,
-    text: String,
+    bytes: Vec<u8>,
 }
 
 pub(super) fn run(args: &NewArgs) -> anyhow::Result<Exit> {
@@ -49,7 +49,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Fault);
     }
     for file in templates::files(args.lang, name) {
-        write(&folder.join(&file.path), &file.text)?;
+        write(&folder.join(&file.path), &file.bytes)?;
     }
     print::data(&next_steps(args.lang, folder))?;
     Ok(Exit::Done)
@@ -69,11 +69,11 @@ fn name(folder: &Path) -> Result<&str, String> {
     Err(format!("`{name}` cannot be the name of a plugin: write {rule}, such as `nightly-report`"))
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let put = || -> io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
-        fs::write(path, text)?;
-        if text.starts_with("#!") {
+        fs::write(path, bytes)?;
+        if bytes.starts_with(b"#!") {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
         }
         Ok(())

@@ -24,20 +24,23 @@ const DOTTED: [&str; 3] = ["gitignore", "editorconfig", "vscode"];
 /// All files of a project.
 pub(super) fn files(lang: Language, name: &str) -> Vec<ProjectFile> {
     let mut files = Vec::new();
-    for path in ["README.md", "clockjack.yaml", "editorconfig", "test.sh", "vscode/settings.json", "vscode/extensions.json"]
+    for path in
+        ["README.md", "clockjack.yaml", "editorconfig", "test.sh", "vscode/settings.json", "vscode/extensions.json"]
     {
-        files.push(ProjectFile { path: path.into(), text: common(path) });
+        files.push(text(path, common(path)));
     }
     let ignored = format!("{}{}", common("gitignore"), template(&format!("{}/gitignore", lang.folder())));
-    files.push(ProjectFile { path: "gitignore".into(), text: ignored });
+    files.push(text("gitignore", ignored));
     if let Some(own) = TEMPLATES.get_dir(lang.folder()) {
         add(&mut files, own, own.path(), Path::new(""), &|path| path != Path::new("gitignore"));
     }
     if lang != Language::Rust {
-        files.push(ProjectFile { path: "wit/world.wit".into(), text: common("world.wit") });
+        files.push(text("wit/world.wit", common("world.wit")));
     }
     for file in &mut files {
-        file.text = filled_in(&file.text, lang, name);
+        if let Ok(text) = std::str::from_utf8(&file.bytes) {
+            file.bytes = filled_in(text, lang, name).into_bytes();
+        }
         file.path = dotted(&file.path);
     }
     add_helpers(&mut files, lang);
@@ -50,8 +53,8 @@ fn add_helpers(files: &mut Vec<ProjectFile>, lang: Language) {
         let sdk = Path::new("clockjack-sdk");
         add(files, &SDK, Path::new(""), &sdk.join("src"), &|_| true);
         add(files, &SDK_MACROS, Path::new(""), &sdk.join("macros/src"), &|_| true);
-        files.push(ProjectFile { path: sdk.join("Cargo.toml"), text: SDK_MANIFEST.to_owned() });
-        files.push(ProjectFile { path: sdk.join("macros/Cargo.toml"), text: SDK_MACROS_MANIFEST.to_owned() });
+        files.push(text("clockjack-sdk/Cargo.toml", SDK_MANIFEST.to_owned()));
+        files.push(text("clockjack-sdk/macros/Cargo.toml", SDK_MACROS_MANIFEST.to_owned()));
         return;
     }
     let helpers: &[(&str, &str)] = match lang {
@@ -60,7 +63,7 @@ fn add_helpers(files: &mut Vec<ProjectFile>, lang: Language) {
         Language::Python => &[("clockjack.py", PYTHON_HELPER)],
         Language::Rust | Language::Go | Language::C => &[],
     };
-    files.extend(helpers.iter().map(|(path, text)| ProjectFile { path: path.into(), text: (*text).to_owned() }));
+    files.extend(helpers.iter().map(|(path, helper)| text(path, (*helper).to_owned())));
     let is_wit = |path: &Path| path.extension().is_some_and(|extension| extension == "wit");
     add(files, &WIT, Path::new(""), Path::new("wit/deps/clockjack"), &is_wit);
 }
@@ -69,13 +72,17 @@ fn add_helpers(files: &mut Vec<ProjectFile>, lang: Language) {
 fn add(files: &mut Vec<ProjectFile>, dir: &Dir<'_>, root: &Path, to: &Path, is_wanted: &impl Fn(&Path) -> bool) {
     for file in dir.files() {
         let inside = file.path().strip_prefix(root).unwrap_or(file.path());
-        if let Some(text) = file.contents_utf8().filter(|_| is_wanted(inside)) {
-            files.push(ProjectFile { path: to.join(inside), text: text.to_owned() });
+        if is_wanted(inside) {
+            files.push(ProjectFile { path: to.join(inside), bytes: file.contents().to_vec() });
         }
     }
     for inner in dir.dirs() {
         add(files, inner, root, to, is_wanted);
     }
+}
+
+fn text(path: &str, text: String) -> ProjectFile {
+    ProjectFile { path: path.into(), bytes: text.into_bytes() }
 }
 
 fn common(path: &str) -> String {
