@@ -10,7 +10,7 @@ use clockjack_schedule::{
 use tokio::process::Command;
 
 use super::say;
-use crate::{clock::SystemClock, cli::print};
+use crate::{cli::print, clock::SystemClock};
 
 /// Runs builds one after the other. Whether all of them succeeded; after the first that does not, none is begun.
 pub(super) async fn all(builds: Vec<&Build>) -> anyhow::Result<bool> {

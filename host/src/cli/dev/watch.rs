@@ -50,7 +50,8 @@ impl Look {
         let root = if folder == Path::new("") { Path::new(".") } else { folder };
         let files = WalkBuilder::new(root).require_git(false).filter_entry(may_hold_sources).build();
         for entry in files.filter_map(Result::ok).filter(is_file).take(FILES_MAX) {
-            let path = if root == folder { entry.path() } else { entry.path().strip_prefix(root).unwrap_or(entry.path()) };
+            let path =
+                if root == folder { entry.path() } else { entry.path().strip_prefix(root).unwrap_or(entry.path()) };
             self.sources.extend(stamped(path));
         }
     }

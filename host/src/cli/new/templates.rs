@@ -24,7 +24,8 @@ const DOTTED: [&str; 3] = ["gitignore", "editorconfig", "vscode"];
 /// All files of a project.
 pub(super) fn files(lang: Language, name: &str) -> Vec<ProjectFile> {
     let mut files = Vec::new();
-    for path in ["README.md", "clockjack.yaml", "editorconfig", "test.sh", "vscode/settings.json", "vscode/extensions.json"]
+    for path in
+        ["README.md", "clockjack.yaml", "editorconfig", "test.sh", "vscode/settings.json", "vscode/extensions.json"]
     {
         files.push(ProjectFile { path: path.into(), text: common(path) });
     }

@@ -25,7 +25,8 @@ pub(super) fn read(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) ->
     }
     fields.finish_translated(|key| foreign::answer(Place::Build, key), diagnostics);
     let command = command(run?, diagnostics)?;
-    let folder = inside.map_or_else(|| Some(folder.to_path_buf()), |node| grants::path_in(node, folder, diagnostics))?;
+    let folder =
+        inside.map_or_else(|| Some(folder.to_path_buf()), |node| grants::path_in(node, folder, diagnostics))?;
     Some(Build { command, folder })
 }
 
