@@ -138,7 +138,7 @@ fn history(from: DateTime<Utc>) -> anyhow::Result<Vec<Change>> {
         let job: JobId = format!("old-{}", number % 100).parse()?;
         let at = from + TimeDelta::milliseconds(number);
         let id = RunId::of_slot(&job, at);
-        let run = Run { id, job: job.clone(), scheduled_for: at, due_at: at, cause: Cause::Schedule };
+        let run = Run { id, job: job.clone(), scheduled_for: at, due_at: at, cause: Cause::Schedule, payload: None };
         changes.push(Change::Plan(Arc::new(run)));
         changes.push(Change::Finish(Arc::new(Finish {
             run: id,

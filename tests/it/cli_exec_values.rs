@@ -66,6 +66,7 @@ fn texts_and_characters() {
 fn lists_and_bytes() {
     assert_eq!(echo("bytes", "[1, 2, 255]"), "AQL/");
     assert_eq!(echo("bytes", "AQL/"), "AQL/", "base64 is taken as well");
+    assert_eq!(echo("bytes", "'AQ\n L/ '"), "AQL/", "folded as well");
     round("numbers", &json!([0.5, -2.0, 1e300]));
     round("numbers", &json!([]));
     round("lists", &json!([["a", "b"], [], [""]]));
@@ -76,13 +77,16 @@ fn lists_and_bytes() {
 fn options_results_and_tuples() {
     assert_eq!(echo("option", "text"), "text", "an optional text takes the text as it is, too");
     assert_eq!(exec("typed", &["echo-option"])["output"], Json::Null, "an option may be left out");
-    round("option-of-option", &json!(7));
     round("option-of-option", &Json::Null);
+    round("option-of-option", &json!({ "some": null }));
+    round("option-of-option", &json!({ "some": 7 }));
+    assert_eq!(echo("option-of-option", "7"), json!({ "some": 7 }), "the value stands for itself in both");
     round("tuple", &json!([-3, "text", true]));
     assert_eq!(echo("result", "{ok: 7}"), json!([{"ok": 7}]));
     assert_eq!(echo("result", "{err: broken}"), json!([{"err": "broken"}]));
     assert_eq!(echo("empty-result", "{ok: null}"), json!([{"ok": null}]));
     assert_eq!(echo("empty-result", "{err: null}"), json!([{"err": null}]));
+    assert_eq!(echo("empty-result", "ok"), json!([{"ok": null}]), "a word will do where there is no value");
 }
 
 #[test]

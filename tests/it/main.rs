@@ -13,6 +13,7 @@ mod cli_exec_values;
 mod cli_input;
 mod cli_next;
 mod cli_reading;
+mod cli_templates;
 mod dev;
 mod hosted;
 mod log;

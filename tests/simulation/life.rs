@@ -146,7 +146,7 @@ impl Story {
             Kind::Fire { job, key } => {
                 let id: JobId = job.parse().unwrap();
                 let run = RunId::of_key(&id, &key);
-                let fire = || Input::Fire { job: id.clone(), run, cause: Cause::Manual };
+                let fire = || Input::Fire { job: id.clone(), run, cause: Cause::Manual, payload: None };
                 host.send(vec![fire()]).await;
                 host.send(vec![fire()]).await;
                 let (key, run) = (Some(key), Some(run.to_string()));

@@ -9,10 +9,12 @@ use clockjack_schedule::{
     job::{Arguments, Ceilings, DirGrant, DirMode, Grants, Limits},
     manifest::{parse::parse, scalar},
     outcome::{Outcome, OutcomeCode},
+    payload::Payload,
     ports::{Attempt, Captured, Clock as _, LogLine, Report, StateAccess},
     run::{Cause, Run},
     state::Unkept,
     stop::Stop,
+    template,
 };
 use serde_json::{Value as Json, json};
 
@@ -57,6 +59,9 @@ pub(super) struct ExecArgs {
     /// is neither read nor written.
     #[arg(long)]
     state: bool,
+    /// What came with the wish for the run, as JSON: what `${payload.…}` in the arguments of the job stands for.
+    #[arg(long, value_name = "JSON", value_parser = parse_payload)]
+    payload: Option<Payload>,
     /// A manifest, for `--job`; may be repeated.
     #[arg(long = "file", short, value_name = "FILE", default_value = "clockjack.yaml")]
     files: Vec<PathBuf>,
@@ -99,6 +104,11 @@ fn parse_env(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn parse_payload(text: &str) -> Result<Payload, String> {
+    let json = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
+    Payload::new(json).map_err(|error| error.to_string())
+}
+
 /// What is to be run, before the plugin is known.
 struct Wanted {
     plugin: PathBuf,
@@ -110,6 +120,9 @@ struct Wanted {
     job: JobId,
     zone: Arc<str>,
     labels: BTreeMap<String, String>,
+    payload: Option<Payload>,
+    /// Where relative paths of files in the arguments start.
+    folder: PathBuf,
 }
 
 pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
@@ -123,7 +136,15 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
         Err(error) => return refuse(&error, args.output.output),
     };
     let arguments = command_line(&plugin, &wanted, args);
-    let call = match Call::prepare(&plugin, wanted.function.as_deref(), &arguments, &wanted.limits, &wanted.grants) {
+    let call = Call::prepare_in(
+        &wanted.folder,
+        &plugin,
+        wanted.function.as_deref(),
+        &arguments,
+        &wanted.limits,
+        &wanted.grants,
+    );
+    let call = match call {
         Ok(call) => call,
         Err(problems) => {
             let errors: Vec<_> = problems.into_iter().map(|problem| problem.error).collect();
@@ -154,6 +175,8 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
             job: "exec".parse()?,
             zone: "UTC".into(),
             labels: BTreeMap::new(),
+            payload: args.payload.clone(),
+            folder: PathBuf::new(),
         }));
     };
     let mut loaded = load::manifest(&args.files, &load::zones::newest());
@@ -186,6 +209,8 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         job: id.clone(),
         zone: job.zone.name().into(),
         labels: job.labels.clone(),
+        payload: args.payload.clone(),
+        folder: loaded.manifest.job_folder(id).to_path_buf(),
     }))
 }
 
@@ -224,7 +249,7 @@ fn command_line(plugin: &Plugin, wanted: &Wanted, args: &ExecArgs) -> Arguments 
     let is_named = |text: &String| text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
     let is_command = function.is_some_and(Function::is_command);
     if is_command || !args.words.is_empty() || !args.args.iter().all(is_named) {
-        let words = args.args.iter().chain(&args.words).cloned().map(Json::String);
+        let words = args.args.iter().chain(&args.words).map(|word| Json::String(template::escape(word)));
         return Arguments::Listed(words.collect());
     }
     let mut named = match &wanted.args {
@@ -234,7 +259,10 @@ fn command_line(plugin: &Plugin, wanted: &Wanted, args: &ExecArgs) -> Arguments 
     for (name, text) in args.args.iter().filter_map(|text| text.split_once('=')) {
         let takes_text =
             function.and_then(|function| function.parameter(name)).is_some_and(|parameter| parameter.takes_text());
-        named.insert(name.to_owned(), if takes_text { Json::String(text.to_owned()) } else { value(text) });
+        let mut json = if takes_text { Json::String(text.to_owned()) } else { value(text) };
+        // What stands on a command line is meant as it stands there.
+        template::escape_all(&mut json);
+        named.insert(name.to_owned(), json);
     }
     Arguments::Named(named)
 }
@@ -251,7 +279,14 @@ fn value(text: &str) -> Json {
 fn facts(wanted: &Wanted) -> Facts {
     let now = SystemClock.now();
     let id = RunId::of_request(&wanted.job, now, 0);
-    let run = Run { id, job: wanted.job.clone(), scheduled_for: now, due_at: now, cause: Cause::Manual };
+    let run = Run {
+        id,
+        job: wanted.job.clone(),
+        scheduled_for: now,
+        due_at: now,
+        cause: Cause::Manual,
+        payload: wanted.payload.clone(),
+    };
     let attempt = Attempt {
         run: Arc::new(run),
         number: 1,

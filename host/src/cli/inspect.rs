@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clockjack_sandbox::{Function, FunctionKind, Plugin, type_name};
+use clockjack_sandbox::{Function, FunctionKind, Plugin, SchemaOf, grant_of, type_name};
 use clockjack_schedule::{job::Ceilings, manifest::scalar::show_size};
 use serde_json::json;
 
@@ -48,8 +48,11 @@ fn view(plugin: &Plugin) -> serde_json::Value {
         json!({
             "name": function.name,
             "kind": kind(function),
+            "docs": function.docs,
             "parameters": parameters,
             "result": function.result.as_ref().map(type_name),
+            "arguments_schema": whole(function.arguments_schema(SchemaOf::Given)),
+            "output_schema": function.output_schema().map(whole),
         })
     };
     json!({
@@ -58,8 +61,21 @@ fn view(plugin: &Plugin) -> serde_json::Value {
         "memory_bytes_min": plugin.memory_bytes_min,
         "exports": plugin.functions.iter().map(function).collect::<Vec<_>>(),
         "imports": plugin.imports,
-        "grants": serde_json::Value::Array(Vec::new()),
+        "grants": grants(plugin),
     })
+}
+
+/// A schema that stands alone.
+fn whole(schema: serde_json::Value) -> serde_json::Value {
+    let mut whole = serde_json::Map::from_iter([("$schema".to_owned(), json!(super::schema::DRAFT))]);
+    whole.extend(schema.as_object().cloned().unwrap_or_default());
+    whole.into()
+}
+
+/// The manifest keys that grant what the plugin asks for, each once.
+fn grants(plugin: &Plugin) -> Vec<&'static str> {
+    let keys: std::collections::BTreeSet<_> = plugin.imports.iter().filter_map(|import| grant_of(import)).collect();
+    keys.into_iter().collect()
 }
 
 fn kind(function: &Function) -> &'static str {
@@ -80,15 +96,21 @@ fn page(plugin: &Plugin) -> String {
     }
     for function in &plugin.functions {
         page.push_str(&format!("  {}\n", signature(function)));
+        for line in function.docs.iter().flat_map(|docs| docs.lines()) {
+            page.push_str(&format!("      {line}\n"));
+        }
     }
     let (base_line, own): (Vec<_>, Vec<_>) = plugin.imports.iter().partition(|import| is_base_line(import));
     page.push_str("\nimports\n");
     for import in &own {
-        page.push_str(&format!("  {import}\n"));
+        let needs = grant_of(import).map_or_else(String::new, |key| format!(" (needs `{key}`)"));
+        page.push_str(&format!("  {import}{needs}\n"));
     }
     page.push_str(&format!("  {} interfaces of WASI, which every language runtime asks for\n", base_line.len()));
-    page.push_str("\nneeds no grant to load; directories and variables are granted per job under `grants:`");
-    page
+    let keys = grants(plugin);
+    let needs = if keys.is_empty() { "no grant".to_owned() } else { keys.join(", ") };
+    page.push_str(&format!("\nneeds {needs} to load; directories and variables are granted per job under `grants:`"));
+    print::plain(&page)
 }
 
 fn signature(function: &Function) -> String {

@@ -17,6 +17,7 @@ mod reading;
 mod reload;
 mod rows;
 mod runs;
+mod schema;
 mod show;
 mod story;
 mod up;
@@ -62,6 +63,8 @@ enum Command {
     Dev(dev::DevArgs),
     /// Show what a plugin exports, imports and needs.
     Inspect(inspect::InspectArgs),
+    /// Print the JSON Schema of the manifest, for editors; with `-f` also what its plugins export.
+    Schema(schema::SchemaArgs),
     /// List the jobs: how each goes and when it goes on.
     Jobs(jobs::JobsArgs),
     /// List runs, the newest slot first, or show all that is kept of one.
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Some(Command::Dev(args)) => dev::run(&args),
         Some(Command::New(args)) => new::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Schema(args)) => schema::run(&args),
         Some(Command::Jobs(args)) => jobs::run(&args),
         Some(Command::Runs(args)) => runs::run(&args),
         Some(Command::Logs(args)) => logs::run(&args),

@@ -3,6 +3,7 @@
 use clap::Args;
 use clockjack_schedule::{
     manifest::scalar::show_size,
+    payload::Payload,
     ports::{Captured, Finish, LogLine, Report, RunRow, RunState, RunStory},
 };
 use serde_json::{Map, Value as Json, json};
@@ -45,6 +46,8 @@ pub(super) fn ended_attempts(story: &RunStory) -> Vec<&Finish> {
 fn json(story: &RunStory) -> Json {
     let mut object = rows::run_json(&story.row);
     let report = story.row.finish().map(|finish| &finish.report);
+    let payload = story.row.run.payload.as_ref();
+    object.insert("payload".to_owned(), json!(payload.map(Payload::json)));
     object.insert("output".to_owned(), json!(report.and_then(|report| report.outcome.output.as_ref())));
     object.extend(rows::written_json(report));
     object.insert("progress".to_owned(), json!(report.and_then(|report| report.progress.as_ref())));
@@ -90,6 +93,10 @@ fn page(story: &RunStory) -> String {
     }
     text.push_str("\nattempts\n");
     text.push_str(&attempts(story));
+    if let Some(payload) = &row.run.payload {
+        let payload = serde_json::to_string_pretty(payload.json()).unwrap_or_default();
+        text.push_str(&format!("\npayload\n{}\n", indented(&payload)));
+    }
     if let Some(finish) = row.finish() {
         text.push_str(&output(&finish.report));
         text.push_str(&written(&finish.report));

@@ -53,14 +53,28 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
     for job in manifest.jobs.values() {
         // A job whose plugin could not be loaded waits for that to be mended; one fault is told once.
         let Some(plugin) = plugins.get(&job.plugin) else { continue };
-        match Call::prepare(plugin, job.call.as_deref(), &job.args, &job.limits, &job.grants) {
+        match Call::prepare_in(
+            manifest.job_folder(&job.id),
+            plugin,
+            job.call.as_deref(),
+            &job.args,
+            &job.limits,
+            &job.grants,
+        ) {
             Ok(call) => prepared.push(PreparedJob { job: Arc::clone(job), call }),
             Err(problems) => loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems)),
         }
     }
     for job in &manifest.broken {
         let Some(plugin) = plugins.get(&job.plugin) else { continue };
-        if let Err(problems) = Call::prepare(plugin, job.call.as_deref(), &job.args, &job.limits, &job.grants) {
+        if let Err(problems) = Call::prepare_in(
+            manifest.job_folder(&job.id),
+            plugin,
+            job.call.as_deref(),
+            &job.args,
+            &job.limits,
+            &job.grants,
+        ) {
             loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems));
         }
     }

@@ -13,6 +13,7 @@ use clockjack_schedule::{
     core::{self, Input, followers_of},
     id::JobId,
     outcome::OutcomeCode,
+    payload::Payload,
     ports::{Again, Change, Finish, LedgerError},
     retry::{self, Attempts},
     run::{Skip, SkipReason, Start},
@@ -169,7 +170,7 @@ impl Recorder {
 /// Whether the run ends with this attempt, and what follows from it. The runs of a chain are planned in the commit that
 /// ends the run that they follow: a crash leaves both or neither.
 fn judge(ended: Ended) -> Verdict {
-    let Ended { start, finish } = ended;
+    let Ended { start, mut finish } = ended;
     let Start { run, attempt, n_interrupted, job, followers, .. } = start;
     let code = finish.report.outcome.code;
     let n_interrupted = n_interrupted + u32::from(code == OutcomeCode::Interrupted);
@@ -185,8 +186,10 @@ fn judge(ended: Ended) -> Verdict {
             input: Input::Again { run, n_attempts: attempt, n_interrupted, retry_at },
         };
     }
+    let is_followed = followers.iter().any(|follower| follower.on.matches(code));
+    let payload = if is_followed { payload_of(&mut finish) } else { None };
     let finish = Arc::new(finish);
-    let followers = followers_of(&run, code, &followers, finish.finished_at);
+    let followers = followers_of(&run, code, payload.as_ref(), &followers, finish.finished_at);
     let plans = followers.iter().map(|run| Change::Plan(Arc::clone(run)));
     let input = core::Ended {
         run: Arc::clone(&run),
@@ -199,5 +202,19 @@ fn judge(ended: Ended) -> Verdict {
         counted: Some((run.job.clone(), code)),
         event: Event::RunFinished { run, finish },
         input: Input::Ended(input),
+    }
+}
+
+/// What a run returned, for the runs that follow. What is too large for them is said where a person sees it.
+fn payload_of(finish: &mut Finish) -> Option<Payload> {
+    let outcome = &mut finish.report.outcome;
+    match Payload::new(outcome.output.clone()?) {
+        Ok(payload) => Some(payload),
+        Err(error) => {
+            let said = format!("the runs after it get no payload from its output: {error}");
+            let joint = if outcome.message.is_empty() { "" } else { "; " };
+            outcome.message.push_str(&format!("{joint}{said}"));
+            None
+        }
     }
 }

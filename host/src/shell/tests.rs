@@ -241,7 +241,12 @@ async fn a_run_that_is_asked_for_or_cancelled_is_recorded() {
     world.host.send(vec![add("slow-5000", "every: 1h")]).await;
     world
         .host
-        .send(vec![Input::Fire { job: slow.clone(), run: RunId::of_request(&slow, start(), 1), cause: Cause::Manual }])
+        .send(vec![Input::Fire {
+            job: slow.clone(),
+            run: RunId::of_request(&slow, start(), 1),
+            cause: Cause::Manual,
+            payload: None,
+        }])
         .await;
     world.pass(100).await;
     world.host.send(vec![Input::Cancel(RunId::of_request(&slow, start(), 1))]).await;
@@ -329,8 +334,12 @@ async fn runs_without_a_place_are_skipped_with_the_reason() {
     let hog = "hog-60000".parse::<clockjack_schedule::id::JobId>().unwrap();
     world.host.send(vec![Input::Add { job: job("hog-60000", "every: 24h", policy), past: None }]).await;
     // A hundred thousand find a place, three do not; once the first one runs there is a place again.
-    let fire =
-        |request| Input::Fire { job: hog.clone(), run: RunId::of_request(&hog, start(), request), cause: Cause::Api };
+    let fire = |request| Input::Fire {
+        job: hog.clone(),
+        run: RunId::of_request(&hog, start(), request),
+        cause: Cause::Api,
+        payload: None,
+    };
     world.host.send((0..100_003).map(fire).collect()).await;
     world.pass(100).await;
     world.host.send(vec![fire(200_000)]).await;

@@ -68,7 +68,14 @@ impl Host {
     fn run(&self, number: usize) -> Arc<Run> {
         let job = self.jobs[number % self.jobs.len()].clone();
         let slot = self.first + TimeDelta::milliseconds((number / self.jobs.len() * 1_000) as i64);
-        Arc::new(Run { id: RunId::of_slot(&job, slot), job, scheduled_for: slot, due_at: slot, cause: Cause::Schedule })
+        Arc::new(Run {
+            id: RunId::of_slot(&job, slot),
+            job,
+            scheduled_for: slot,
+            due_at: slot,
+            cause: Cause::Schedule,
+            payload: None,
+        })
     }
 
     fn jobs_known(&self) -> Vec<Change> {

@@ -258,7 +258,7 @@ impl State {
         if finish.report.outcome.code == OutcomeCode::Succeeded {
             last.success = last.success.max(Some(entry.run.scheduled_for));
         }
-        self.n_bytes += n_bytes(&finish.report);
+        self.n_bytes += n_bytes(&finish.report) + payload_bytes(&entry.run);
         self.finished.push_back(finish.run);
         self.n_finished += 1;
         entry.progress = Progress::Ended(finish);
@@ -275,6 +275,7 @@ impl State {
         };
         self.n_finished -= usize::from(ended.is_some());
         let freed: usize = entry.attempts.iter().chain(ended).map(|finish| n_bytes(&finish.report)).sum();
+        let freed = freed + if ended.is_some() { payload_bytes(&entry.run) } else { 0 };
         self.n_bytes = self.n_bytes.saturating_sub(freed);
     }
 
@@ -435,7 +436,17 @@ fn listed(row: RunRow) -> RunRow {
             RunState::Ended(Arc::new(finish))
         }
     };
-    RunRow { state, ..row }
+    let run = if row.run.payload.is_some() {
+        Arc::new(Run { payload: None, ..Arc::unwrap_or_clone(row.run) })
+    } else {
+        row.run
+    };
+    RunRow { run, state }
+}
+
+/// About how many bytes the payload of a run holds.
+fn payload_bytes(run: &Run) -> usize {
+    run.payload.as_ref().map_or(0, |payload| json_bytes(payload.json()))
 }
 
 /// A bound of zero is none.

@@ -27,7 +27,14 @@ const N_BATCHES: i64 = 20;
 fn run(id: &str, number: i64) -> Arc<Run> {
     let job: JobId = id.parse().expect("a name");
     let slot = chrono::DateTime::from_timestamp(1_800_000_000 + number, 0).expect("an instant");
-    Arc::new(Run { id: RunId::of_slot(&job, slot), job, scheduled_for: slot, due_at: slot, cause: Cause::Schedule })
+    Arc::new(Run {
+        id: RunId::of_slot(&job, slot),
+        job,
+        scheduled_for: slot,
+        due_at: slot,
+        cause: Cause::Schedule,
+        payload: None,
+    })
 }
 
 /// Plans two runs and ends the two of the batch before.

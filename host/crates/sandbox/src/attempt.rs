@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
-    outcome::{Outcome, OutcomeCode},
+    outcome::{Again, Outcome, OutcomeCode},
     ports::{Attempt, Report},
 };
 use tokio::time::Instant;
@@ -95,12 +95,22 @@ impl Sandbox {
     pub async fn run(&self, call: &Call, facts: Facts) -> Report {
         let (stdout, stderr) = (Capture::new(call.limits.output_bytes_max), Capture::new(call.limits.output_bytes_max));
         let stop = facts.attempt.stop.clone();
+        let filled = match call.fill(&facts.attempt) {
+            Ok(filled) => filled,
+            // The next attempt would be given the same.
+            Err(message) => {
+                let outcome = Outcome::ended(OutcomeCode::Failed, message);
+                return self.report(call, Outcome { again: Again::Never, ..outcome });
+            }
+        };
+        let values = filled.as_ref().map_or(&call.values, |filled| &filled.values);
+        let command_line = filled.as_ref().map_or(&call.command_line, |filled| &filled.command_line);
         let env = environment(call, &facts);
         let secrets = match Secrets::read(&call.grants.secrets, self.vault()) {
             Ok(secrets) => secrets,
             Err(message) => return self.report(call, Outcome::ended(OutcomeCode::Failed, message)),
         };
-        let wasi = match grants::context(&call.grants, &env, &secrets, &call.command_line, &stdout, &stderr) {
+        let wasi = match grants::context(&call.grants, &env, &secrets, command_line, &stdout, &stderr) {
             Ok(wasi) => wasi,
             Err(message) => return self.report(call, Outcome::ended(OutcomeCode::FsDenied, message)),
         };
@@ -109,7 +119,7 @@ impl Sandbox {
         let mut store = self.store(call, facts, wasi, secrets, &meter);
         let mut phase = Phase::Instantiate;
         let supervised = {
-            let invocation = pin!(invoke(&mut store, call, &mut phase));
+            let invocation = pin!(invoke(&mut store, call, values, &mut phase));
             let supervised = Supervised::new(invocation, Arc::clone(&meter), stop);
             tokio::time::timeout(call.limits.timeout, supervised).await
         };
@@ -190,7 +200,12 @@ impl Sandbox {
     }
 }
 
-async fn invoke(store: &mut Store<GuestState>, call: &Call, phase: &mut Phase) -> wasmtime::Result<Option<Val>> {
+async fn invoke(
+    store: &mut Store<GuestState>,
+    call: &Call,
+    values: &[Val],
+    phase: &mut Phase,
+) -> wasmtime::Result<Option<Val>> {
     let linked = call.linked();
     let instance = linked.pre.instantiate_async(&mut *store).await?;
     *phase = Phase::Call;
@@ -199,7 +214,7 @@ async fn invoke(store: &mut Store<GuestState>, call: &Call, phase: &mut Phase) -
         instance.get_func(&mut *store, place).expect("the place of the function was taken from this component");
     let mut results = [Val::Bool(false)];
     let n_results = usize::from(call.function().result.is_some());
-    function.call_async(&mut *store, &call.values, &mut results[..n_results]).await?;
+    function.call_async(&mut *store, values, &mut results[..n_results]).await?;
     let [result] = results;
     Ok((n_results == 1).then_some(result))
 }

@@ -1,12 +1,13 @@
 //! A call that is ready to run: which function, its arguments as component values, its bounds. Everything that can be
 //! wrong with it is found here, when the manifest is loaded, and not at three in the morning.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use clockjack_schedule::{
     diagnostic::did_you_mean,
     job::{Arguments, Grants, Limits},
     manifest::scalar::show_size,
+    ports::Attempt,
 };
 use serde_json::Value as Json;
 use wasmtime::component::Val;
@@ -18,7 +19,8 @@ use crate::{
     imports,
     plugin::{Linked, Plugin},
     values::{
-        from_json::{absent, from_json},
+        from_json::{Reader, absent},
+        templates::{self, Texts},
         typename::{type_name, unsupported_part},
     },
 };
@@ -31,10 +33,30 @@ pub struct Call {
     pub(crate) values: Vec<Val>,
     /// The command line of a command.
     pub(crate) command_line: Vec<String>,
+    /// What is filled in when the job fires; empty for most calls.
+    templated: Vec<Templated>,
     pub(crate) limits: Limits,
     pub(crate) grants: Grants,
     /// The variables of the grants, for whoever asks for them otherwise than through the environment.
     pub(crate) variables: Arc<BTreeMap<String, String>>,
+}
+
+/// An argument, or a word of a command line, with a template in it.
+struct Templated {
+    /// Which value, or which word.
+    index: usize,
+    /// `args.days`
+    path: String,
+    /// As it is written.
+    json: Json,
+    /// Where the relative paths of files start.
+    folder: Arc<Path>,
+}
+
+/// The arguments of one attempt.
+pub(crate) struct Filled {
+    pub(crate) values: Vec<Val>,
+    pub(crate) command_line: Vec<String>,
 }
 
 /// The part of a manifest's entry that is wrong.
@@ -64,11 +86,26 @@ impl CallProblem {
 }
 
 impl Call {
-    /// Checks a call against its plugin and converts its arguments.
+    /// Checks a call against its plugin and converts its arguments. Paths of files in them start where the host runs.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn prepare(
+        plugin: &Arc<Plugin>,
+        call: Option<&str>,
+        args: &Arguments,
+        limits: &Limits,
+        grants: &Grants,
+    ) -> Result<Self, Vec<CallProblem>> {
+        Self::prepare_in(Path::new(""), plugin, call, args, limits, grants)
+    }
+
+    /// The same, with the folder in which relative paths of files start.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn prepare_in(
+        folder: &Path,
         plugin: &Arc<Plugin>,
         call: Option<&str>,
         args: &Arguments,
@@ -85,7 +122,9 @@ impl Call {
                 return Err(problems);
             }
         };
-        let (values, command_line) = arguments(&plugin.functions[function], args, &mut problems);
+        let read = Read { folder: folder.into(), templated: Vec::new(), problems };
+        let (values, command_line, Read { templated, problems, .. }) =
+            read.arguments(&plugin.functions[function], args);
         let metering = if limits.fuel.is_some() { Metering::Fuel } else { Metering::Plain };
         if problems.is_empty() {
             Ok(Self {
@@ -94,6 +133,7 @@ impl Call {
                 metering,
                 values,
                 command_line,
+                templated,
                 limits: limits.clone(),
                 grants: grants.clone(),
                 variables: Arc::new(grants.env.clone()),
@@ -107,6 +147,26 @@ impl Call {
     #[must_use]
     pub fn function(&self) -> &Function {
         &self.plugin.functions[self.function]
+    }
+
+    /// The arguments of an attempt, where they differ from one to the next.
+    pub(crate) fn fill(&self, attempt: &Attempt) -> Result<Option<Filled>, String> {
+        if self.templated.is_empty() {
+            return Ok(None);
+        }
+        let mut filled = Filled { values: self.values.clone(), command_line: self.command_line.clone() };
+        for Templated { index, path, json, folder } in &self.templated {
+            let told = |message: String| format!("{path}: {message}");
+            if let Some(word) = filled.command_line.get_mut(*index) {
+                *word = templates::word(json.as_str().unwrap_or_default(), attempt).map_err(told)?;
+                continue;
+            }
+            let reader = Reader { texts: Texts::Filled(attempt), folder: Some(folder) };
+            let read = reader.read(&self.function().parameters[*index].ty, json);
+            filled.values[*index] =
+                read.map_err(|misfit| format!("{}: {}", joined(path, &misfit.path), misfit.message))?;
+        }
+        Ok(Some(filled))
     }
 
     pub(crate) fn linked(&self) -> &Linked {
@@ -145,124 +205,154 @@ fn check_memory(plugin: &Plugin, limits: &Limits) -> Option<CallProblem> {
     Some(CallProblem::new("limits.memory", LoadCode::MemoryLimit, message, fix))
 }
 
-fn arguments(function: &Function, args: &Arguments, problems: &mut Vec<CallProblem>) -> (Vec<Val>, Vec<String>) {
-    match function.kind {
-        FunctionKind::Command => (Vec::new(), command_line(args, problems)),
-        FunctionKind::Function => (typed(function, args, problems), Vec::new()),
-    }
+/// The path to a part of an argument.
+fn joined(path: &str, below: &str) -> String {
+    let joint = if below.is_empty() || below.starts_with('[') { "" } else { "." };
+    format!("{path}{joint}{below}")
 }
 
-fn command_line(args: &Arguments, problems: &mut Vec<CallProblem>) -> Vec<String> {
-    let word = |(index, json): (usize, &Json)| match json {
-        Json::String(text) => Ok(text.clone()),
-        Json::Number(number) => Ok(number.to_string()),
-        Json::Bool(flag) => Ok(flag.to_string()),
-        Json::Null | Json::Array(_) | Json::Object(_) => {
-            let message = "a word of a command line is text, a number or a boolean";
-            Err(CallProblem::new(format!("args[{index}]"), LoadCode::Type, message, "write it as text"))
-        }
-    };
-    let mut words = vec!["job".to_owned()];
-    match args {
-        Arguments::None => {}
-        Arguments::Listed(items) => {
-            for item in items.iter().enumerate().map(word) {
-                match item {
-                    Ok(word) => words.push(word),
-                    Err(problem) => problems.push(problem),
+/// Arguments while they are being read.
+struct Read {
+    folder: Arc<Path>,
+    templated: Vec<Templated>,
+    problems: Vec<CallProblem>,
+}
+
+impl Read {
+    fn arguments(mut self, function: &Function, args: &Arguments) -> (Vec<Val>, Vec<String>, Self) {
+        let (values, words) = match function.kind {
+            FunctionKind::Command => (Vec::new(), self.command_line(args)),
+            FunctionKind::Function => (self.typed(function, args), Vec::new()),
+        };
+        (values, words, self)
+    }
+
+    fn later(&mut self, index: usize, path: String, json: &Json) {
+        let folder = Arc::clone(&self.folder);
+        self.templated.push(Templated { index, path, json: json.clone(), folder });
+    }
+
+    fn command_line(&mut self, args: &Arguments) -> Vec<String> {
+        let mut words = vec!["job".to_owned()];
+        match args {
+            Arguments::None => {}
+            Arguments::Listed(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let path = format!("args[{index}]");
+                    match item {
+                        Json::String(text) => match templates::literal(text) {
+                            Some(word) => words.push(word),
+                            None => {
+                                self.later(words.len(), path, item);
+                                words.push(String::new());
+                            }
+                        },
+                        Json::Number(number) => words.push(number.to_string()),
+                        Json::Bool(flag) => words.push(flag.to_string()),
+                        Json::Null | Json::Array(_) | Json::Object(_) => {
+                            let message = "a word of a command line is text, a number or a boolean";
+                            self.problems.push(CallProblem::new(path, LoadCode::Type, message, "write it as text"));
+                        }
+                    }
                 }
             }
+            Arguments::Named(_) => {
+                let message = "a command takes its arguments as a list of words";
+                self.problems.push(CallProblem::new("args", LoadCode::Type, message, "write `args: [--days, 30]`"));
+            }
         }
-        Arguments::Named(_) => {
-            let message = "a command takes its arguments as a list of words";
-            problems.push(CallProblem::new("args", LoadCode::Type, message, "write `args: [--days, 30]`"));
+        words
+    }
+
+    fn typed(&mut self, function: &Function, args: &Arguments) -> Vec<Val> {
+        let unsupported = |parameter: &Parameter| unsupported_part(&parameter.ty, &format!("args.{}", parameter.name));
+        if let Some((path, what)) = function.parameters.iter().find_map(unsupported) {
+            let message = format!("{path}: {what} cannot be written in a manifest, and `{}` takes one", function.name);
+            let fix = "call a function that takes plain data";
+            self.problems.push(CallProblem::new("call", LoadCode::Type, message, fix));
+            return Vec::new();
+        }
+        let empty = serde_json::Map::new();
+        match args {
+            Arguments::None => self.named(function, &empty),
+            Arguments::Named(map) => self.named(function, map),
+            Arguments::Listed(items) => self.listed(function, items),
         }
     }
-    words
-}
 
-fn typed(function: &Function, args: &Arguments, problems: &mut Vec<CallProblem>) -> Vec<Val> {
-    let unsupported = function.parameters.iter().find_map(|parameter| unsupported_part(&parameter.ty, &parameter.name));
-    if let Some(path) = unsupported {
-        let message = format!("the parameter `{path}` of `{}` is a resource, a stream or a future", function.name);
-        problems.push(CallProblem::new(
-            "call",
-            LoadCode::Type,
-            message,
-            "such values cannot be written in a manifest: call a function that takes plain data",
-        ));
-        return Vec::new();
+    fn named(&mut self, function: &Function, map: &serde_json::Map<String, Json>) -> Vec<Val> {
+        let names: Vec<_> = function.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        for unknown in map.keys().filter(|key| !names.contains(&key.as_str())) {
+            let message = format!("`{}` has no parameter `{unknown}`", function.name);
+            let fix = match did_you_mean(unknown, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names.is_empty() => "it takes none: remove `args`".to_owned(),
+                None => format!("its parameters are {}", names.join(", ")),
+            };
+            let problem = CallProblem::new(format!("args.{unknown}"), LoadCode::Type, message, fix);
+            self.problems.push(CallProblem { part: Part::Key, ..problem });
+        }
+        let values = function.parameters.iter().enumerate().filter_map(|(index, parameter)| {
+            let path = format!("args.{}", parameter.name);
+            let fix = format!("add `{}: …` under `args:`", parameter.name);
+            self.value(function, index, map.get(&parameter.name), path, &fix)
+        });
+        values.collect()
     }
-    let empty = serde_json::Map::new();
-    match args {
-        Arguments::None => named(function, &empty, problems),
-        Arguments::Named(map) => named(function, map, problems),
-        Arguments::Listed(items) => listed(function, items, problems),
-    }
-}
 
-fn named(function: &Function, map: &serde_json::Map<String, Json>, problems: &mut Vec<CallProblem>) -> Vec<Val> {
-    let names: Vec<_> = function.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-    for unknown in map.keys().filter(|key| !names.contains(&key.as_str())) {
-        let message = format!("`{}` has no parameter `{unknown}`", function.name);
-        let fix = match did_you_mean(unknown, names.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if names.is_empty() => "it takes none: remove `args`".to_owned(),
-            None => format!("its parameters are {}", names.join(", ")),
-        };
-        let problem = CallProblem::new(format!("args.{unknown}"), LoadCode::Type, message, fix);
-        problems.push(CallProblem { part: Part::Key, ..problem });
+    fn listed(&mut self, function: &Function, items: &[Json]) -> Vec<Val> {
+        let n_parameters = function.parameters.len();
+        if n_parameters < items.len() {
+            let message = format!("`{}` takes {n_parameters} arguments, and {} are given", function.name, items.len());
+            let fix = "remove the last ones, or write them by name";
+            self.problems.push(CallProblem::new("args", LoadCode::Type, message, fix));
+        }
+        let values = (0..n_parameters).filter_map(|index| {
+            self.value(function, index, items.get(index), format!("args[{index}]"), "add it to the list")
+        });
+        values.collect()
     }
-    let values = function.parameters.iter().filter_map(|parameter| {
-        let path = format!("args.{}", parameter.name);
-        let fix = format!("add `{}: …` under `args:`", parameter.name);
-        value(function, parameter, map.get(&parameter.name), &path, &fix, problems)
-    });
-    values.collect()
-}
 
-fn listed(function: &Function, items: &[Json], problems: &mut Vec<CallProblem>) -> Vec<Val> {
-    let n_parameters = function.parameters.len();
-    if n_parameters < items.len() {
-        let message = format!("`{}` takes {n_parameters} arguments, and {} are given", function.name, items.len());
-        problems.push(CallProblem::new("args", LoadCode::Type, message, "remove the last ones, or write them by name"));
+    /// The value of one parameter: what was given, or nothing where the type allows that.
+    fn value(
+        &mut self,
+        function: &Function,
+        index: usize,
+        given: Option<&Json>,
+        path: String,
+        fix: &str,
+    ) -> Option<Val> {
+        let parameter = &function.parameters[index];
+        if let Some(json) = given {
+            return self.converted(index, json, parameter, path);
+        }
+        let nothing = absent(&parameter.ty);
+        if nothing.is_none() {
+            let (name, ty) = (&parameter.name, type_name(&parameter.ty));
+            let message = format!("the argument `{name}` of `{}` is missing; it is a {ty}", function.name);
+            self.problems.push(CallProblem::new("args", LoadCode::Type, message, fix));
+        }
+        nothing
     }
-    let values = function.parameters.iter().enumerate().filter_map(|(index, parameter)| {
-        value(function, parameter, items.get(index), &format!("args[{index}]"), "add it to the list", problems)
-    });
-    values.collect()
-}
 
-/// The value of one parameter: what was given, or nothing where the type allows that.
-fn value(
-    function: &Function,
-    parameter: &Parameter,
-    given: Option<&Json>,
-    path: &str,
-    fix: &str,
-    problems: &mut Vec<CallProblem>,
-) -> Option<Val> {
-    if let Some(json) = given {
-        return converted(json, &parameter.ty, path, problems);
-    }
-    let nothing = absent(&parameter.ty);
-    if nothing.is_none() {
-        let (name, ty) = (&parameter.name, type_name(&parameter.ty));
-        let message = format!("the argument `{name}` of `{}` is missing; it is a {ty}", function.name);
-        problems.push(CallProblem::new("args", LoadCode::Type, message, fix));
-    }
-    nothing
-}
-
-fn converted(json: &Json, ty: &wasmtime::component::Type, path: &str, problems: &mut Vec<CallProblem>) -> Option<Val> {
-    match from_json(ty, json) {
-        Ok(value) => Some(value),
-        Err(misfit) => {
-            let joint = if misfit.path.is_empty() || misfit.path.starts_with('[') { "" } else { "." };
-            let path = format!("{path}{joint}{}", misfit.path);
-            let fix = format!("the parameter is a {}", type_name(ty));
-            problems.push(CallProblem::new(path.clone(), LoadCode::Type, format!("{path}: {}", misfit.message), fix));
-            None
+    fn converted(&mut self, index: usize, json: &Json, parameter: &Parameter, path: String) -> Option<Val> {
+        let reader = Reader { texts: Texts::Checked, folder: Some(&self.folder) };
+        match reader.read(&parameter.ty, json) {
+            Ok(value) => {
+                if templates::has_template(json) {
+                    self.later(index, path, json);
+                }
+                Some(value)
+            }
+            Err(misfit) => {
+                let path = joined(&path, &misfit.path);
+                let message = format!("{path}: {}", misfit.message);
+                let fix = format!("the parameter is a {}", type_name(&parameter.ty));
+                let part = if misfit.is_key { Part::Key } else { Part::Value };
+                let problem = CallProblem::new(path, LoadCode::Type, message, fix);
+                self.problems.push(CallProblem { part, ..problem });
+                None
+            }
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Function {
     pub parameters: Vec<Parameter>,
     /// What it gives back.
     pub result: Option<Type>,
+    /// What its authors say of it, where the component carries that.
+    pub docs: Option<String>,
 }
 
 impl Function {
@@ -40,6 +42,12 @@ impl Function {
 }
 
 impl Parameter {
+    /// Whether it has to be given.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        !matches!(self.ty, Type::Option(_))
+    }
+
     /// Whether plain text is its value as it stands, so that `42` means the text and not the number.
     #[must_use]
     pub fn takes_text(&self) -> bool {
@@ -98,7 +106,7 @@ fn describe(name: String, function: &ComponentFunc) -> Function {
     let is_command = name.split_once('#').is_some_and(|(interface, _)| unversioned(interface) == COMMAND_INTERFACE);
     let kind = if is_command { FunctionKind::Command } else { FunctionKind::Function };
     let parameters = function.params().map(|(name, ty)| Parameter { name: name.to_owned(), ty }).collect();
-    Function { name, kind, parameters, result: function.results().next() }
+    Function { name, kind, parameters, result: function.results().next(), docs: None }
 }
 
 fn unversioned(interface: &str) -> &str {

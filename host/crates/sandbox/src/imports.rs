@@ -57,6 +57,15 @@ pub(crate) fn names(engine: &Engine, component: &Component) -> Vec<String> {
     ty.imports(engine).filter(|(_, item)| asks_for_code(&item.ty)).map(|(name, _)| name.to_owned()).collect()
 }
 
+/// The manifest key that grants what an import asks for; absent for one that needs no grant.
+#[must_use]
+pub fn grant_of(import: &str) -> Option<&'static str> {
+    let own = [(STATE.as_slice(), "grants.state"), (SECRETS.as_slice(), "grants.secrets")];
+    let own = own.iter().find(|(packages, _)| packages.iter().any(|package| has_prefix(import, package)));
+    let other = || REQUESTS.iter().find(|(prefix, _)| has_prefix(import, prefix)).map(|(_, key)| *key);
+    own.map(|(_, key)| *key).or_else(other)
+}
+
 /// Explains why a component cannot be linked.
 pub(crate) fn explain(engine: &Engine, component: &Component, error: &wasmtime::Error) -> LoadError {
     let ty = component.component_type();

@@ -7,6 +7,7 @@ mod attempt;
 mod call;
 mod classify;
 mod cpu;
+mod docs;
 mod engine;
 mod error;
 mod executor;
@@ -36,6 +37,11 @@ pub use self::{
     error::{LoadCode, LoadError},
     executor::SandboxExecutor,
     exports::{Function, FunctionKind, Parameter},
+    imports::grant_of,
     plugin::{COMPONENT_BYTES_MAX, Plugin},
-    values::typename::type_name,
+    values::{
+        schema::{SchemaOf, type_schema},
+        to_json::to_json as value_to_json,
+        typename::type_name,
+    },
 };

@@ -8,6 +8,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::{
     attempt::GuestState,
+    docs,
     engine::{Metering, Sandbox},
     error::{LoadCode, LoadError},
     exports::{self, Function},
@@ -59,7 +60,9 @@ impl Plugin {
         check_kind(bytes)?;
         let (plain, component) = link(sandbox, bytes, Metering::Plain)?;
         let engine = component.engine();
-        let functions = exports::functions(engine, &component).into_iter().map(|(function, _)| function).collect();
+        let mut functions: Vec<_> =
+            exports::functions(engine, &component).into_iter().map(|(function, _)| function).collect();
+        docs::attach(&mut functions, bytes);
         Ok(Self {
             digest: digest.into(),
             n_bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),

@@ -30,7 +30,14 @@ static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
 fn facts() -> Facts {
     let job: JobId = "test".parse().unwrap();
     let slot = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-    let run = Run { id: RunId::of_slot(&job, slot), job, scheduled_for: slot, due_at: slot, cause: Cause::Schedule };
+    let run = Run {
+        id: RunId::of_slot(&job, slot),
+        job,
+        scheduled_for: slot,
+        due_at: slot,
+        cause: Cause::Schedule,
+        payload: None,
+    };
     let attempt = Attempt {
         run: Arc::new(run),
         number: 1,

@@ -88,7 +88,7 @@ impl Job {
     }
 }
 
-/// What a function gets.
+/// What a function gets. Texts in it may be templates, and `$${` stands for `${` ([`crate::template`]).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Arguments {
     /// Nothing.

@@ -137,8 +137,8 @@ pub trait Ledger: Send + Sync {
     /// Keeps a batch.
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>>;
 
-    /// Runs, finished or not: the newest slot first, of one slot the greatest job id and then the greatest run id. The
-    /// reports have no output, no stdout, no stderr and no log lines; [`Ledger::run`] has them.
+    /// Runs, finished or not: the newest slot first, of one slot the greatest job id and then the greatest run id. They
+    /// have no payload, and the reports no output, no stdout, no stderr and no log lines; [`Ledger::run`] has them.
     fn runs(&self, filter: RunFilter) -> PortFuture<'_, Result<Vec<RunRow>, LedgerError>>;
 
     /// All that is kept of one run.

@@ -8,6 +8,7 @@ use crate::{
     id::{JobId, RunId},
     job::{AfterOn, Job},
     outcome::Outcome,
+    payload::Payload,
 };
 
 /// The record of one slot, or of one start that somebody asked for.
@@ -23,6 +24,8 @@ pub struct Run {
     pub due_at: DateTime<Utc>,
     /// Why it exists.
     pub cause: Cause,
+    /// What came with the wish for it.
+    pub payload: Option<Payload>,
 }
 
 /// Why a run exists.

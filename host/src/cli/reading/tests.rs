@@ -53,7 +53,14 @@ pub(in crate::cli) fn job(id: &str) -> JobId {
 /// The run of a slot.
 pub(in crate::cli) fn run(id: &str, slot: DateTime<Utc>) -> Run {
     let job = job(id);
-    Run { id: RunId::of_slot(&job, slot), job, scheduled_for: slot, due_at: slot, cause: Cause::Schedule }
+    Run {
+        id: RunId::of_slot(&job, slot),
+        job,
+        scheduled_for: slot,
+        due_at: slot,
+        cause: Cause::Schedule,
+        payload: None,
+    }
 }
 
 pub(in crate::cli) fn plan(run: &Run) -> Change {

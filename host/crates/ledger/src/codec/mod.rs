@@ -12,8 +12,8 @@ mod value;
 pub(crate) use parts::{LAST_ATTEMPT, Part, log_values, part_values, read_log, read_part};
 pub(crate) use report::Belongings;
 pub(crate) use rows::{
-    attempt_values, job_values, last_values, mark_values, open_values, read_attempt, read_job, read_last, read_mark,
-    read_open, read_run, read_skip, run_values, skip_values,
+    attempt_values, job_values, last_values, mark_values, open_values, payload_values, read_attempt, read_job,
+    read_last, read_mark, read_open, read_payload, read_run, read_skip, run_values, skip_values,
 };
 pub(crate) use state::{read_state, read_state_version, state_values, state_version_values};
 pub(crate) use value::{Fields, Undecodable, Value, micros};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     id::{JobId, RunId},
+    payload::Payload,
     ports::{Finish, OpenRun, RunRow, RunState},
     run::{Cause, JobState, Run, Skip, SkipReason},
 };
@@ -186,6 +187,23 @@ pub(crate) fn read_mark(values: Vec<Value>) -> Result<DateTime<Utc>, Undecodable
     fields.at()
 }
 
+/// Adds the row of what came with the wish for a run, where something did.
+pub(crate) fn payload_values(values: &mut Vec<Value>, run: &Run) {
+    let Some(payload) = &run.payload else { return };
+    let start = values.len();
+    values.extend([run.id.into(), Value::Text(payload.json().to_string())]);
+    seal(values, start);
+}
+
+/// Reads what [`payload_values`] wrote.
+pub(crate) fn read_payload(values: Vec<Value>) -> Result<(RunId, Payload), Undecodable> {
+    let mut fields = Fields::sealed(values)?;
+    let (run, text) = (fields.run_id()?, fields.text()?);
+    let undecodable = |error: &dyn std::fmt::Display| Undecodable(format!("the payload of run {run}: {error}"));
+    let json = serde_json::from_str(&text).map_err(|error| undecodable(&error))?;
+    Ok((run, Payload::new(json).map_err(|error| undecodable(&error))?))
+}
+
 fn push_run(values: &mut Vec<Value>, run: &Run) {
     let cause = cause_text(&run.cause);
     values.extend([run.id.into(), (&run.job).into(), run.scheduled_for.into(), run.due_at.into(), Value::Text(cause)]);
@@ -197,7 +215,8 @@ fn read_plan(fields: &mut Fields) -> Result<Run, Undecodable> {
     let scheduled_for = fields.at()?;
     let due_at = fields.at()?;
     let cause = read_cause(&fields.text()?)?;
-    Ok(Run { id, job, scheduled_for, due_at, cause })
+    // What came with it stands in a table of its own.
+    Ok(Run { id, job, scheduled_for, due_at, cause, payload: None })
 }
 
 fn cause_text(cause: &Cause) -> String {

@@ -10,7 +10,7 @@ use clockjack_schedule::{
 };
 
 use super::{
-    Open, again, at, claim, commit, end, finish, full_report, job, plan, release, run, skip, state, take_back,
+    Open, again, at, claim, commit, end, finish, full_report, job, payload, plan, release, run, skip, state, take_back,
 };
 
 pub(super) async fn check(open: &Open<'_>) {
@@ -24,6 +24,7 @@ pub(super) async fn check(open: &Open<'_>) {
     a_job_is_as_it_was_last_kept(open).await;
     the_last_end_and_the_last_success_only_move_on(open).await;
     the_watermark_never_moves_back(open).await;
+    a_payload_goes_with_its_run(open).await;
     changes_of_one_batch_follow_each_other(open).await;
     batches_follow_each_other_in_the_order_of_their_calls(open).await;
 }
@@ -67,7 +68,14 @@ async fn a_key_is_one_run_whenever_it_is_asked_for(open: &Open<'_>) {
     let ledger = open().await;
     let asked = |seconds| {
         let id = RunId::of_key(&job("a"), "order-7");
-        Arc::new(Run { id, job: job("a"), scheduled_for: at(seconds), due_at: at(seconds), cause: Cause::Api })
+        Arc::new(Run {
+            id,
+            job: job("a"),
+            scheduled_for: at(seconds),
+            due_at: at(seconds),
+            cause: Cause::Api,
+            payload: None,
+        })
     };
     let slot = run("a", 500);
     commit(&*ledger, vec![plan(&asked(0)), finish(&asked(0), OutcomeCode::Succeeded), plan(&slot)]).await;
@@ -215,6 +223,25 @@ async fn the_watermark_never_moves_back(open: &Open<'_>) {
         commit(&*ledger, vec![Change::Watermark(at(seconds))]).await;
         assert_eq!(load(&*ledger).await.watermark, Some(at(10)), "the watermark never moves back");
     }
+}
+
+async fn a_payload_goes_with_its_run(open: &Open<'_>) {
+    let ledger = open().await;
+    let bare = run("a", 0);
+    let laden = Arc::new(Run { payload: payload(), ..Run::clone(&bare) });
+    commit(&*ledger, vec![Change::Job(state("a", 0)), plan(&laden)]).await;
+    assert_eq!(open_run(&*ledger).await.run, laden);
+    commit(&*ledger, vec![take_back(&laden), plan(&bare)]).await;
+    assert_eq!(open_run(&*ledger).await.run, bare, "what was taken back is gone with its payload");
+    commit(&*ledger, vec![take_back(&bare), plan(&laden), take_back(&laden), plan(&laden)]).await;
+    assert_eq!(open_run(&*ledger).await.run, laden);
+    commit(&*ledger, vec![claim(&laden, 1, 1), again(&laden, OutcomeCode::Failed, 1)]).await;
+    assert_eq!(open_run(&*ledger).await.run, laden, "a later attempt has it too");
+    commit(&*ledger, vec![Change::Finish(Arc::new(end(&laden, OutcomeCode::Succeeded, 2)))]).await;
+    let story = ledger.run(laden.id).await.expect("a run can be read").expect("the run is there");
+    assert_eq!(story.row.run, laden, "and it stands in what is kept of the run");
+    let rows = ledger.runs(RunFilter::default()).await.expect("runs can be read");
+    assert_eq!(rows[0].run, bare, "but not in lists");
 }
 
 async fn changes_of_one_batch_follow_each_other(open: &Open<'_>) {

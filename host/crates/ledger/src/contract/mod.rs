@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
     id::{JobId, RunId},
     outcome::{Outcome, OutcomeCode},
+    payload::Payload,
     ports::{Again, Captured, Change, Claim, Committed, Finish, Ledger, LogLevel, LogLine, Report},
     run::{Cause, JobState, Run, Skip, SkipReason},
 };
@@ -59,7 +60,21 @@ pub fn state(id: &str, seconds: i64) -> JobState {
 pub fn run(id: &str, seconds: i64) -> Arc<Run> {
     let slot = at(seconds);
     let job = job(id);
-    Arc::new(Run { id: RunId::of_slot(&job, slot), job, scheduled_for: slot, due_at: slot, cause: Cause::Schedule })
+    Arc::new(Run {
+        id: RunId::of_slot(&job, slot),
+        job,
+        scheduled_for: slot,
+        due_at: slot,
+        cause: Cause::Schedule,
+        payload: None,
+    })
+}
+
+/// What may come with the wish for a run.
+#[must_use]
+pub fn payload() -> Option<Payload> {
+    let json = r#"{"text":"ü\u0000\"","list":[1,-2,0.1,18446744073709551615,null,true],"map":{"":{}}}"#;
+    Payload::new(serde_json::from_str(json).expect("it is JSON")).ok()
 }
 
 /// A run becomes known.

@@ -10,7 +10,7 @@ use clockjack_schedule::{
     run::{Cause, Run, SkipReason},
 };
 
-use super::{Open, again, at, claim, commit, end, finish, full_report, job, plan, run, skip, state};
+use super::{Open, again, at, claim, commit, end, finish, full_report, job, payload, plan, run, skip, state};
 
 pub(super) async fn check(open: &Open<'_>) {
     the_newest_slot_comes_first(open).await;
@@ -99,6 +99,7 @@ async fn a_run_is_told_with_all_that_is_kept_of_it(open: &Open<'_>) {
     let run = Arc::new(Run {
         due_at: at(0) + TimeDelta::microseconds(1_234_567),
         cause: Cause::CatchUp(u64::MAX),
+        payload: payload(),
         ..Run::clone(&run("a", 0))
     });
     assert_eq!(ledger.run(run.id).await.expect("a run can be read"), None, "what is not there is not told");

@@ -11,7 +11,7 @@ use clockjack_schedule::{
     state::{Kept, StateChange, StateWrite},
 };
 
-use super::{again, at, claim, end, full_report, job, plan, release, state, take_back};
+use super::{again, at, claim, end, full_report, job, payload, plan, release, state, take_back};
 
 const JOBS: [&str; 4] = ["a", "b", "ba", "c"];
 
@@ -122,7 +122,12 @@ impl Dice {
         let id = self.pick(&JOBS);
         let run = super::run(id, self.seconds(12));
         match self.below(8) {
-            0 => Arc::new(Run { id: RunId::of_key(&job(id), "key"), cause: Cause::Api, ..Run::clone(&run) }),
+            0 => Arc::new(Run {
+                id: RunId::of_key(&job(id), "key"),
+                cause: Cause::Api,
+                payload: payload(),
+                ..Run::clone(&run)
+            }),
             1 => Arc::new(Run { id: RunId::of_request(&job(id), at(0), 7), cause: Cause::Manual, ..Run::clone(&run) }),
             _ => run,
         }

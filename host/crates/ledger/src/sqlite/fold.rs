@@ -35,6 +35,10 @@ pub(super) struct Effects {
     pub(super) ended: Vec<Ended>,
     /// The same by id, together with those that had ended before.
     known: RunMap<()>,
+    /// Runs that are new and have a payload.
+    pub(super) payloads: Vec<Arc<Run>>,
+    /// Runs whose payloads go.
+    pub(super) payloads_gone: Vec<RunId>,
     /// Attempts after which another one follows.
     pub(super) attempts: Vec<Finish>,
     /// Runs whose earlier attempts go.
@@ -163,6 +167,10 @@ fn remove(mirror: &mut Mirror, effects: &mut Effects, run: RunId) -> Option<Open
         effects.forgotten.push(run);
         effects.attempts.retain(|attempt| attempt.run != run);
     }
+    if open.run.payload.is_some() {
+        effects.payloads.retain(|planned| planned.id != run);
+        effects.payloads_gone.push(run);
+    }
     effects.touched.entry(run).or_insert_with(|| Some(open.clone()));
     Some(open)
 }
@@ -173,6 +181,9 @@ fn plan(mirror: &mut Mirror, effects: &mut Effects, run: Arc<Run>) {
         return;
     }
     effects.touched.entry(id).or_insert(None);
+    if run.payload.is_some() {
+        effects.payloads.push(Arc::clone(&run));
+    }
     mirror.open.insert(id, OpenRun { run, n_attempts: 0, n_interrupted: 0, claimed_at: None, retry_at: None });
 }
 

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use clockjack_schedule::{
     id::{JobId, RunId},
+    payload::Payload,
     ports::{
         JobRow, KeepOf, LedgerError, Loaded, LogLine, OpenRun, Report, RunFilter, RunRow, RunState, RunStory,
         SkipFilter,
@@ -100,9 +101,14 @@ async fn load(sqlite: &mut SqliteConnection) -> Result<Loaded, Fault> {
         let (job, finished, success) = codec::read_last(row)?;
         lasts.insert(job, (finished, success));
     }
+    let payloads = rows(sqlite, sql::OPEN_PAYLOADS.to_owned(), Vec::new()).await?.into_iter().map(codec::read_payload);
+    let mut payloads: HashMap<RunId, Payload> = payloads.collect::<Result<_, _>>()?;
     let mut open: HashMap<JobId, Vec<OpenRun>> = HashMap::new();
     for row in rows(sqlite, sql::OPEN_ROWS.to_owned(), Vec::new()).await? {
-        let row = codec::read_open(row)?;
+        let mut row = codec::read_open(row)?;
+        if let Some(payload) = payloads.remove(&row.run.id) {
+            Arc::make_mut(&mut row.run).payload = Some(payload);
+        }
         open.entry(row.run.job.clone()).or_default().push(row);
     }
     let mut jobs = Vec::new();
@@ -182,6 +188,9 @@ async fn story(sqlite: &mut SqliteConnection, id: RunId) -> Result<Option<RunSto
             None => return Ok(None),
         },
     };
+    if let Some(values) = rows(sqlite, sql::PAYLOAD.to_owned(), key()).await?.pop() {
+        Arc::make_mut(&mut row.run).payload = Some(codec::read_payload(values)?.1);
+    }
     let mut pieces = Pieces::default();
     for values in rows(sqlite, sql::PARTS.to_owned(), key()).await? {
         let (attempt, part) = codec::read_part(values)?;

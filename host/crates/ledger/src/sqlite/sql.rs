@@ -9,7 +9,8 @@ pub(super) const APPLICATION_ID: i64 = 0x434a_4c47;
 pub(super) const SCHEMA_VERSION: i64 = SCHEMAS.len() as i64;
 
 /// What each version adds to the one before it. What was released once is never edited.
-pub(super) const SCHEMAS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+pub(super) const SCHEMAS: [&str; 3] =
+    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
 /// Rows of one statement: few sizes, so that each is prepared once, and fine enough that few are needed.
 const CHUNKS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
@@ -51,6 +52,8 @@ pub(super) const PARTS: &str =
     "SELECT run, attempt, name, text, n_bytes, n_bytes_dropped, checksum FROM part WHERE run = ?";
 pub(super) const LOGS: &str =
     "SELECT run, attempt, number, at, level, message, fields, checksum FROM log WHERE run = ? ORDER BY attempt, number";
+pub(super) const OPEN_PAYLOADS: &str = "SELECT run, text, checksum FROM payload WHERE run IN (SELECT id FROM open)";
+pub(super) const PAYLOAD: &str = "SELECT run, text, checksum FROM payload WHERE run = ?";
 pub(super) const PLACE: &str =
     "SELECT slot, job FROM open WHERE id = ?1 UNION ALL SELECT slot, job FROM run WHERE id = ?1";
 pub(super) const OLDEST_KEPT_RUN: &str =
@@ -86,6 +89,7 @@ pub(super) fn skips(wanted: &str) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Write {
     PutOpen,
+    PutPayload,
     ClaimOpen,
     DeleteOpen,
     InsertRun,
@@ -100,6 +104,7 @@ pub(super) enum Write {
     DeleteState,
     PutStateVersion,
     DeleteRun,
+    DeletePayload,
     DeleteAttempt,
     DeletePart,
     DeleteLog,
@@ -120,6 +125,7 @@ impl Write {
         let shape = |head, n_columns, tail| Shape { head, n_columns, tail };
         match self {
             Self::PutOpen => shape("INSERT OR REPLACE INTO open VALUES ", 11, ""),
+            Self::PutPayload => shape("INSERT OR REPLACE INTO payload VALUES ", 3, ""),
             Self::ClaimOpen => shape("UPDATE open SET claimed_at = ?, claimed_copy = ? WHERE id IN (", 1, ")"),
             Self::DeleteOpen => shape("DELETE FROM open WHERE id IN (", 1, ")"),
             Self::InsertRun => shape("INSERT INTO run VALUES ", 17, ""),
@@ -134,6 +140,7 @@ impl Write {
             Self::DeleteState => shape("DELETE FROM state WHERE (job, key) IN (VALUES ", 2, ")"),
             Self::PutStateVersion => shape("INSERT OR REPLACE INTO state_version VALUES ", 3, ""),
             Self::DeleteRun => shape("DELETE FROM run WHERE id IN (", 1, ")"),
+            Self::DeletePayload => shape("DELETE FROM payload WHERE run IN (", 1, ")"),
             Self::DeleteAttempt => shape("DELETE FROM attempt WHERE run IN (", 1, ")"),
             Self::DeletePart => shape("DELETE FROM part WHERE run IN (", 1, ")"),
             Self::DeleteLog => shape("DELETE FROM log WHERE run IN (", 1, ")"),

@@ -1,6 +1,6 @@
 //! One transaction: what the fold says becomes rows, or nothing does.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use clockjack_schedule::{
     id::RunId,
@@ -92,6 +92,8 @@ impl Tables {
         for table in [Write::DeleteAttempt, Write::DeletePart, Write::DeleteLog] {
             self.rows(table, forgotten.clone()).await?;
         }
+        self.rows(Write::DeletePayload, effects.payloads_gone.drain(..).map(Value::from).collect()).await?;
+        self.rows(Write::PutPayload, all(&effects.payloads, |values, run| codec::payload_values(values, run))).await?;
         self.rows(Write::DeleteOpen, open.gone.into_iter().map(Value::from).collect()).await?;
         self.rows(Write::PutOpen, all(&open.put, codec::open_values)).await?;
         for (at, ids) in open.claimed {
@@ -164,7 +166,8 @@ impl Tables {
     }
 
     async fn forget_within(&mut self, doomed: Doomed) -> Result<(), Fault> {
-        for table in [Write::DeleteAttempt, Write::DeletePart, Write::DeleteLog, Write::DeleteRun] {
+        for table in [Write::DeleteAttempt, Write::DeletePart, Write::DeleteLog, Write::DeletePayload, Write::DeleteRun]
+        {
             self.rows(table, doomed.runs.clone()).await?;
         }
         self.rows(Write::DeleteSkip, doomed.skips).await?;
@@ -198,6 +201,12 @@ async fn load_mirror(connection: &mut Connection) -> Result<Mirror, Fault> {
     for row in connection.rows(sql::OPEN_ROWS).await? {
         let open = codec::read_open(row)?;
         mirror.open.insert(open.run.id, open);
+    }
+    for row in connection.rows(sql::OPEN_PAYLOADS).await? {
+        let (run, payload) = codec::read_payload(row)?;
+        if let Some(open) = mirror.open.get_mut(&run) {
+            Arc::make_mut(&mut open.run).payload = Some(payload);
+        }
     }
     if let Some(row) = connection.rows(sql::MARK).await?.pop() {
         mirror.watermark = Some(codec::read_mark(row)?);

@@ -8,7 +8,8 @@ use serde_json::{Map, Value as Json};
 use wasmtime::component::Val;
 
 /// Converts one value.
-pub(crate) fn to_json(value: &Val) -> Json {
+#[must_use]
+pub fn to_json(value: &Val) -> Json {
     match value {
         Val::Bool(value) => Json::Bool(*value),
         Val::S8(value) => Json::from(*value),
@@ -33,7 +34,10 @@ pub(crate) fn to_json(value: &Val) -> Json {
         }
         Val::Variant(name, None) | Val::Enum(name) => Json::String(name.clone()),
         Val::Variant(name, Some(payload)) => single(name, to_json(payload)),
-        Val::Option(value) => value.as_deref().map_or(Json::Null, to_json),
+        Val::Option(None) => Json::Null,
+        // Its nothing must not look like that of the outer one.
+        Val::Option(Some(value)) if matches!(**value, Val::Option(_)) => single("some", to_json(value)),
+        Val::Option(Some(value)) => to_json(value),
         Val::Result(Ok(value)) => single("ok", value.as_deref().map_or(Json::Null, to_json)),
         Val::Result(Err(value)) => single("err", value.as_deref().map_or(Json::Null, to_json)),
         Val::Flags(names) => names.iter().map(|name| Json::String(name.clone())).collect(),

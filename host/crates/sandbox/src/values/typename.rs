@@ -63,13 +63,14 @@ fn name(ty: &Type, depth: usize) -> String {
     }
 }
 
-/// The path to the first part of a type that cannot come from a manifest: a resource, a stream, a future.
-pub(crate) fn unsupported_part(ty: &Type, path: &str) -> Option<String> {
+/// The first part of a type that cannot come from a manifest: the path to it, and what it is.
+pub(crate) fn unsupported_part(ty: &Type, path: &str) -> Option<(String, &'static str)> {
     let mut parts: Vec<(String, Type)> = Vec::new();
     match ty {
-        Type::Own(_) | Type::Borrow(_) | Type::Future(_) | Type::Stream(_) | Type::ErrorContext => {
-            return Some(path.to_owned());
-        }
+        Type::Own(_) | Type::Borrow(_) => return Some((path.to_owned(), "a resource")),
+        Type::Future(_) => return Some((path.to_owned(), "a future")),
+        Type::Stream(_) => return Some((path.to_owned(), "a stream")),
+        Type::ErrorContext => return Some((path.to_owned(), "an error-context")),
         Type::List(list) => parts.push((format!("{path}[]"), list.ty())),
         Type::FixedLengthList(list) => parts.push((format!("{path}[]"), list.ty())),
         Type::Map(map) => parts.extend([(format!("{path}{{}}"), map.key()), (format!("{path}{{}}"), map.value())]),

@@ -11,13 +11,20 @@ use super::{
 use crate::{
     id::RunId,
     outcome::OutcomeCode,
+    payload::Payload,
     run::{Cause, Decision, Follower, Run, SkipReason},
 };
 
 /// The runs of other jobs that follow from a run's end. They pass its slot on: the chain of yesterday stays the chain of
-/// yesterday.
+/// yesterday. What the run returned is their payload.
 #[must_use]
-pub fn followers_of(run: &Run, code: OutcomeCode, followers: &[Follower], now: DateTime<Utc>) -> Vec<Arc<Run>> {
+pub fn followers_of(
+    run: &Run,
+    code: OutcomeCode,
+    payload: Option<&Payload>,
+    followers: &[Follower],
+    now: DateTime<Utc>,
+) -> Vec<Arc<Run>> {
     let follows = followers.iter().filter(|follower| follower.on.matches(code));
     let follow = |follower: &Follower| {
         Arc::new(Run {
@@ -26,6 +33,7 @@ pub fn followers_of(run: &Run, code: OutcomeCode, followers: &[Follower], now: D
             scheduled_for: run.scheduled_for,
             due_at: now,
             cause: Cause::Upstream(run.job.clone()),
+            payload: payload.cloned(),
         })
     };
     follows.map(follow).collect()
@@ -80,7 +88,7 @@ impl Core {
     pub(super) fn plan_followers(&mut self, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
         for (run, code) in std::mem::take(&mut self.ended) {
             let followers = self.followers.get(&run.job).cloned().unwrap_or_default();
-            for run in followers_of(&run, code, &followers, now) {
+            for run in followers_of(&run, code, None, &followers, now) {
                 decisions.push(Decision::Plan(Arc::clone(&run)));
                 self.incoming.push((run.job.clone(), Pending::first(run)));
             }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     id::{JobId, PoolName, RunId},
     job::Job,
+    payload::Payload,
     ports::JobRow,
     run::{Cause, Run, Start},
 };
@@ -42,6 +43,8 @@ pub enum Input {
         run: RunId,
         /// Who.
         cause: Cause,
+        /// What they gave along.
+        payload: Option<Payload>,
     },
     /// Somebody wants a run to end.
     Cancel(RunId),

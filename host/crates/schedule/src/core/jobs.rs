@@ -69,7 +69,14 @@ impl Core {
         self.await_next(index);
         if run_on_start {
             let run = RunId::of_request(&id, now, 0);
-            let run = Arc::new(Run { id: run, job: id.clone(), scheduled_for: now, due_at: now, cause: Cause::Start });
+            let run = Arc::new(Run {
+                id: run,
+                job: id.clone(),
+                scheduled_for: now,
+                due_at: now,
+                cause: Cause::Start,
+                payload: None,
+            });
             decisions.push(Decision::Plan(Arc::clone(&run)));
             // It starts with the next tick: jobs that run after it may still be on their way.
             self.incoming.push((id, Pending::first(run)));

@@ -93,7 +93,10 @@ impl Core {
             Input::Forget(past) => self.forget(now, *past, &mut decisions),
             Input::Pause(job) => self.pause(now, &job, &mut decisions),
             Input::Resume { job, from } => self.resume(now, &job, from, &mut decisions),
-            Input::Fire { job, run, cause } => self.fire(now, &job, run, cause, &mut decisions),
+            Input::Fire { job, run, cause, payload } => {
+                let wanted = Run { id: run, job, scheduled_for: now, due_at: now, cause, payload };
+                self.fire(wanted, now, &mut decisions);
+            }
             Input::Cancel(run) => self.cancel(now, run, &mut decisions),
             Input::Ended(ended) => self.run_ended(now, ended, &mut decisions),
             Input::Again { run, n_attempts, n_interrupted, retry_at } => {

@@ -218,6 +218,7 @@ impl Core {
             scheduled_for: slot,
             due_at: entry.due_at(slot),
             cause,
+            payload: None,
         });
         entry.decided_until = entry.decided_until.max(slot);
         // A row that outlived the mark that speaks of it is planned already.

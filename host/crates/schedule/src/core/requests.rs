@@ -6,25 +6,18 @@ use chrono::{DateTime, Utc};
 
 use super::{Core, entry::Pending};
 use crate::{
-    id::{JobId, RunId},
-    run::{CancelReason, Cause, Decision, Run, SkipReason},
+    id::RunId,
+    run::{CancelReason, Decision, Run, SkipReason},
 };
 
 impl Core {
     /// Starts a run that somebody asked for. Asking for a run that is under way asks for nothing new.
-    pub(super) fn fire(
-        &mut self,
-        now: DateTime<Utc>,
-        id: &JobId,
-        run: RunId,
-        cause: Cause,
-        decisions: &mut Vec<Decision>,
-    ) {
-        let Some((index, entry)) = self.lookup(id) else { return };
-        if entry.knows(run) {
+    pub(super) fn fire(&mut self, wanted: Run, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+        let Some((index, entry)) = self.lookup(&wanted.job) else { return };
+        if entry.knows(wanted.id) {
             return;
         }
-        let run = Arc::new(Run { id: run, job: id.clone(), scheduled_for: now, due_at: now, cause });
+        let run = Arc::new(wanted);
         decisions.push(Decision::Plan(Arc::clone(&run)));
         self.start_or_hold(index, Pending::first(run), now, decisions);
     }

@@ -110,7 +110,7 @@ impl Script {
         self.n_requests += 1;
         let job: JobId = id.parse().unwrap();
         let run = RunId::of_request(&job, at(millis), self.n_requests);
-        self.input(millis, Input::Fire { job, run, cause: Cause::Manual })
+        self.input(millis, Input::Fire { job, run, cause: Cause::Manual, payload: None })
     }
 
     fn finish(&mut self, millis: i64, id: &str) -> &mut Self {

@@ -1,13 +1,17 @@
 //! `${VAR}` in values: replaced after the text was parsed, so that no value can change the shape of the manifest.
 //!
 //! One pass, no recursion: what a variable holds is never looked at again. Keys are left alone, and so are `secrets:` and
-//! the free `x-…` keys of the top, and so are names with a dot such as `${run.id}`, which are filled in when a job fires.
+//! the free `x-…` keys of the top. In the `args` of jobs, `${run.…}` and `${payload.…}` are left for the time when the job
+//! fires; `$${` stays as it is there, and what variables hold is escaped, so that nothing else counts as such a template.
 
 use super::{
     node::{Entry, Node, Value},
     parse::SOURCE_BYTES_MAX,
 };
-use crate::diagnostic::{Diagnostic, Diagnostics, Span};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics, Span},
+    template,
+};
 
 /// Where values of variables come from: the environment, in the shell; a closure, in tests.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -17,11 +21,16 @@ const EXPANDED_BYTES_MAX: usize = 4 * SOURCE_BYTES_MAX;
 
 /// Replaces the variables in all values of one source.
 pub fn interpolate(root: &mut Node, lookup: Lookup<'_>, diagnostics: &mut Diagnostics) {
-    let mut pass = Pass { lookup, bytes_left: EXPANDED_BYTES_MAX, diagnostics };
+    let mut pass = Pass { lookup, bytes_left: EXPANDED_BYTES_MAX, when: When::Now, diagnostics };
     match &mut root.value {
         Value::Map(entries) => {
             let counts = |entry: &&mut Entry| entry.key != "secrets" && !entry.key.starts_with("x-");
-            entries.iter_mut().filter(counts).for_each(|entry| pass.node(&mut entry.value));
+            for entry in entries.iter_mut().filter(counts) {
+                match (&mut entry.value.value, entry.key.as_str()) {
+                    (Value::Map(jobs), "jobs") => jobs.iter_mut().for_each(|job| pass.job(&mut job.value)),
+                    (_, _) => pass.node(&mut entry.value),
+                }
+            }
         }
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::List(_) => {
             pass.node(root);
@@ -29,13 +38,35 @@ pub fn interpolate(root: &mut Node, lookup: Lookup<'_>, diagnostics: &mut Diagno
     }
 }
 
+/// The keys of a job whose values may hold templates, which are filled in when the job fires.
+const TEMPLATED: [&str; 1] = ["args"];
+
+/// When the values that are being looked at have their last form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// After this pass.
+    Now,
+    /// When the job fires.
+    Fired,
+}
+
 struct Pass<'a, 'd> {
     lookup: Lookup<'a>,
     bytes_left: usize,
+    when: When,
     diagnostics: &'d mut Diagnostics,
 }
 
 impl Pass<'_, '_> {
+    fn job(&mut self, node: &mut Node) {
+        let Value::Map(entries) = &mut node.value else { return self.node(node) };
+        for entry in entries {
+            self.when = if TEMPLATED.contains(&entry.key.as_str()) { When::Fired } else { When::Now };
+            self.node(&mut entry.value);
+        }
+        self.when = When::Now;
+    }
+
     fn node(&mut self, node: &mut Node) {
         match &mut node.value {
             Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
@@ -49,7 +80,7 @@ impl Pass<'_, '_> {
     fn text(&mut self, node: &mut Node) {
         let Some(text) = node.as_text() else { return };
         let mut found = Vec::new();
-        let new = expand(text, self.lookup, &mut found);
+        let new = expand(text, self.lookup, self.when, &mut found);
         if !found.is_empty() {
             // The text stays as it was; whoever reads it on is not to wonder about half of it.
             let told = found.into_iter().map(|(start, end, problem)| problem.diagnostic(node.span_within(start, end)));
@@ -107,6 +138,7 @@ enum Problem {
     NotClosed,
     NotAName(String),
     Nested,
+    Template(String),
 }
 
 impl Problem {
@@ -126,6 +158,8 @@ impl Problem {
                 .fix("close it, as in `${NAME}`; for the plain characters write `$${`"),
             Self::NotAName(written) => error(format!("`${{{written}}}` is not a reference to a variable"))
                 .fix("write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`; for the plain characters write `$${`"),
+            Self::Template(written) => error(format!("`${{{written}}}` is known only when a job fires"))
+                .fix(format!("it may stand in the `args` of a job; for the plain characters write `$${{{written}}}`")),
             Self::Nested => error("a default may not hold another `${…}`".to_owned())
                 .fix("write the default out, or set the variable"),
         }
@@ -133,14 +167,17 @@ impl Problem {
 }
 
 /// Replaces what can be replaced; problems come with their byte range.
-fn expand(text: &str, lookup: Lookup<'_>, found: &mut Vec<(usize, usize, Problem)>) -> String {
+fn expand(text: &str, lookup: Lookup<'_>, when: When, found: &mut Vec<(usize, usize, Problem)>) -> String {
     let mut new = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         let start = text.len() - rest.len() + at;
         if rest[..at].ends_with('$') {
             // `$${` stands for `${`: keep one of the two dollars and go on behind the brace.
-            new.push_str(&rest[..at - 1]);
+            match when {
+                When::Now => new.push_str(&rest[..at - 1]),
+                When::Fired => new.push_str(&rest[..at]),
+            }
             new.push_str("${");
             rest = &rest[at + 2..];
             continue;
@@ -152,8 +189,11 @@ fn expand(text: &str, lookup: Lookup<'_>, found: &mut Vec<(usize, usize, Problem
             break;
         };
         let inner = &rest[at + 2..close];
-        match reference(inner, lookup) {
-            Ok(Some(value)) => new.push_str(&value),
+        match reference(inner, lookup, when) {
+            Ok(Some(value)) => match when {
+                When::Now => new.push_str(&value),
+                When::Fired => new.push_str(&template::escape(&value)),
+            },
             Ok(None) => new.push_str(&rest[at..=close]),
             Err(problem) => found.push((start, start + (close - at) + 1, problem)),
         }
@@ -167,7 +207,7 @@ fn expand(text: &str, lookup: Lookup<'_>, found: &mut Vec<(usize, usize, Problem
 }
 
 /// The value of what stands between the braces; nothing where it is to be left alone.
-fn reference(inner: &str, lookup: Lookup<'_>) -> Result<Option<String>, Problem> {
+fn reference(inner: &str, lookup: Lookup<'_>, when: When) -> Result<Option<String>, Problem> {
     let name_end = inner.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inner.len());
     let (name, operator) = inner.split_at(name_end);
     if inner.contains("${") {
@@ -176,8 +216,11 @@ fn reference(inner: &str, lookup: Lookup<'_>) -> Result<Option<String>, Problem>
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(Problem::NotAName(inner.to_owned()));
     }
-    if operator.starts_with('.') {
-        return Ok(None);
+    let is_template = operator.starts_with('.') || matches!(name, "run" | "payload") && !operator.starts_with(":?");
+    match when {
+        When::Fired if is_template => return Ok(None),
+        When::Now if operator.starts_with('.') => return Err(Problem::Template(inner.to_owned())),
+        When::Fired | When::Now => {}
     }
     let value = lookup(name);
     // As in a shell, the forms with a colon take an empty variable for an unset one.
@@ -225,11 +268,22 @@ mod tests {
     #[test]
     fn values_are_replaced_and_typed() {
         expect_test::expect![[r#"{"a":"https://example.org/5","b":5,"c":"5","d":true,"e":null,"f":"007","g":2.5,"h":"x","i":null}"#]].assert_eq(&tell("a: https://${HOST}/${N}\nb: ${N}\nc: \"${N}\"\nd: ${ON}\ne: ${EMPTY}\nf: ${ZERO}\ng: ${NO:-2.5}\nh: ${EMPTY:-x}\ni: ${NO:-}\n"));
-        expect_test::expect![[r#"{"a":"${HOST} $${HOST} $HOST $","b":"${run.id}-${payload.x}","c":"${HOST}","d":"a: {b: c}","${HOST}":"key"}"#]].assert_eq(&tell(
-            "a: $${HOST} $$${HOST} $HOST $\nb: ${run.id}-${payload.x}\nc: ${TRICK}\nd: ${SHAPE}\n${HOST}: key\n",
-        ));
+        expect_test::expect![[r#"{"a":"${HOST} $${HOST} $HOST $","c":"${HOST}","d":"a: {b: c}","${HOST}":"key"}"#]]
+            .assert_eq(&tell("a: $${HOST} $$${HOST} $HOST $\nc: ${TRICK}\nd: ${SHAPE}\n${HOST}: key\n"));
         expect_test::expect![[r#"{"secrets":{"a":"${NO}"},"x-free":"${NO}","l":["5",{"k":"example.org"}]}"#]]
             .assert_eq(&tell("secrets: { a: '${NO}' }\nx-free: ${NO}\nl: [ '${N}', {k: \"${HOST}\"} ]\n"));
+    }
+
+    #[test]
+    fn templates_are_left_for_the_time_when_the_job_fires() {
+        let text = r#"
+jobs:
+  j:
+    args: { a: "${run.id}-${payload.x}-${N}", b: [ "${payload}", "${payload[0]}" ], c: "${TRICK}", d: "$${run.id} $${N}" }
+    description: "${TRICK} $${run.id}"
+"#;
+        expect_test::expect![[r#"{"jobs":{"j":{"args":{"a":"${run.id}-${payload.x}-5","b":["${payload}","${payload[0]}"],"c":"$${HOST}","d":"$${run.id} $${N}"},"description":"${HOST} ${run.id}"}}}"#]].assert_eq(&tell(text));
+        expect_test::expect![[""]].assert_eq(&tell("jobs: { j: { timeout: \"${run.id}\", labels: { a: \"${payload.x}\" } } }\ndefaults: { args: \"${run.id}\" }\n"));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics, Span},
     id::{JobId, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy, Setup},
+    template::Template,
     trigger::Calendars,
     zone::Zone,
 };
@@ -204,7 +205,23 @@ fn call<'n>(node: &'n Node, diagnostics: &mut Diagnostics) -> Option<&'n str> {
     Some(text)
 }
 
+/// Tells which templates in a value name nothing.
+fn check_templates(node: &Node, diagnostics: &mut Diagnostics) {
+    match &node.value {
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
+        Value::List(items) => items.iter().for_each(|item| check_templates(item, diagnostics)),
+        Value::Map(entries) => entries.iter().for_each(|entry| check_templates(&entry.value, diagnostics)),
+        Value::Text(text) => {
+            if let Err(fault) = Template::parse(text) {
+                let span = node.span_within(fault.start, fault.end);
+                diagnostics.push(Diagnostic::error("manifest.template", span, fault.message).fix(fault.fix));
+            }
+        }
+    }
+}
+
 fn arguments(node: &Node, diagnostics: &mut Diagnostics) -> Arguments {
+    check_templates(node, diagnostics);
     match &node.value {
         Value::Map(entries) => {
             Arguments::Named(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect())

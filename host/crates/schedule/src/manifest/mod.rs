@@ -23,6 +23,7 @@
 //! | `manifest.range` | a number or size outside its bounds |
 //! | `manifest.duration`, `manifest.size` | not a duration or a size, or without its unit |
 //! | `manifest.variable` | a `${…}` cannot be filled in |
+//! | `manifest.template` | a `${…}` in `args` names nothing that is known when a job fires |
 //! | `manifest.timezone` | no such zone |
 //! | `manifest.no_trigger` | a job would never run |
 //! | `manifest.trigger_forms` | triggers written in two ways at once |
@@ -74,6 +75,7 @@ pub mod resolve;
 pub mod resolved;
 
 pub mod diff;
+pub mod schema;
 
 #[cfg(test)]
 mod tests;

@@ -92,7 +92,8 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     let host = host_settings(&documents, options, sources, &mut diagnostics);
     findings.take(diagnostics);
 
-    let mut manifest = Manifest { host, includes: includes_of(&documents), ..Manifest::default() };
+    let mut manifest =
+        Manifest { host, includes: includes_of(&documents), folders: options.folders.to_vec(), ..Manifest::default() };
     let tables = Tables {
         plugins: read_plugins(&documents, options, sources, &mut findings),
         pools: PoolTable::read(&documents, sources, &mut findings),

@@ -1,6 +1,13 @@
 //! What a manifest means: plugins, pools, stores, jobs and settings of the host, with the places where they were written.
 
-use std::{collections::BTreeMap, fmt, num::NonZeroU32, path::PathBuf, str::FromStr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
 
 use super::{
     node::{Entry, Node},
@@ -37,6 +44,8 @@ pub struct Manifest {
     pub host: HostSettings,
     /// Patterns of further files, as written, with the place of each.
     pub includes: Vec<Include>,
+    /// The folder of each source.
+    pub(super) folders: Vec<PathBuf>,
     pub(super) job_places: BTreeMap<JobId, Entry>,
     pub(super) plugin_places: BTreeMap<PluginName, Entry>,
     pub(super) store_places: BTreeMap<StoreName, Span>,
@@ -173,6 +182,13 @@ impl Manifest {
     #[must_use]
     pub fn secret_span(&self, secret: &SecretName) -> Span {
         self.secret_places.get(secret).copied().unwrap_or_default()
+    }
+
+    /// The folder of the source in which a job is written: its relative paths start there.
+    #[must_use]
+    pub fn job_folder(&self, job: &JobId) -> &Path {
+        let source = self.job_places.get(job).map(|entry| entry.key_span.source);
+        source.and_then(|source| self.folders.get(source)).map_or(Path::new(""), PathBuf::as_path)
     }
 
     /// The job as it was written, for checks that want more than a span.

@@ -63,8 +63,8 @@ fn a_follower_gets_the_slot_and_its_own_policy() {
     script.told.clear();
     let run = script.running.remove(0);
     let follower = Follower { job: "b".parse().unwrap(), on: AfterOn::Success };
-    assert_eq!(followers_of(&run, OutcomeCode::Failed, std::slice::from_ref(&follower), at(2_500)), []);
-    let followers = followers_of(&run, OutcomeCode::Succeeded, &[follower], at(2_500));
+    assert_eq!(followers_of(&run, OutcomeCode::Failed, None, std::slice::from_ref(&follower), at(2_500)), []);
+    let followers = followers_of(&run, OutcomeCode::Succeeded, None, &[follower], at(2_500));
     let ended = Ended { run, finished_at: at(2_500), succeeded: true, followers };
     script.input(2_500, Input::Ended(ended.clone()));
     // Told twice it starts once.
@@ -111,6 +111,7 @@ fn a_run_that_is_lost_has_followers_too() {
         scheduled_for: at(2_000),
         due_at: at(2_000),
         cause: Cause::Schedule,
+        payload: None,
     });
     let open = OpenRun { run, n_attempts: 0, n_interrupted: 0, claimed_at: Some(at(2_000)), retry_at: None };
     let mut past = past(&a, at(0), at(5_000));
@@ -146,7 +147,8 @@ fn one_key_is_one_run() {
     let mut script = Script::default();
     script.add(0, job("a", "every: 1h", Policy { overlap: Overlap::Allow, ..Policy::default() })).told.clear();
     let job: JobId = "a".parse().unwrap();
-    let fire = || Input::Fire { job: job.clone(), run: RunId::of_key(&job, "invoice-7"), cause: Cause::Api };
+    let fire =
+        || Input::Fire { job: job.clone(), run: RunId::of_key(&job, "invoice-7"), cause: Cause::Api, payload: None };
     script.input(10, fire()).input(20, fire());
     script.check(expect![[r#"
         10     plan a 10 (api)

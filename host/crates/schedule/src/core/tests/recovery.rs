@@ -5,7 +5,14 @@ use crate::{job::Delivery, ports::OpenRun};
 
 fn open(job: &Job, slot: i64) -> OpenRun {
     let (scheduled_for, id) = (at(slot), RunId::of_slot(&job.id, at(slot)));
-    let run = Arc::new(Run { id, job: job.id.clone(), scheduled_for, due_at: scheduled_for, cause: Cause::Schedule });
+    let run = Arc::new(Run {
+        id,
+        job: job.id.clone(),
+        scheduled_for,
+        due_at: scheduled_for,
+        cause: Cause::Schedule,
+        payload: None,
+    });
     OpenRun { run, n_attempts: 0, n_interrupted: 0, claimed_at: None, retry_at: None }
 }
 

@@ -1,0 +1,317 @@
+//! The manifest as JSON Schema (draft 2020-12), for editors: the same keys and words as the readers have, a test compares
+//! them. What a schema cannot say (ranges of durations, names that must exist, circles) `check` says.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::outcome::OutcomeCode;
+
+/// The schema of one file of a manifest.
+#[must_use]
+pub fn manifest_schema() -> Json {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Clockjack manifest",
+        "type": ["object", "null"],
+        "properties": {
+            "version": described("The version of the manifest's language.", json!({ "const": 1 })),
+            "include": key("Further files, relative to this one: `conf.d/*.yaml`.", one_or_many(text())),
+            "defaults": key("What holds where a job says nothing.", reference("defaults")),
+            "calendars": key("Named days for `except`.", json!({ "type": "object" })),
+            "pools": key("How many runs go on at once, by pool.", map_of(reference("pool"))),
+            "stores": key("Where runs are recorded, by store: `sqlite:PATH` or `memory:`.", map_of(text())),
+            "secrets": key("What jobs may be granted by name; the values stay outside.", map_of(reference("secret"))),
+            "plugins": key("Component files, by name.", map_of(reference("plugin"))),
+            "jobs": key("What runs when, by id.", map_of(reference("job"))),
+            "host": key("Settings of the host.", object([("ceilings", key("The highest limits that jobs may ask for.", reference("ceilings")))], &[])),
+        },
+        "patternProperties": free(),
+        "additionalProperties": false,
+        // Only the shortest form, which has nothing but jobs, may leave out its version.
+        "anyOf": [{ "type": "null" }, { "required": ["version"] }, { "propertyNames": { "pattern": "^(jobs$|x-)" } }],
+        "$defs": {
+            "variable": { "type": "string", "pattern": "\\$\\{" },
+            "duration": { "type": "string", "pattern": "[0-9].*[A-Za-z]|\\$\\{" },
+            "size": { "type": "string", "pattern": "[0-9].*[A-Za-z]|\\$\\{" },
+            "job": job(),
+            "defaults": object(common(), &[]),
+            "plugin": plugin(),
+            "secret": secret(),
+            "pool": object([("size", key("The most runs that go on in it at once.", whole(1, 1_000)))], &["size"]),
+            "ceilings": object(
+                [
+                    ("timeout", key("For `timeout`.", reference("duration"))),
+                    ("cpu_time", key("For `limits.cpu_time`.", reference("duration"))),
+                    ("memory", key("For `limits.memory`.", reference("size"))),
+                    ("output", key("For `limits.output`.", reference("size"))),
+                ],
+                &[],
+            ),
+            "retry": retry(),
+            "keep": object(
+                [
+                    ("age", key("How old finished runs may be, such as `30d`.", reference("duration"))),
+                    ("count", key("How many finished runs of the job are kept.", whole(1, 1_000_000_000))),
+                ],
+                &[],
+            ),
+            "limits": limits(),
+            "grants": grants(),
+            "after": after(),
+            "trigger": trigger(),
+            "triggers": { "anyOf": [reference("trigger"), { "type": "array", "items": reference("triggers"), "minItems": 1 }] },
+            "dst": object(
+                [
+                    ("gap", key("A local time that the clock leaves out.", words(&["run_after", "skip"]))),
+                    ("fold", key("A local time that the clock shows twice.", words(&["first", "second", "both"]))),
+                ],
+                &[],
+            ),
+            "cron_fields": cron_fields(),
+            "every_units": every_units(),
+            "calendar": calendar(),
+        },
+    })
+}
+
+/// The keys of a job.
+fn job() -> Json {
+    let own = [
+        ("plugin", described("A name from `plugins:`, or the path of a component file.", text())),
+        ("call", key("Which exported function; may be left out where there is one.", text())),
+        ("args", key("What the function gets: a map by parameter, or a list.", json!({ "type": ["object", "array"] }))),
+        ("description", key("Free words for people.", text())),
+        ("triggers", key("When it runs: any of them.", reference("triggers"))),
+        ("after", key("Whose ends make it run.", one_or_many(reference("after")))),
+    ];
+    let keys: Vec<_> = own.into_iter().chain(common()).chain(trigger_keys()).collect();
+    object(keys, &["plugin"])
+}
+
+/// The keys that `defaults` has too.
+fn common() -> Vec<(&'static str, Json)> {
+    let flag = || json!({ "type": "boolean" });
+    let grace = json!({ "anyOf": [reference("duration"), { "const": "none" }] });
+    vec![
+        ("timezone", key("The zone of its triggers, such as `Europe/Berlin`; default UTC.", text())),
+        ("misfire_grace", key("How late a slot may start; default any time.", grace)),
+        ("coalesce", key("Which slot of a backlog runs.", words(&["latest", "earliest", "all"]))),
+        ("max_backlog", key("How many slots of a backlog run or wait at most.", whole(1, 10_000))),
+        ("overlap", key("What a slot does that meets a run.", words(&["skip", "queue", "replace", "allow"]))),
+        ("max_instances", key("How many runs of the job go on at once.", whole(1, 1_000))),
+        ("paused", key("Whether it starts paused.", flag())),
+        ("run_on_start", key("Whether it runs once when the host first sees it.", flag())),
+        ("retry", key("What happens after an attempt that failed.", reference("retry"))),
+        ("delivery", key("What happens to a run that a crash cut.", words(&["at_least_once", "at_most_once"]))),
+        ("priority", key("Which run of a pool comes first: the highest.", whole(-1_000, 1_000))),
+        ("keep", key("How long finished runs are kept.", reference("keep"))),
+        ("pool", key("Whose places its runs take.", text())),
+        ("store", key("Where its runs are recorded.", text())),
+        ("timeout", key("Wall-clock limit of an attempt; default 1m.", reference("duration"))),
+        ("limits", key("What an attempt may consume.", reference("limits"))),
+        ("grants", key("What an attempt may touch; default nothing.", reference("grants"))),
+        ("labels", key("Free words for filters.", map_of(text()))),
+    ]
+}
+
+fn plugin() -> Json {
+    let build =
+        object([("run", described("The command.", text())), ("folder", key("Where it runs.", text()))], &["run"]);
+    let keys = [
+        ("source", key("The path of the component file.", text())),
+        (
+            "sha256",
+            key("What its bytes must hash to.", json!({ "type": "string", "pattern": "^(sha256:)?[0-9A-Fa-f]{64}$" })),
+        ),
+        ("build", key("How the file is made, for `clockjack dev`.", json!({ "anyOf": [text(), build] }))),
+    ];
+    json!({ "anyOf": [text(), object(keys, &["source"])] })
+}
+
+fn secret() -> Json {
+    let mut secret = object([("env", described("A variable.", text())), ("file", described("A file.", text()))], &[]);
+    secret["oneOf"] = json!([{ "required": ["env"] }, { "required": ["file"] }]);
+    secret
+}
+
+fn retry() -> Json {
+    let percent =
+        json!({ "anyOf": [{ "type": "number", "minimum": 0, "maximum": 1 }, { "type": "string", "pattern": "%$" }] });
+    let codes = OutcomeCode::ALL.iter().map(|code| code.as_str());
+    let classes = codes.clone().filter_map(|code| code.split_once('.').map(|(class, _)| class));
+    let mut outcomes: Vec<_> = codes.chain(classes).chain(["all"]).collect();
+    outcomes.sort_unstable();
+    outcomes.dedup();
+    object(
+        [
+            ("attempts", key("How many attempts there are in all.", whole(1, 100))),
+            ("backoff", key("How long after the first failure; doubles with each further one.", reference("duration"))),
+            ("max_backoff", key("Longest such time.", reference("duration"))),
+            ("jitter", key("How much of the time is left to chance, such as `20%`.", percent)),
+            ("on", key("Which outcomes are tried again.", one_or_many(json!({ "enum": outcomes })))),
+        ],
+        &[],
+    )
+}
+
+fn limits() -> Json {
+    object(
+        [
+            ("cpu_time", key("Processor time of an attempt; default 10s.", reference("duration"))),
+            ("memory", key("All memories together; default 64MiB.", reference("size"))),
+            ("output", key("Bytes of stdout, and as many of stderr, that are kept; default 1MiB.", reference("size"))),
+            ("fuel", key("Instructions of an attempt; default unmetered.", json!({ "type": "integer", "minimum": 1 }))),
+            ("table_elements", key("All table elements together.", whole(0, 1_000_000))),
+            ("instances", key("Core instances of one attempt.", whole(1, 64))),
+            ("state", key("How much the job may remember.", reference("size"))),
+        ],
+        &[],
+    )
+}
+
+fn grants() -> Json {
+    let variable = object([("secret", described("A name from `secrets:`.", text()))], &["secret"]);
+    let dir = object(
+        [
+            ("host", described("The folder on this machine.", text())),
+            ("guest", described("The path that the job sees.", text())),
+            ("mode", key("What it may do there.", words(&["read", "read_write"]))),
+        ],
+        &["host", "guest"],
+    );
+    object(
+        [
+            (
+                "env",
+                key(
+                    "Environment variables: text, or `{ secret: NAME }`.",
+                    map_of(json!({ "anyOf": [text(), variable] })),
+                ),
+            ),
+            ("dirs", key("Directories of the host.", one_or_many(dir))),
+            ("state", key("Whether the job may remember from run to run.", json!({ "type": "boolean" }))),
+            ("secrets", key("Which secrets it may read.", one_or_many(text()))),
+        ],
+        &[],
+    )
+}
+
+fn after() -> Json {
+    let keys = [
+        ("job", described("The other job.", text())),
+        ("on", key("After which ends of it.", words(&["success", "failure", "always"]))),
+    ];
+    json!({ "anyOf": [text(), object(keys, &["job"])] })
+}
+
+/// A trigger that stands alone has exactly one kind.
+fn trigger() -> Json {
+    let mut trigger = object(trigger_keys(), &[]);
+    let kinds = crate::trigger::TRIGGER_KEYS.map(|kind| json!({ "required": [kind] }));
+    trigger["oneOf"] = json!(kinds);
+    if let Some(properties) = trigger["properties"].as_object_mut() {
+        properties.insert("timezone".to_owned(), key("The zone of the trigger.", text()));
+    }
+    trigger
+}
+
+/// The keys of a trigger that may also stand directly on a job.
+fn trigger_keys() -> Vec<(&'static str, Json)> {
+    let list = || json!({ "type": "array", "items": reference("trigger"), "minItems": 1 });
+    let cron = json!({ "anyOf": [text(), reference("cron_fields")] });
+    let every = json!({ "anyOf": [reference("duration"), reference("every_units")] });
+    vec![
+        ("cron", key("`minute hour day month weekday`, or a map of fields.", cron)),
+        ("every", key("A period on a fixed grid, such as `15m`.", every)),
+        ("calendar", key("Steps of years, months, weeks or days.", reference("calendar"))),
+        ("at", key("Once, at an instant; or a list of instants.", one_or_many(text()))),
+        ("any", key("The slots of any of these triggers.", list())),
+        ("all", key("The slots that all of these triggers have.", list())),
+        ("start", key("No slot before this instant.", text())),
+        ("end", key("No slot after this instant.", text())),
+        ("except", key("Days, triggers or named calendars that are left out.", json!({}))),
+        ("jitter", key("The start of each run is moved by up to this much.", reference("duration"))),
+        ("dst", key("What happens when the clock is changed.", reference("dst"))),
+        ("compat", key("Whose rules `cron` follows.", words(&["vixie", "apscheduler"]))),
+        ("day_rule", key("Whether day and weekday both count, or either.", words(&["and", "or"]))),
+        ("anchor", key("Where the grid of `every` starts.", text())),
+        ("mode", key("From where `every` counts.", words(&["fixed_rate", "fixed_delay"]))),
+    ]
+}
+
+fn cron_fields() -> Json {
+    let field = || json!({ "type": ["string", "integer"] });
+    let names = ["year", "month", "day", "week", "day_of_week", "hour", "minute", "second"];
+    object(names.map(|name| (name, key("A number, a range, a step or a list.", field()))), &[])
+}
+
+fn every_units() -> Json {
+    let units = ["weeks", "days", "hours", "minutes", "seconds", "milliseconds"];
+    let amount = || key("How many.", json!({ "type": "number", "minimum": 0 }));
+    let more = [
+        ("anchor", key("Where the grid starts.", text())),
+        ("mode", key("From where it counts.", words(&["fixed_rate", "fixed_delay"]))),
+    ];
+    object(units.map(|unit| (unit, amount())).into_iter().chain(more), &[])
+}
+
+fn calendar() -> Json {
+    let units = ["years", "months", "weeks", "days"].map(|unit| (unit, key("How many.", whole(0, 10_000))));
+    let day = json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 31 }, { "const": "last" }] });
+    let more = [
+        ("at", key("The time of day, such as \"09:00\".", text())),
+        ("from", key("The first day.", text())),
+        ("day", key("On which day of the month.", day)),
+        ("overflow", key("What becomes of a date that does not exist.", words(&["skip", "clamp"]))),
+    ];
+    object(units.into_iter().chain(more), &[])
+}
+
+fn text() -> Json {
+    json!({ "type": "string" })
+}
+
+fn words(words: &[&str]) -> Json {
+    json!({ "enum": words })
+}
+
+fn whole(low: i64, high: i64) -> Json {
+    json!({ "type": "integer", "minimum": low, "maximum": high })
+}
+
+fn reference(name: &str) -> Json {
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+fn one_or_many(schema: Json) -> Json {
+    json!({ "anyOf": [schema, { "type": "array", "items": schema }] })
+}
+
+fn map_of(schema: Json) -> Json {
+    json!({ "type": "object", "additionalProperties": schema })
+}
+
+/// A value with words for people.
+fn described(description: &str, schema: Json) -> Json {
+    json!({ "description": description, "anyOf": [schema] })
+}
+
+/// A value that may also be nothing, which counts as absent, or come from a variable.
+fn key(description: &str, schema: Json) -> Json {
+    json!({ "description": description, "anyOf": [schema, reference("variable"), { "type": "null" }] })
+}
+
+/// A map with these keys, the free ones, and no other.
+fn object(keys: impl IntoIterator<Item = (&'static str, Json)>, required: &[&str]) -> Json {
+    let properties: Map<_, _> = keys.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "patternProperties": free(),
+        "additionalProperties": false,
+    })
+}
+
+fn free() -> Json {
+    json!({ "^x-": true })
+}
