@@ -5,6 +5,7 @@
 
 #![expect(clippy::panic, reason = "a test fails by a panic, also in the functions that tests share")]
 
+mod cli_arguments;
 mod cli_check;
 mod cli_exec;
 mod cli_exec_hostile;
@@ -13,6 +14,7 @@ mod cli_exec_values;
 mod cli_input;
 mod cli_next;
 mod cli_reading;
+mod cli_schema;
 mod cli_templates;
 mod dev;
 mod hosted;

@@ -62,12 +62,11 @@ fn complete(schema: &mut Json, manifest: &Manifest, plugins: &BTreeMap<String, A
 
 /// What follows from the plugin that a job names, and from the function of it.
 fn rules(name: &str, plugin: &Plugin) -> Vec<Json> {
-    let calls: Vec<_> = plugin.functions.iter().flat_map(calls_of).collect();
     let mut listed: Vec<_> = plugin.functions.iter().flat_map(documented).collect();
     listed.push(json!({ "type": "null" }));
     let names_it = json!({ "properties": { "plugin": { "const": name } }, "required": ["plugin"] });
     let mut then = json!({ "properties": { "call": { "anyOf": listed } } });
-    if plugin.find(None).is_none() && !calls.is_empty() {
+    if plugin.find(None).is_none() && !plugin.functions.is_empty() {
         then["required"] = json!(["call"]);
     }
     let mut rules = vec![json!({ "if": names_it, "then": then })];

@@ -31,7 +31,7 @@ fn find(binary: &[u8], depth: usize, sections: &mut Vec<Json>) {
     const CUSTOM: u8 = 0;
     // In a component, sections 1 and 4 are whole modules and components.
     const INNER: [u8; 2] = [1, 4];
-    let is_component = binary.get(4..8) == Some(&[0x0d, 0, 1, 0]);
+    let is_component = binary.get(4..8).is_some_and(|version| version == [0x0d, 0, 1, 0]);
     let mut rest = binary.get(8..).unwrap_or_default();
     while let Some((id, after)) = rest.split_first() {
         let Some((body, after)) = sized(after) else { return };
@@ -96,10 +96,19 @@ mod tests {
     use super::*;
 
     fn section(name: &str, version: u8, json: &Json) -> Vec<u8> {
-        let data =
-            [&[u8::try_from(name.len()).unwrap()], name.as_bytes(), &[version], json.to_string().as_bytes()].concat();
-        let n_bytes = u8::try_from(data.len() & 0x7f).unwrap() | 0x80;
-        [&[0, n_bytes, u8::try_from(data.len() >> 7).unwrap()], &*data].concat()
+        let mut data = vec![u8::try_from(name.len()).unwrap()];
+        data.extend_from_slice(name.as_bytes());
+        data.push(version);
+        data.extend_from_slice(json.to_string().as_bytes());
+        with_length(0, &data)
+    }
+
+    /// A section of 128 bytes to 16 KiB.
+    fn with_length(id: u8, body: &[u8]) -> Vec<u8> {
+        let mut section = vec![id, u8::try_from(body.len() & 0x7f).unwrap() | 0x80];
+        section.push(u8::try_from(body.len() >> 7).unwrap());
+        section.extend_from_slice(body);
+        section
     }
 
     fn component(sections: &[Vec<u8>]) -> Vec<u8> {
@@ -118,8 +127,7 @@ mod tests {
         assert_eq!(found(&component(&[section(SECTION, 1, &docs)])), [docs.clone()]);
         assert_eq!(found(&component(&[section("package-docs:jobs", 0, &docs)])), [docs.clone()]);
         let module = [&b"\0asm\x01\0\0\0"[..], &section(SECTION, 1, &docs)].concat();
-        let n_bytes = [u8::try_from(module.len() & 0x7f).unwrap() | 0x80, u8::try_from(module.len() >> 7).unwrap()];
-        let whole = component(&[[&[1], &n_bytes[..], &module].concat()]);
+        let whole = component(&[with_length(1, &module)]);
         assert_eq!(found(&whole), [docs.clone()], "in a core module");
         for broken in [section(SECTION, 2, &docs), section("package-docsx", 1, &docs), section("x", 1, &docs)] {
             assert_eq!(found(&component(&[broken])), Vec::<Json>::new());

@@ -483,7 +483,7 @@ mod calls {
             [List([Record([("op", Enum("eq")), ("value", S8(1))])])]
             at args.filters[1].op: load.type: args.filters[1].op: expected one of eq, ne, lt, found `gt`; the parameter is a list<record { op: enum { eq, ne, lt }, value: s8 }>
             at args.filters[0].value: load.type: args.filters[0].value: 300 is out of range for s8, which holds -128 to 127; the parameter is a list<record { op: enum { eq, ne, lt }, value: s8 }>
-            at args.filters[0]: load.type: args.filters[0]: unknown field `vlaue`; did you mean `value`?; the parameter is a list<record { op: enum { eq, ne, lt }, value: s8 }>
+            at args.filters[0].vlaue: load.type: args.filters[0].vlaue: unknown field `vlaue`; did you mean `value`?; the parameter is a list<record { op: enum { eq, ne, lt }, value: s8 }>
             at args.filters[0]: load.type: args.filters[0]: `value` is missing; it is a s8; the parameter is a list<record { op: enum { eq, ne, lt }, value: s8 }>
             at args.filters: load.type: args.filters: expected list<record { op: enum { eq, ne, lt }, value: s8 }>, found `{"op":"eq"}`; the parameter is a list<record { op: enum { eq, ne, lt }, value: s8 }>"#]].assert_eq(&cases.map(|args| tell(&wat, Some("purge"), args)).join("\n"));
     }

@@ -116,11 +116,11 @@ impl Writer {
     fn plain(&mut self, ty: &Type) -> Json {
         match ty {
             Type::Bool => json!({ "type": "boolean" }),
-            Type::S8 => integer(i8::MIN.into(), i8::MAX.into()),
+            Type::S8 => integer(i8::MIN.into(), i8::MAX.unsigned_abs().into()),
             Type::U8 => integer(0, u8::MAX.into()),
-            Type::S16 => integer(i16::MIN.into(), i16::MAX.into()),
+            Type::S16 => integer(i16::MIN.into(), i16::MAX.unsigned_abs().into()),
             Type::U16 => integer(0, u16::MAX.into()),
-            Type::S32 => integer(i32::MIN.into(), i32::MAX.into()),
+            Type::S32 => integer(i32::MIN.into(), i32::MAX.unsigned_abs().into()),
             Type::U32 => integer(0, u32::MAX.into()),
             Type::S64 => integer(i64::MIN, i64::MAX.unsigned_abs()),
             Type::U64 => integer(0, u64::MAX),
@@ -191,7 +191,7 @@ impl Writer {
         let word = json!({ "const": name });
         match ty {
             None => vec![word, single(name, json!({ "type": "null" }))],
-            Some(ty @ Type::Option(_)) => vec![word, single(name, self.schema(ty))],
+            Some(ty) if matches!(ty, Type::Option(_)) => vec![word, single(name, self.schema(ty))],
             Some(ty) => vec![single(name, self.schema(ty))],
         }
     }

@@ -283,7 +283,15 @@ jobs:
     description: "${TRICK} $${run.id}"
 "#;
         expect_test::expect![[r#"{"jobs":{"j":{"args":{"a":"${run.id}-${payload.x}-5","b":["${payload}","${payload[0]}"],"c":"$${HOST}","d":"$${run.id} $${N}"},"description":"${HOST} ${run.id}"}}}"#]].assert_eq(&tell(text));
-        expect_test::expect![[""]].assert_eq(&tell("jobs: { j: { timeout: \"${run.id}\", labels: { a: \"${payload.x}\" } } }\ndefaults: { args: \"${run.id}\" }\n"));
+        let elsewhere = tell(
+            "jobs: { j: { timeout: \"${run.id}\", labels: { a: \"${payload.x}\" } } }\ndefaults: { args: \"${run.id}\" }\n",
+        );
+        assert_eq!(
+            elsewhere.matches("is known only when a job fires; it may stand in the `args` of a job").count(),
+            3,
+            "{elsewhere}"
+        );
+        assert!(elsewhere.contains("for the plain characters write `$${payload.x}`"), "{elsewhere}");
     }
 
     #[test]

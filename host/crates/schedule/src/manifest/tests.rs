@@ -24,6 +24,7 @@ use crate::{
 
 mod hashes;
 mod hostile;
+mod schema;
 mod values;
 
 /// A manifest of several files with the environment that it is read in.
