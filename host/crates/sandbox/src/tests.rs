@@ -30,14 +30,8 @@ static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
 fn facts() -> Facts {
     let job: JobId = "test".parse().unwrap();
     let slot = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-    let run = Run {
-        id: RunId::of_slot(&job, slot),
-        job,
-        scheduled_for: slot,
-        due_at: slot,
-        cause: Cause::Schedule,
-        payload: None,
-    };
+    let (id, cause, payload) = (RunId::of_slot(&job, slot), Cause::Schedule, None);
+    let run = Run { id, job, scheduled_for: slot, due_at: slot, cause, payload };
     let attempt = Attempt {
         run: Arc::new(run),
         number: 1,
