@@ -198,8 +198,8 @@ run_tests() {
             cd "$root/$workspace"
             export CARGO_TARGET_DIR=$target_dir/native
             cargo fmt --all --check
-            cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-            cargo test --quiet --locked --workspace
+            cargo clippy --quiet --locked --workspace --all-targets --all-features -- -D warnings
+            cargo test --quiet --locked --workspace --all-features
         )
     done
 }

@@ -1,8 +1,8 @@
 //! The facts of the attempt that is going on.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::{Value, rt};
+use crate::{Value, rt, value::instant};
 
 /// The facts of the attempt that is going on.
 ///
@@ -109,9 +109,4 @@ impl From<RawContext> for Context {
             traceparent: raw.traceparent,
         }
     }
-}
-
-/// An instant of the contract: milliseconds since 1970. One that is too far away is the epoch.
-fn instant(millis: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -30,6 +30,37 @@
 //! dependency but its own macros, and the functions stay ordinary Rust: `cargo test` calls them, with the stand-ins of
 //! [`testing`] in place of the host.
 //!
+//! A single function anywhere in the crate is exported by `#[clockjack_sdk::job]`. Doc comments of jobs, their parameters,
+//! types, fields and cases are kept in the component: `clockjack inspect` shows them.
+//!
+//! ```
+//! /// Doubles a number.
+//! #[clockjack_sdk::job]
+//! pub fn double(
+//!     /// The number to double.
+//!     n: u32,
+//! ) -> Result<u32, String> {
+//!     n.checked_mul(2).ok_or_else(|| format!("{n} is too large"))
+//! }
+//! # assert_eq!(double(4), Ok(8));
+//! ```
+//!
+//! # What a job has
+//!
+//! | | |
+//! |---|---|
+//! | [`context()`] | run id, attempt, slot, deadline, last success, zone, labels |
+//! | [`log`], [`info!`] and its neighbours | structured lines, kept with the run |
+//! | [`state`] | values under keys that are kept with the success of the run |
+//! | [`secrets`] | values that the manifest grants by name |
+//! | [`progress()`], [`heartbeat`], [`cancel_requested`], [`time_left`] | what the run and its people know of each other |
+//! | [`Failure`], [`OrFail`] | whether to try again, when, or not |
+//! | [`testing`] | stand-ins for all of it in `cargo test` |
+//!
+//! # Features
+//!
+//! `log` and `tracing`, both off by default, bring lines of those facades to the host: see [`log`](mod@log).
+//!
 //! What cannot be a job is refused where it is written: types without a WIT type, borrowed arguments, generic or async
 //! functions, names that WIT does not have. Functions that are not `pub` stay private.
 //!
@@ -53,6 +84,8 @@
 extern crate self as clockjack_sdk;
 
 mod context;
+#[cfg(any(feature = "log", feature = "tracing"))]
+mod facade;
 mod failure;
 pub mod log;
 mod run;
@@ -65,10 +98,10 @@ mod value;
 #[doc(hidden)]
 pub mod rt;
 
-pub use clockjack_sdk_macros::{Value, jobs};
+pub use clockjack_sdk_macros::{Value, job, jobs};
 
 pub use context::{Cause, Context, context};
-pub use failure::Failure;
+pub use failure::{Failure, OrFail};
 pub use log::Level;
 pub use run::{cancel_requested, heartbeat, progress, progress_with, random_seed, time_left};
 pub use value::{Payload, Value};

@@ -8,6 +8,14 @@
 //! info!("reading {name}");
 //! warn!(skipped = skipped, file = name, "{skipped} malformed lines");
 //! ```
+//!
+//! # Other crates
+//!
+//! Libraries log through the facades `log` and `tracing`. With the feature of the same name their lines come to the host
+//! too: `clockjack-sdk = { version = "0.1", features = ["log"] }`. In a component that is all, since every exported
+//! function installs the logger first; in a native test [`testing::capture_facades`](crate::testing::capture_facades)
+//! does it. Key-values and fields become fields of the line, those of the spans around a line as well, and `target` says
+//! which module wrote it.
 
 use std::fmt;
 

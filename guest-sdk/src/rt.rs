@@ -1,5 +1,6 @@
 //! What the code that `#[jobs]` and `#[derive(Value)]` write needs. Not for people; it may change in any release.
 
+mod docs;
 mod flat;
 pub(crate) mod imports;
 pub(crate) mod memory;
@@ -7,12 +8,13 @@ mod types;
 mod world;
 
 pub use crate::value::{Payload, Sequence, Value};
+pub use docs::{docs_len, encode_docs};
 pub use flat::{
     A0, A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, Append, Core, Flat, Join, PARAMETERS_MAX,
     Passed, Slots,
 };
 pub use memory::At;
-pub use types::{Layout, Layouts, Type, align_up};
+pub use types::{Docs, Layout, Layouts, Type, align_up};
 pub use world::{Function, World, encode, encoded_len};
 
 /// The core parameters of a function with these parameters.
@@ -24,6 +26,8 @@ pub type Returned<R> = <<R as Payload>::Flat as Flat>::Returned;
 pub fn call<Args: Sequence, R: Payload>(slots: [u64; PARAMETERS_MAX], function: impl FnOnce(Args) -> R) -> Returned<R> {
     #[cfg(target_arch = "wasm32")]
     memory::run_constructors_once();
+    #[cfg(any(feature = "log", feature = "tracing"))]
+    crate::facade::install();
     let mut slots = Slots::new(slots);
     let args = if Args::Flat::LEN <= PARAMETERS_MAX {
         Args::lift(&mut slots)

@@ -269,7 +269,7 @@ pub fn parse<T: FromStr<Err: fmt::Display>>(key: &str) -> Result<Option<T>, Erro
 /// # Ok::<(), state::Error>(())
 /// ```
 pub fn set(key: &str, value: impl Bytes) -> Result<(), Error> {
-    Ok(imports::state::set(key, &value.to_bytes())?)
+    imports::state::set(key, &value.to_bytes())
 }
 
 /// Writes a value if the key still has the version that was read; `None` says that there must be no value yet.
@@ -287,7 +287,7 @@ pub fn set(key: &str, value: impl Bytes) -> Result<(), Error> {
 /// # Ok::<(), state::Error>(())
 /// ```
 pub fn compare_and_set(key: &str, expected: Option<u64>, value: impl Bytes) -> Result<(), Error> {
-    Ok(imports::state::compare_and_set(key, expected, &value.to_bytes())?)
+    imports::state::compare_and_set(key, expected, &value.to_bytes())
 }
 
 /// Deletes a value; nothing happens where there is none.
@@ -302,7 +302,7 @@ pub fn compare_and_set(key: &str, expected: Option<u64>, value: impl Bytes) -> R
 /// # Ok::<(), state::Error>(())
 /// ```
 pub fn delete(key: &str) -> Result<(), Error> {
-    Ok(imports::state::delete(key)?)
+    imports::state::delete(key)
 }
 
 /// The keys that begin with `prefix` and come after `after`, in order of their bytes: at most `limit`, and never more
@@ -318,7 +318,7 @@ pub fn delete(key: &str) -> Result<(), Error> {
 /// # Ok::<(), state::Error>(())
 /// ```
 pub fn list(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, Error> {
-    Ok(imports::state::list(prefix, after, limit)?)
+    imports::state::list(prefix, after, limit)
 }
 
 /// All keys that begin with `prefix`, in order of their bytes.
@@ -384,7 +384,7 @@ pub fn add(key: &str, amount: i64) -> Result<i64, Error> {
 /// assert_eq!(state::get("last-file").unwrap().unwrap().text(), Ok("a"));
 /// ```
 pub fn commit() -> Result<(), Error> {
-    Ok(imports::state::commit()?)
+    imports::state::commit()
 }
 
 /// An entry as WIT has it.

@@ -244,6 +244,23 @@ pub fn set_secret_unavailable(name: &str, reason: &str) {
     books::set_secret(name, Err(reason));
 }
 
+/// Brings lines of the facades `log` and `tracing` to [`take_log`], as every exported function of a component does before
+/// it starts. Does nothing where another logger was installed before.
+///
+/// ```
+/// # #[cfg(feature = "log")] {
+/// clockjack_sdk::testing::capture_facades();
+/// log::warn!(target: "mail", "the server is slow");
+/// let lines = clockjack_sdk::testing::take_log();
+/// assert_eq!(lines[0].message, "the server is slow");
+/// assert_eq!(lines[0].fields, [("target".into(), "mail".into())]);
+/// # }
+/// ```
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub fn capture_facades() {
+    crate::facade::install();
+}
+
 pub(crate) fn context() -> Context {
     HOST.with_borrow(|host| host.context.clone())
 }

@@ -5,19 +5,35 @@ use crate::rt::{
     memory::{self, At},
 };
 
+mod std_types;
+
+pub(crate) use std_types::instant;
+
 /// A type that a job can take as an argument or return.
 ///
-/// Implemented for `bool`, the integers up to 64 bits, `f32`, `f64`, `char`, `String`, and for `Vec<T>`, `Option<T>`,
-/// `Result<T, E>` and tuples of such types. Derive it for your own:
+/// Implemented for these types of Rust; derive it for your own:
 ///
 /// | Rust | WIT |
 /// |---|---|
+/// | `bool`, `char`, `u8` to `u64`, `f32`, `f64` | the same |
+/// | `i8` to `i64` | `s8` to `s64` |
+/// | `String` | `string` |
+/// | `Vec<T>` | `list<T>` |
+/// | `Option<T>`, `Result<T, E>`, also as fields and items | `option<T>`, `result<T, E>`; `()` is no value |
+/// | tuples of up to 12 | `tuple<…>` |
+/// | `BTreeMap<K, V>` | `list<tuple<K, V>>`, in order of the keys |
+/// | `Duration`, `SystemTime` | `u64` in milliseconds, since 1970 for an instant; named `millis` and `instant` |
+/// | `Box<T>` | `T` |
 /// | `struct` with named fields | `record` |
 /// | `enum` without payloads | `enum` |
 /// | `enum` with payloads | `variant`; a case with several fields carries a tuple |
 /// | `struct` of `bool`s marked `#[wit(flags)]` | `flags` |
 ///
-/// Names become kebab case: `NumberOfLines` is `number-of-lines`, and so is `number_of_lines`.
+/// Names become kebab case: `NumberOfLines` is `number-of-lines`, and so is `number_of_lines`. Doc comments of types,
+/// fields and cases become those of the WIT.
+///
+/// Not there: `usize`, whose width differs between host and guest; `HashMap`, whose order differs from run to run; types
+/// with parameters and types that contain themselves, which WIT does not have.
 ///
 /// ```
 /// use clockjack_sdk::Value;
@@ -40,7 +56,7 @@ use crate::rt::{
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument or a result of a job",
     label = "has no WIT type",
-    note = "jobs take and return bool, integers, floats, char, String, Vec, Option, Result, tuples, and types with `#[derive(clockjack_sdk::Value)]`; a map is a `Vec` of pairs, and errors of other libraries become `clockjack_sdk::Failure` by `?`"
+    note = "jobs take and return bool, integers of 8 to 64 bits, floats, char, String, Vec, Option, Result, tuples, BTreeMap, Duration, SystemTime, and types with `#[derive(clockjack_sdk::Value)]`; errors of other libraries become `clockjack_sdk::Failure` by `?`"
 )]
 pub trait Value: Sized + 'static {
     #[doc(hidden)]
@@ -271,7 +287,7 @@ impl<T: Payload, E: Payload> Value for Result<T, E> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument or a result of a job",
     label = "has no WIT type",
-    note = "jobs take and return bool, integers, floats, char, String, Vec, Option, Result, tuples, and types with `#[derive(clockjack_sdk::Value)]`; a map is a `Vec` of pairs, and errors of other libraries become `clockjack_sdk::Failure` by `?`"
+    note = "jobs take and return bool, integers of 8 to 64 bits, floats, char, String, Vec, Option, Result, tuples, BTreeMap, Duration, SystemTime, and types with `#[derive(clockjack_sdk::Value)]`; errors of other libraries become `clockjack_sdk::Failure` by `?`"
 )]
 pub trait Payload: Sized + 'static {
     #[doc(hidden)]
@@ -387,3 +403,7 @@ tuple!(A B C D E);
 tuple!(A B C D E F);
 tuple!(A B C D E F G);
 tuple!(A B C D E F G H);
+tuple!(A B C D E F G H I);
+tuple!(A B C D E F G H I J);
+tuple!(A B C D E F G H I J K);
+tuple!(A B C D E F G H I J K L);

@@ -1,14 +1,19 @@
 //! The SDK and `wit/` say the same: the committed world of the imports is current, and the encoder of exports writes
 //! what the tools of the component model read.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use clockjack_sdk::{
     Failure, Value,
-    rt::{Function, Payload, Type, World, encode, encoded_len},
+    rt::{Function, Payload, Type, World, docs_len, encode, encode_docs, encoded_len},
 };
 use wit_component::{StringEncoding, WitPrinter};
-use wit_parser::{Resolve, WorldItem, decoding::decode_world};
+use wit_parser::{PackageMetadata, Resolve, WorldItem, decoding::decode_world};
 
 #[test]
 fn the_world_of_the_imports_is_current() {
@@ -27,8 +32,11 @@ fn the_world_of_the_imports_is_current() {
     );
 }
 
+/// What somebody wants.
 #[derive(Value)]
 struct Order {
+    /// The "number"
+    /// of C:\orders.
     id: u64,
     note: Option<String>,
     parts: Vec<Part>,
@@ -44,6 +52,7 @@ struct Part {
 
 #[derive(Value)]
 enum Payment {
+    /// Coins and notes.
     Cash,
     ByCard(String),
     Split(u32, u32),
@@ -69,13 +78,23 @@ const WORLD: World = World {
             name: "place",
             params: &[("order", &<Order as Value>::TYPE), ("again", &<Order as Value>::TYPE)],
             result: <Result<u64, Failure> as Payload>::TYPE,
+            docs: &[" Places an order."],
+            param_docs: &[&[" What to buy."], &[]],
         },
         Function {
             name: "mark",
             params: &[("marks", &<Marks as Value>::TYPE), ("letter", &<char as Value>::TYPE)],
             result: <Result<(), ()> as Payload>::TYPE,
+            docs: &[],
+            param_docs: &[&[], &[]],
         },
-        Function { name: "ping", params: &[], result: <() as Payload>::TYPE },
+        Function {
+            name: "ping",
+            params: &[("patience", &<Duration as Value>::TYPE)],
+            result: <Option<SystemTime> as Payload>::TYPE,
+            docs: &[],
+            param_docs: &[&[]],
+        },
     ],
 };
 
@@ -113,10 +132,12 @@ world shop {
     fragile,
     this-side-up,
   }
+  type millis = u64;
+  type instant = u64;
 
   export place: func(order: order, again: order) -> result<u64, failure>;
   export mark: func(marks: marks, letter: char) -> result;
-  export ping: func();
+  export ping: func(patience: millis) -> option<instant>;
 }
 ";
 
@@ -139,10 +160,29 @@ fn squeeze(text: &str) -> String {
 }
 
 #[test]
+fn the_encoded_docs_are_what_the_tools_of_the_component_model_read() {
+    let docs = encode_docs::<{ docs_len(&WORLD) }>(&WORLD);
+    assert_eq!(docs[0], 1);
+    let text = std::str::from_utf8(&docs[1..]).unwrap();
+    assert!(PackageMetadata::decode(&docs).is_ok(), "{text}");
+    for part in [
+        r#""order":{"docs":"What somebody wants.","items":{"id":"The \"number\"\nof C:\\orders."}}"#,
+        r#""payment":{"items":{"cash":"Coins and notes."}}"#,
+        r#""millis":{"docs":"A length of time in milliseconds."}"#,
+        r#""place":{"docs":"Places an order.\n\n- `order`: What to buy."}"#,
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert!(!text.contains("\"part\""), "{text}");
+    assert!(!text.contains("\"mark\""), "{text}");
+}
+
+#[test]
 fn more_types_than_one_byte_can_number_are_read_back() {
     // Every parameter declares a list of its own: type indices pass 63 and 127.
     const LIST: Type = Type::List(&<String as Value>::TYPE);
-    const FUNCTION: Function = Function { name: "f", params: &[("a", &LIST); 1], result: Some(&LIST) };
+    const FUNCTION: Function =
+        Function { name: "f", params: &[("a", &LIST); 1], result: Some(&LIST), docs: &[], param_docs: &[] };
     const NAMES: [&str; 26] = [
         "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v",
         "w", "x", "y", "z",
@@ -154,7 +194,7 @@ fn more_types_than_one_byte_can_number_are_read_back() {
             functions[i] = Function {
                 name: NAMES[i],
                 params: &[("a", &LIST), ("b", &LIST), ("c", &LIST), ("d", &LIST), ("e", &LIST), ("f", &LIST)],
-                result: Some(&LIST),
+                ..FUNCTION
             };
             i += 1;
         }

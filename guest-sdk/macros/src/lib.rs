@@ -18,6 +18,12 @@ pub fn jobs(arguments: TokenStream, module: TokenStream) -> TokenStream {
     jobs::expand(arguments, module).unwrap_or_else(tokens::Error::into_tokens)
 }
 
+/// Exports one function as a typed function of the component. See the documentation of `clockjack_sdk`.
+#[proc_macro_attribute]
+pub fn job(arguments: TokenStream, function: TokenStream) -> TokenStream {
+    jobs::expand_one(arguments, function).unwrap_or_else(tokens::Error::into_tokens)
+}
+
 /// Makes a struct or an enum a type that jobs can take and return. See `clockjack_sdk::Value`.
 #[proc_macro_derive(Value, attributes(wit))]
 pub fn value(item: TokenStream) -> TokenStream {

@@ -23,6 +23,21 @@ pub(crate) fn kebab(ident: &Ident) -> Result<String, Error> {
     ))
 }
 
+/// Refuses two names that are one in WIT.
+pub(crate) fn check_distinct<'a>(names: impl Iterator<Item = (&'a Ident, &'a String)>) -> Result<(), Error> {
+    let mut known: Vec<&String> = Vec::new();
+    for (ident, name) in names {
+        if known.contains(&name) {
+            return Err(Error::new(
+                ident.span(),
+                format!("`{name}` is there twice: two names here are the same in WIT"),
+            ));
+        }
+        known.push(name);
+    }
+    Ok(())
+}
+
 /// The name of the plugin's world, from the name of its package, in which anything may stand.
 pub(crate) fn world(package: &str) -> String {
     let words: Vec<String> = package

@@ -34,6 +34,8 @@ pub(crate) struct Attributes {
     pub(crate) wit: Vec<TokenStream>,
     /// Where a `#[cfg(…)]` is.
     pub(crate) condition: Option<Span>,
+    /// The lines of the doc comment: what stands after each `#[doc =`.
+    pub(crate) docs: Vec<TokenStream>,
 }
 
 /// A place in a list of tokens.
@@ -88,13 +90,21 @@ impl Cursor {
 
     /// Skips attributes and returns what matters of them.
     pub(crate) fn take_attributes(&mut self) -> Attributes {
-        let mut attributes = Attributes { wit: Vec::new(), condition: None };
+        let mut attributes = Attributes { wit: Vec::new(), condition: None, docs: Vec::new() };
         while self.peek_is_punct('#') {
             self.0.next();
             let Some(attribute) = self.take_group(Delimiter::Bracket) else { break };
             let mut inner = Cursor::new(attribute.stream());
             if inner.peek_is("cfg") {
                 attributes.condition = Some(attribute.span());
+            }
+            if inner.peek_is("doc") {
+                inner.next();
+                if inner.peek_is_punct('=') {
+                    inner.next();
+                    attributes.docs.push(inner.rest());
+                }
+                continue;
             }
             if inner.take_word("wit")
                 && let Some(arguments) = inner.take_group(Delimiter::Parenthesis)
@@ -185,5 +195,16 @@ pub(crate) fn sequence_of_names(names: &[String]) -> String {
     let mut text: String = names.iter().map(|name| format!("({name}, ")).collect();
     text.push_str("()");
     text.push_str(&")".repeat(names.len()));
+    text
+}
+
+/// A constant list of such lines, as text with holes.
+pub(crate) fn lines(docs: &[TokenStream], holes: &mut Vec<TokenStream>) -> String {
+    let mut text = String::from("&[");
+    for line in docs {
+        text.push_str(&format!("__{}, ", holes.len()));
+        holes.push(line.clone());
+    }
+    text.push(']');
     text
 }

@@ -6,12 +6,13 @@ use proc_macro::{Delimiter, Ident, Span, TokenStream, TokenTree};
 
 use crate::{
     names, template,
-    tokens::{Cursor, Error, check_owned, sequence, sequence_of_names, split_commas},
+    tokens::{Cursor, Error, check_owned, lines, sequence, sequence_of_names, split_commas},
 };
 
 pub(crate) fn expand(item: TokenStream) -> Result<TokenStream, Error> {
     let mut cursor = Cursor::new(item);
-    let is_flags = cursor.take_attributes().wit.into_iter().any(|arguments| Cursor::new(arguments).take_word("flags"));
+    let attributes = cursor.take_attributes();
+    let is_flags = attributes.wit.into_iter().any(|arguments| Cursor::new(arguments).take_word("flags"));
     cursor.skip_visibility();
     let is_struct = cursor.take_word("struct");
     let is_enum = !is_struct && cursor.take_word("enum");
@@ -32,45 +33,88 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream, Error> {
         return Err(Error::new(ident.span(), "WIT has no empty records and no empty enums"));
     }
     if is_flags && is_struct {
-        return flags(&ident, parts);
+        return flags(&ident, &attributes.docs, parts);
     }
-    if is_struct { record(&ident, parts) } else { cases(&ident, parts) }
+    if is_struct { record(&ident, &attributes.docs, parts) } else { cases(&ident, &attributes.docs, parts) }
 }
 
-/// Name in Rust and type of each field.
-fn fields(parts: Vec<TokenStream>) -> Result<Vec<(Ident, TokenStream)>, Error> {
+/// The docs of a type and of what is in it, as an expression with holes.
+fn docs<'a>(
+    own: &[TokenStream],
+    items: impl Iterator<Item = &'a [TokenStream]>,
+    holes: &mut Vec<TokenStream>,
+) -> String {
+    let own = lines(own, holes);
+    let items: String = items.map(|docs| lines(docs, holes) + ", ").collect();
+    format!("__rt::Docs {{ own: {own}, items: &[{items}] }}")
+}
+
+/// Name in Rust, type and doc comment of a field.
+struct Field {
+    ident: Ident,
+    ty: TokenStream,
+    docs: Vec<TokenStream>,
+}
+
+fn fields(container: &Ident, parts: Vec<TokenStream>) -> Result<Vec<Field>, Error> {
     parts
         .into_iter()
         .map(|part| {
             let mut cursor = Cursor::new(part);
-            cursor.take_attributes();
+            let docs = cursor.take_attributes().docs;
             cursor.skip_visibility();
-            let Some(name) = cursor.take_ident() else {
+            let Some(ident) = cursor.take_ident() else {
                 return Err(Error::new(Span::call_site(), "expected the name of a field"));
             };
             cursor.next();
             let ty = cursor.rest();
             check_owned(&ty, "a field of a record")?;
-            Ok((name, ty))
+            check_finite(&ty, container)?;
+            Ok(Field { ident, ty, docs })
         })
         .collect()
 }
 
-fn record(ident: &Ident, parts: Vec<TokenStream>) -> Result<TokenStream, Error> {
-    let fields = fields(parts)?;
+/// Refuses a type that contains itself, whose message from the compiler would be about its own constants.
+fn check_finite(ty: &TokenStream, container: &Ident) -> Result<(), Error> {
+    for token in ty.clone() {
+        match token {
+            TokenTree::Ident(ident)
+                if [container.to_string().as_str(), "Self"].contains(&ident.to_string().as_str()) =>
+            {
+                return Err(Error::new(
+                    ident.span(),
+                    format!(
+                        "a type of WIT cannot contain itself: flatten `{container}` into a list whose items name \
+                         each other by index or id"
+                    ),
+                ));
+            }
+            TokenTree::Group(group) => check_finite(&group.stream(), container)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn record(ident: &Ident, own_docs: &[TokenStream], parts: Vec<TokenStream>) -> Result<TokenStream, Error> {
+    let fields = fields(ident, parts)?;
+    let names = fields.iter().map(|field| names::kebab(&field.ident)).collect::<Result<Vec<_>, _>>()?;
+    names::check_distinct(fields.iter().map(|field| &field.ident).zip(&names))?;
     let name = names::kebab(ident)?;
     let mut holes = vec![TokenTree::Ident(ident.clone()).into()];
-    let types: Vec<TokenStream> = fields.iter().map(|(_, ty)| ty.clone()).collect();
+    let types: Vec<TokenStream> = fields.iter().map(|field| field.ty.clone()).collect();
     let sequence = sequence(&types, &mut holes);
+    let docs = docs(own_docs, fields.iter().map(|field| field.docs.as_slice()), &mut holes);
     let mut described = String::new();
     let mut lifted = String::new();
-    for (i, (field, _)) in fields.iter().enumerate() {
-        let _ = write!(described, "({:?}, &<__{} as __rt::Value>::TYPE), ", names::kebab(field)?, i + 1);
-        let _ = write!(lifted, "{field}: __rt::Value::lift(slots), ");
+    for (i, (field, wit)) in fields.iter().zip(&names).enumerate() {
+        let _ = write!(described, "({wit:?}, &<__{} as __rt::Value>::TYPE), ", i + 1);
+        let _ = write!(lifted, "{}: __rt::Value::lift(slots), ", field.ident);
     }
     let locals: Vec<String> = (0..fields.len()).map(|i| format!("field{i}")).collect();
     let bindings: String =
-        fields.iter().zip(&locals).map(|((field, _), local)| format!("{field}: {local}, ")).collect();
+        fields.iter().zip(&locals).map(|(field, local)| format!("{}: {local}, ", field.ident)).collect();
     let nested = sequence_of_names(&locals);
     let code = format!(
         "const _: () = {{
@@ -78,7 +122,7 @@ fn record(ident: &Ident, parts: Vec<TokenStream>) -> Result<TokenStream, Error> 
             type __Fields = {sequence};
             impl __rt::Value for __0 {{
                 type Flat = <__Fields as __rt::Sequence>::Flat;
-                const TYPE: __rt::Type = __rt::Type::Record({name:?}, &[{described}]);
+                const TYPE: __rt::Type = __rt::Type::Record({name:?}, &[{described}], {docs});
                 const LAYOUT: __rt::Layout = <__Fields as __rt::Sequence>::LAYOUTS.record();
                 fn lift(slots: &mut __rt::Slots) -> Self {{
                     Self {{ {lifted} }}
@@ -97,8 +141,10 @@ fn record(ident: &Ident, parts: Vec<TokenStream>) -> Result<TokenStream, Error> 
     Ok(template::fill(&code, &holes))
 }
 
-fn flags(ident: &Ident, parts: Vec<TokenStream>) -> Result<TokenStream, Error> {
-    let fields = fields(parts)?;
+fn flags(ident: &Ident, own_docs: &[TokenStream], parts: Vec<TokenStream>) -> Result<TokenStream, Error> {
+    let fields = fields(ident, parts)?;
+    let names = fields.iter().map(|field| names::kebab(&field.ident)).collect::<Result<Vec<_>, _>>()?;
+    names::check_distinct(fields.iter().map(|field| &field.ident).zip(&names))?;
     if 32 < fields.len() {
         return Err(Error::new(ident.span(), "WIT has at most 32 flags in one type"));
     }
@@ -110,14 +156,15 @@ fn flags(ident: &Ident, parts: Vec<TokenStream>) -> Result<TokenStream, Error> {
     };
     let mut holes: Vec<TokenStream> = vec![TokenTree::Ident(ident.clone()).into()];
     let (mut described, mut from_bits, mut to_bits) = (String::new(), String::new(), String::from("0"));
-    for (i, (field, ty)) in fields.iter().enumerate() {
-        let _ = write!(described, "{:?}, ", names::kebab(field)?);
+    for (i, (Field { ident: field, ty, .. }, wit)) in fields.iter().zip(&names).enumerate() {
+        let _ = write!(described, "{wit:?}, ");
         // Converting through the written type makes a flag that is no `bool` an error at that type.
         let _ =
             write!(from_bits, "{field}: <__{} as ::core::convert::From<bool>>::from(bits & (1 << {i}) != 0), ", i + 1);
         let _ = write!(to_bits, " | (u32::from(self.{field}) << {i})");
         holes.push(ty.clone());
     }
+    let docs = docs(own_docs, fields.iter().map(|field| field.docs.as_slice()), &mut holes);
     let code = format!(
         "const _: () = {{
             use ::clockjack_sdk::rt as __rt;
@@ -128,7 +175,7 @@ fn flags(ident: &Ident, parts: Vec<TokenStream>) -> Result<TokenStream, Error> {
             }}
             impl __rt::Value for __0 {{
                 type Flat = (i32, ());
-                const TYPE: __rt::Type = __rt::Type::Flags({name:?}, &[{described}]);
+                const TYPE: __rt::Type = __rt::Type::Flags({name:?}, &[{described}], {docs});
                 const LAYOUT: __rt::Layout = __rt::Layout::scalar({width});
                 fn lift(slots: &mut __rt::Slots) -> Self {{
                     Self::__from_bits(slots.take() as u32)
@@ -151,11 +198,12 @@ struct Case {
     ident: Ident,
     name: String,
     types: Vec<TokenStream>,
+    docs: Vec<TokenStream>,
 }
 
-fn read_case(part: TokenStream) -> Result<Case, Error> {
+fn read_case(container: &Ident, part: TokenStream) -> Result<Case, Error> {
     let mut cursor = Cursor::new(part);
-    cursor.take_attributes();
+    let docs = cursor.take_attributes().docs;
     let Some(ident) = cursor.take_ident() else {
         return Err(Error::new(Span::call_site(), "expected the name of a case"));
     };
@@ -167,6 +215,7 @@ fn read_case(part: TokenStream) -> Result<Case, Error> {
             payload.skip_visibility();
             let ty = payload.rest();
             check_owned(&ty, "the payload of a case")?;
+            check_finite(&ty, container)?;
             types.push(ty);
         }
     } else if cursor.take_group(Delimiter::Brace).is_some() {
@@ -177,11 +226,12 @@ fn read_case(part: TokenStream) -> Result<Case, Error> {
     } else if cursor.peek_is_punct('=') {
         return Err(Error::new(ident.span(), "cases of a WIT enum are numbered in order; leave out the number"));
     }
-    Ok(Case { name: names::kebab(&ident)?, ident, types })
+    Ok(Case { name: names::kebab(&ident)?, ident, types, docs })
 }
 
-fn cases(ident: &Ident, parts: Vec<TokenStream>) -> Result<TokenStream, Error> {
-    let cases = parts.into_iter().map(read_case).collect::<Result<Vec<_>, _>>()?;
+fn cases(ident: &Ident, own_docs: &[TokenStream], parts: Vec<TokenStream>) -> Result<TokenStream, Error> {
+    let cases = parts.into_iter().map(|part| read_case(ident, part)).collect::<Result<Vec<_>, _>>()?;
+    names::check_distinct(cases.iter().map(|case| (&case.ident, &case.name)))?;
     let n_cases = cases.len();
     if 256 < n_cases {
         return Err(Error::new(ident.span(), "at most 256 cases are supported"));
@@ -223,12 +273,13 @@ fn cases(ident: &Ident, parts: Vec<TokenStream>) -> Result<TokenStream, Error> {
             "Self::__{hole} {pattern} => {{ at.write_case({n_cases}, {number}); <{payload} as __rt::Payload>::store({value}, payload); }} "
         );
     }
+    let docs = docs(own_docs, cases.iter().map(|case| case.docs.as_slice()), &mut holes);
     let is_enum = cases.iter().all(|case| case.types.is_empty());
     let described = if is_enum {
         let names: String = cases.iter().map(|case| format!("{:?}, ", case.name)).collect();
-        format!("__rt::Type::Enum({type_name:?}, &[{names}])")
+        format!("__rt::Type::Enum({type_name:?}, &[{names}], {docs})")
     } else {
-        format!("__rt::Type::Variant({type_name:?}, &[{described}])")
+        format!("__rt::Type::Variant({type_name:?}, &[{described}], {docs})")
     };
     let code = format!(
         "const _: () = {{

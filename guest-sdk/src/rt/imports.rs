@@ -109,8 +109,11 @@ mod component {
 
     /// `clockjack:job/state`. A plugin that calls none of these does not import the interface.
     pub(crate) mod state {
-        use super::{link_world, receive};
-        use crate::state::{RawEntry, RawError};
+        use super::link_world;
+        use crate::{
+            rt::{Payload, memory},
+            state::{Error, RawEntry, RawError},
+        };
 
         mod raw {
             #[link(wasm_import_module = "clockjack:job/state@0.1.0")]
@@ -146,21 +149,25 @@ mod component {
             }
         }
 
+        fn receive<T: Payload>(call: impl FnOnce(*mut u8)) -> Result<T, Error> {
+            memory::receive::<Result<T, RawError>>(call).map_err(Error::from)
+        }
+
         // In each of these the texts outlive the call, and the host writes one result of the type that is received.
 
-        pub(crate) fn get(key: &str) -> Result<Option<RawEntry>, RawError> {
+        pub(crate) fn get(key: &str) -> Result<Option<RawEntry>, Error> {
             link_world();
             // SAFETY: see above.
             receive(|result| unsafe { raw::get(key.as_ptr(), key.len(), result) })
         }
 
-        pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), RawError> {
+        pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), Error> {
             link_world();
             // SAFETY: see above.
             receive(|result| unsafe { raw::set(key.as_ptr(), key.len(), value.as_ptr(), value.len(), result) })
         }
 
-        pub(crate) fn compare_and_set(key: &str, expected: Option<u64>, value: &[u8]) -> Result<(), RawError> {
+        pub(crate) fn compare_and_set(key: &str, expected: Option<u64>, value: &[u8]) -> Result<(), Error> {
             link_world();
             let (has_expected, version) = (i32::from(expected.is_some()), expected.unwrap_or_default() as i64);
             // SAFETY: see above.
@@ -170,13 +177,13 @@ mod component {
             })
         }
 
-        pub(crate) fn delete(key: &str) -> Result<(), RawError> {
+        pub(crate) fn delete(key: &str) -> Result<(), Error> {
             link_world();
             // SAFETY: see above.
             receive(|result| unsafe { raw::delete(key.as_ptr(), key.len(), result) })
         }
 
-        pub(crate) fn list(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, RawError> {
+        pub(crate) fn list(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, Error> {
             link_world();
             let (has_after, after) = (i32::from(after.is_some()), after.unwrap_or_default());
             // SAFETY: see above.
@@ -186,7 +193,7 @@ mod component {
             })
         }
 
-        pub(crate) fn commit() -> Result<(), RawError> {
+        pub(crate) fn commit() -> Result<(), Error> {
             link_world();
             // SAFETY: see above.
             receive(|result| unsafe { raw::commit(result) })

@@ -14,14 +14,25 @@ pub enum Type {
     Tuple(&'static [&'static Type]),
     /// `result<T, E>`, either side may be absent
     Result(Option<&'static Type>, Option<&'static Type>),
+    /// `type name = T`, where `T` is primitive
+    Alias(&'static str, &'static Type, Docs),
     /// `record`: name and fields
-    Record(&'static str, &'static [(&'static str, &'static Type)]),
+    Record(&'static str, &'static [(&'static str, &'static Type)], Docs),
     /// `variant`: name and cases
-    Variant(&'static str, &'static [(&'static str, Option<&'static Type>)]),
+    Variant(&'static str, &'static [(&'static str, Option<&'static Type>)], Docs),
     /// `enum`: name and cases
-    Enum(&'static str, &'static [&'static str]),
+    Enum(&'static str, &'static [&'static str], Docs),
     /// `flags`: name and flags
-    Flags(&'static str, &'static [&'static str]),
+    Flags(&'static str, &'static [&'static str], Docs),
+}
+
+/// The doc comments of a named type, as lines.
+#[derive(Debug, Clone, Copy)]
+pub struct Docs {
+    /// Of the type.
+    pub own: &'static [&'static str],
+    /// Of its fields, cases or flags, in their order.
+    pub items: &'static [&'static [&'static str]],
 }
 
 impl Type {
@@ -30,7 +41,11 @@ impl Type {
     /// The name under which the world exports this type; only named types have one.
     pub(crate) const fn name(&self) -> Option<&'static str> {
         match self {
-            Type::Record(name, _) | Type::Variant(name, _) | Type::Enum(name, _) | Type::Flags(name, _) => Some(name),
+            Type::Alias(name, ..)
+            | Type::Record(name, ..)
+            | Type::Variant(name, ..)
+            | Type::Enum(name, ..)
+            | Type::Flags(name, ..) => Some(name),
             Type::Primitive(_) | Type::List(_) | Type::Option(_) | Type::Tuple(_) | Type::Result(..) => None,
         }
     }

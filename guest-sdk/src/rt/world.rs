@@ -15,6 +15,10 @@ pub struct Function {
     pub params: &'static [(&'static str, &'static Type)],
     /// What it returns.
     pub result: Option<&'static Type>,
+    /// Its doc comment, as lines.
+    pub docs: &'static [&'static str],
+    /// Those of its parameters, in their order.
+    pub param_docs: &'static [&'static [&'static str]],
 }
 
 /// The exports of a plugin.
@@ -29,7 +33,7 @@ pub struct World {
 /// Room for the text of one world: about 500 functions. Compilation fails with a message when it is not enough.
 const WORLD_BYTES_MAX: usize = 64 * 1024;
 /// How many named types one world may have.
-const NAMED_TYPES_MAX: usize = 512;
+pub(super) const NAMED_TYPES_MAX: usize = 512;
 
 /// How many bytes [`encode`] writes.
 pub const fn encoded_len(world: &World) -> usize {
@@ -200,10 +204,12 @@ impl Writer {
             Type::Option(item) => self.define_around(code::OPTION, item),
             Type::Result(ok, err) => self.define_result(*ok, *err),
             Type::Tuple(items) => self.define_tuple(items),
-            Type::Record(_, fields) => self.define_record(fields),
-            Type::Variant(_, cases) => self.define_variant(cases),
-            Type::Enum(_, names) => self.define_names(code::ENUM, names),
-            Type::Flags(_, names) => self.define_names(code::FLAGS, names),
+            // Of something primitive: see `Type::Alias`.
+            Type::Alias(_, aliased, _) => self.define(aliased),
+            Type::Record(_, fields, _) => self.define_record(fields),
+            Type::Variant(_, cases, _) => self.define_variant(cases),
+            Type::Enum(_, names, _) => self.define_names(code::ENUM, names),
+            Type::Flags(_, names, _) => self.define_names(code::FLAGS, names),
         }
     }
 
@@ -395,7 +401,7 @@ impl Writer {
     }
 }
 
-const fn same_text(a: &str, b: &str) -> bool {
+pub(super) const fn same_text(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
         return false;
@@ -449,7 +455,7 @@ const fn same(a: &Type, b: &Type) -> bool {
             }
             a.len() == b.len()
         }
-        (Type::Record(a_name, a), Type::Record(b_name, b)) => {
+        (Type::Record(a_name, a, _), Type::Record(b_name, b, _)) => {
             let mut i = 0;
             while i < a.len() && i < b.len() {
                 if !same_text(a[i].0, b[i].0) || !same(a[i].1, b[i].1) {
@@ -459,7 +465,7 @@ const fn same(a: &Type, b: &Type) -> bool {
             }
             a.len() == b.len() && same_text(a_name, b_name)
         }
-        (Type::Variant(a_name, a), Type::Variant(b_name, b)) => {
+        (Type::Variant(a_name, a, _), Type::Variant(b_name, b, _)) => {
             let mut i = 0;
             while i < a.len() && i < b.len() {
                 if !same_text(a[i].0, b[i].0) || !same_payload(a[i].1, b[i].1) {
@@ -469,9 +475,9 @@ const fn same(a: &Type, b: &Type) -> bool {
             }
             a.len() == b.len() && same_text(a_name, b_name)
         }
-        (Type::Enum(a_name, a), Type::Enum(b_name, b)) | (Type::Flags(a_name, a), Type::Flags(b_name, b)) => {
-            same_text(a_name, b_name) && same_names(a, b)
-        }
+        (Type::Enum(a_name, a, _), Type::Enum(b_name, b, _))
+        | (Type::Flags(a_name, a, _), Type::Flags(b_name, b, _)) => same_text(a_name, b_name) && same_names(a, b),
+        (Type::Alias(a_name, a, _), Type::Alias(b_name, b, _)) => same_text(a_name, b_name) && same(a, b),
         _ => false,
     }
 }

@@ -4,7 +4,7 @@
 pub mod jobs {
     use std::{thread, time::Duration};
 
-    use clockjack_sdk::{Failure, Value, secrets, state};
+    use clockjack_sdk::{Failure, Value, state};
 
     /// What is under a key.
     #[derive(Debug, Value)]
@@ -100,18 +100,29 @@ pub mod jobs {
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// Functions that are exported one by one.
+pub mod tellers {
+    use clockjack_sdk::{Failure, secrets};
 
     /// The value of a secret, as the function's result: what the host keeps of it must not show it.
+    #[clockjack_sdk::job]
     pub fn reveal(name: String) -> Result<String, String> {
         Ok(secrets::get(&name)?.expose().to_owned())
     }
 
     /// How many bytes a secret has: proof that the job has it, in a form that nobody has to hide.
-    pub fn measure(name: String) -> Result<u64, String> {
+    #[clockjack_sdk::job]
+    pub fn measure(
+        /// As the manifest calls it.
+        name: String,
+    ) -> Result<u64, Failure> {
         Ok(secrets::get(&name)?.expose().len() as u64)
     }
 
     /// Tells a secret on every way out that a job has, and fails with it.
+    #[clockjack_sdk::job]
     pub fn leak(name: String) -> Result<(), String> {
         let value = secrets::get(&name)?;
         let value = value.expose();
