@@ -1,0 +1,129 @@
+// The exported functions, and all that speaks with the host or with the file system.
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../bindings/jobs.h"
+#include "certificate.h"
+
+enum { CERTIFICATES_MAX = 1000, FILE_BYTES_MAX = 64 * 1024, TEXT_MAX = 512 };
+static const uint64_t DAY = 24 * 60 * 60 * 1000;
+
+// Logs a message with one field.
+static void say(clockjack_job_log_level_t level, const char *message, const char *name, const char *value) {
+  jobs_string_t text;
+  jobs_tuple2_string_string_t field;
+  jobs_string_set(&text, message);
+  jobs_string_set(&field.f0, name);
+  jobs_string_set(&field.f1, value);
+  jobs_list_tuple2_string_string_t fields = {&field, 1};
+  clockjack_job_log_log(level, &text, &fields);
+}
+
+// A text of the host as one of C.
+static void terminated(const jobs_string_t *text, char *into) {
+  snprintf(into, TEXT_MAX, "%.*s", (int)text->len, (const char *)text->ptr);
+}
+
+void exports_jobs_hello(jobs_string_t *name, jobs_string_t *ret) {
+  char who[TEXT_MAX], greeting[TEXT_MAX + 32];
+  terminated(name, who);
+  say(CLOCKJACK_JOB_LOG_LEVEL_INFO, "saying hello", "name", who);
+  snprintf(greeting, sizeof greeting, "hello %s, from C", who);
+  jobs_string_dup(ret, greeting);
+}
+
+// Ends the job: `retry` or `permanent`, and why.
+static bool fail(jobs_failure_t *err, uint8_t tag, const char *file, const char *why) {
+  char text[2 * TEXT_MAX];
+  snprintf(text, sizeof text, "%s: %s", file, why);
+  err->tag = tag;
+  jobs_string_dup(tag == CLOCKJACK_JOB_TYPES_FAILURE_RETRY ? &err->val.retry : &err->val.permanent, text);
+  return false;
+}
+
+// Whether a file has the name of a certificate.
+static int is_certificate(const struct dirent *entry) {
+  const char *ending = strrchr(entry->d_name, '.');
+  return ending && (strcmp(ending, ".pem") == 0 || strcmp(ending, ".der") == 0);
+}
+
+static jobs_standing_t standing_of(const certificate_t *certificate, uint64_t as_of, uint32_t warn_days) {
+  if (as_of < certificate->not_before) return JOBS_STANDING_NOT_YET_VALID;
+  if (certificate->not_after <= as_of) return JOBS_STANDING_EXPIRED;
+  return certificate->not_after - as_of < warn_days * DAY ? JOBS_STANDING_EXPIRING : JOBS_STANDING_VALID;
+}
+
+// Reads one file into the next place of the list.
+static bool read_one(const char *dir, const char *file, uint64_t as_of, uint32_t warn_days, jobs_certificate_t *one,
+                     jobs_failure_t *err) {
+  static uint8_t bytes[FILE_BYTES_MAX];
+  char path[2 * TEXT_MAX];
+  snprintf(path, sizeof path, "%s/%s", dir, file);
+  FILE *in = fopen(path, "rb");
+  if (!in) return fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, file, strerror(errno));
+  size_t len = fread(bytes, 1, sizeof bytes, in);
+  fclose(in);
+  if (len == 0) return fail(err, CLOCKJACK_JOB_TYPES_FAILURE_RETRY, file, "it is empty: is it still being written?");
+
+  certificate_t certificate;
+  const char *wrong = certificate_read(bytes, len, &certificate);
+  if (wrong) return fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, file, wrong);
+  int64_t left = (int64_t)certificate.not_after - (int64_t)as_of;
+  *one = (jobs_certificate_t){
+      .not_before = certificate.not_before,
+      .not_after = certificate.not_after,
+      .days_left = (int32_t)(left < 0 ? -((-left + (int64_t)DAY - 1) / (int64_t)DAY) : left / (int64_t)DAY),
+      .standing = standing_of(&certificate, as_of, warn_days),
+  };
+  jobs_string_dup(&one->file, file);
+  one->subject.is_some = certificate.subject != NULL;
+  if (one->subject.is_some)
+    jobs_string_dup_n(&one->subject.val, (const char *)certificate.subject, certificate.subject_len);
+  return true;
+}
+
+// Tells of one certificate; whether it is one that the alarm is for.
+static bool raises(const jobs_certificate_t *one, jobs_alarm_t alarm) {
+  char file[TEXT_MAX], days[16];
+  terminated(&one->file, file);
+  snprintf(days, sizeof days, "%d", one->days_left);
+  switch (one->standing) {
+    case JOBS_STANDING_EXPIRED:
+      say(CLOCKJACK_JOB_LOG_LEVEL_ERROR, "a certificate has expired", "file", file);
+      return alarm != JOBS_ALARM_NEVER;
+    case JOBS_STANDING_EXPIRING:
+      say(CLOCKJACK_JOB_LOG_LEVEL_WARN, "a certificate expires soon", "days-left", days);
+      return alarm == JOBS_ALARM_EXPIRING;
+    default:
+      return false;
+  }
+}
+
+bool exports_jobs_check(jobs_string_t *dir, uint32_t warn_days, jobs_alarm_t alarm, jobs_instant_t *maybe_as_of,
+                        jobs_list_certificate_t *ret, jobs_failure_t *err) {
+  char folder[TEXT_MAX];
+  terminated(dir, folder);
+  clockjack_job_run_attempt_context_t context;
+  clockjack_job_run_context(&context);
+  uint64_t as_of = maybe_as_of ? *maybe_as_of : context.scheduled_for;
+
+  struct dirent **entries;
+  int n = scandir(folder, &entries, is_certificate, alphasort);
+  if (n < 0) return fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, folder, strerror(errno));
+  if (CERTIFICATES_MAX < n) return fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, folder, "more than 1000 certificates");
+  *ret = (jobs_list_certificate_t){calloc(n ? n : 1, sizeof(jobs_certificate_t)), 0};
+  const char *culprit = NULL;
+  for (int i = 0; i < n; i++) {
+    jobs_certificate_t *one = &ret->ptr[ret->len];
+    if (!read_one(folder, entries[i]->d_name, as_of, warn_days, one, err)) return false;
+    ret->len++;
+    if (raises(one, alarm) && !culprit) culprit = entries[i]->d_name;
+  }
+  char count[16];
+  snprintf(count, sizeof count, "%d", n);
+  say(CLOCKJACK_JOB_LOG_LEVEL_INFO, "certificates read", "count", count);
+  return culprit ? fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, culprit, "its time is over, or nearly") : true;
+}
