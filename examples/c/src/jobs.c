@@ -11,15 +11,18 @@
 enum { CERTIFICATES_MAX = 1000, FILE_BYTES_MAX = 64 * 1024, TEXT_MAX = 512 };
 static const uint64_t DAY = 24 * 60 * 60 * 1000;
 
-// Logs a message with one field.
-static void say(clockjack_job_log_level_t level, const char *message, const char *name, const char *value) {
+typedef const char *field_t[2];
+
+// Logs a message with up to two fields: a name and a value each.
+static void say(clockjack_job_log_level_t level, const char *message, size_t n_fields, const field_t fields[]) {
   jobs_string_t text;
-  jobs_tuple2_string_string_t field;
+  jobs_tuple2_string_string_t pairs[2];
   jobs_string_set(&text, message);
-  jobs_string_set(&field.f0, name);
-  jobs_string_set(&field.f1, value);
-  jobs_list_tuple2_string_string_t fields = {&field, 1};
-  clockjack_job_log_log(level, &text, &fields);
+  for (size_t i = 0; i < n_fields; i++) {
+    jobs_string_set(&pairs[i].f0, fields[i][0]);
+    jobs_string_set(&pairs[i].f1, fields[i][1]);
+  }
+  clockjack_job_log_log(level, &text, &(jobs_list_tuple2_string_string_t){pairs, n_fields});
 }
 
 // A text of the host as one of C.
@@ -30,7 +33,7 @@ static void terminated(const jobs_string_t *text, char *into) {
 void exports_jobs_hello(jobs_string_t *name, jobs_string_t *ret) {
   char who[TEXT_MAX], greeting[TEXT_MAX + 32];
   terminated(name, who);
-  say(CLOCKJACK_JOB_LOG_LEVEL_INFO, "saying hello", "name", who);
+  say(CLOCKJACK_JOB_LOG_LEVEL_INFO, "saying hello", 1, (field_t[]){{"name", who}});
   snprintf(greeting, sizeof greeting, "hello %s, from C", who);
   jobs_string_dup(ret, greeting);
 }
@@ -85,21 +88,31 @@ static bool read_one(const char *dir, const char *file, uint64_t as_of, uint32_t
   return true;
 }
 
-// Tells of one certificate; whether it is one that the alarm is for.
+// Logs a certificate that somebody should look at. Whether it is one that the alarm is for.
 static bool raises(const jobs_certificate_t *one, jobs_alarm_t alarm) {
   char file[TEXT_MAX], days[16];
   terminated(&one->file, file);
   snprintf(days, sizeof days, "%d", one->days_left);
+  const field_t fields[] = {{"file", file}, {"days-left", days}};
   switch (one->standing) {
     case JOBS_STANDING_EXPIRED:
-      say(CLOCKJACK_JOB_LOG_LEVEL_ERROR, "a certificate has expired", "file", file);
+      say(CLOCKJACK_JOB_LOG_LEVEL_ERROR, "a certificate has expired", 2, fields);
       return alarm != JOBS_ALARM_NEVER;
     case JOBS_STANDING_EXPIRING:
-      say(CLOCKJACK_JOB_LOG_LEVEL_WARN, "a certificate expires soon", "days-left", days);
+      say(CLOCKJACK_JOB_LOG_LEVEL_WARN, "a certificate expires soon", 2, fields);
       return alarm == JOBS_ALARM_EXPIRING;
     default:
       return false;
   }
+}
+
+// Ends the job because of a certificate.
+static bool raise_alarm(const jobs_certificate_t *culprit, jobs_failure_t *err) {
+  char file[TEXT_MAX], why[64];
+  terminated(&culprit->file, file);
+  bool is_over = culprit->standing == JOBS_STANDING_EXPIRED;
+  snprintf(why, sizeof why, is_over ? "expired %d days ago" : "expires in %d days", abs(culprit->days_left));
+  return fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, file, why);
 }
 
 bool exports_jobs_check(jobs_string_t *dir, uint32_t warn_days, jobs_alarm_t alarm, jobs_instant_t *maybe_as_of,
@@ -115,15 +128,15 @@ bool exports_jobs_check(jobs_string_t *dir, uint32_t warn_days, jobs_alarm_t ala
   if (n < 0) return fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, folder, strerror(errno));
   if (CERTIFICATES_MAX < n) return fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, folder, "more than 1000 certificates");
   *ret = (jobs_list_certificate_t){calloc(n ? n : 1, sizeof(jobs_certificate_t)), 0};
-  const char *culprit = NULL;
+  const jobs_certificate_t *culprit = NULL;
   for (int i = 0; i < n; i++) {
     jobs_certificate_t *one = &ret->ptr[ret->len];
     if (!read_one(folder, entries[i]->d_name, as_of, warn_days, one, err)) return false;
     ret->len++;
-    if (raises(one, alarm) && !culprit) culprit = entries[i]->d_name;
+    if (raises(one, alarm) && !culprit) culprit = one;
   }
   char count[16];
   snprintf(count, sizeof count, "%d", n);
-  say(CLOCKJACK_JOB_LOG_LEVEL_INFO, "certificates read", "count", count);
-  return culprit ? fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, culprit, "its time is over, or nearly") : true;
+  say(CLOCKJACK_JOB_LOG_LEVEL_INFO, "certificates read", 1, (field_t[]){{"count", count}});
+  return culprit ? raise_alarm(culprit, err) : true;
 }
