@@ -47,10 +47,29 @@ static bool fail(jobs_failure_t *err, uint8_t tag, const char *file, const char 
   return false;
 }
 
-// Whether a file has the name of a certificate.
-static int is_certificate(const struct dirent *entry) {
-  const char *ending = strrchr(entry->d_name, '.');
+static bool is_certificate(const char *file) {
+  const char *ending = strrchr(file, '.');
   return ending && (strcmp(ending, ".pem") == 0 || strcmp(ending, ".der") == 0);
+}
+
+static int compare(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+// The names of the certificates of a folder, in order; NULL, and `errno`, where it cannot be read. Not `scandir`: that of
+// newer versions of wasi-libc wants to look at the folder above, too.
+static char **list(const char *dir, size_t *n) {
+  static char *names[CERTIFICATES_MAX];
+  DIR *entries = opendir(dir);
+  if (!entries) return NULL;
+  *n = 0;
+  errno = 0;
+  for (struct dirent *entry; errno == 0 && (entry = readdir(entries));)
+    if (is_certificate(entry->d_name)) {
+      if (*n == CERTIFICATES_MAX) errno = EFBIG;
+      else names[(*n)++] = strdup(entry->d_name);
+    }
+  closedir(entries);
+  qsort(names, *n, sizeof *names, compare);
+  return errno ? NULL : names;
 }
 
 static jobs_standing_t standing_of(const certificate_t *certificate, uint64_t as_of, uint32_t warn_days) {
@@ -123,20 +142,19 @@ bool exports_jobs_check(jobs_string_t *dir, uint32_t warn_days, jobs_alarm_t ala
   clockjack_job_run_context(&context);
   uint64_t as_of = maybe_as_of ? *maybe_as_of : context.scheduled_for;
 
-  struct dirent **entries;
-  int n = scandir(folder, &entries, is_certificate, alphasort);
-  if (n < 0) return fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, folder, strerror(errno));
-  if (CERTIFICATES_MAX < n) return fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, folder, "more than 1000 certificates");
+  size_t n;
+  char **files = list(folder, &n);
+  if (!files) return fail(err, CLOCKJACK_JOB_TYPES_FAILURE_PERMANENT, folder, strerror(errno));
   *ret = (jobs_list_certificate_t){calloc(n ? n : 1, sizeof(jobs_certificate_t)), 0};
   const jobs_certificate_t *culprit = NULL;
-  for (int i = 0; i < n; i++) {
+  for (size_t i = 0; i < n; i++) {
     jobs_certificate_t *one = &ret->ptr[ret->len];
-    if (!read_one(folder, entries[i]->d_name, as_of, warn_days, one, err)) return false;
+    if (!read_one(folder, files[i], as_of, warn_days, one, err)) return false;
     ret->len++;
     if (raises(one, alarm) && !culprit) culprit = one;
   }
   char count[16];
-  snprintf(count, sizeof count, "%d", n);
+  snprintf(count, sizeof count, "%zu", n);
   say(CLOCKJACK_JOB_LOG_LEVEL_INFO, "certificates read", 1, (field_t[]){{"count", count}});
   return culprit ? raise_alarm(culprit, err) : true;
 }
