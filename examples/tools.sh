@@ -45,4 +45,7 @@ elif ! is_current "$examples/requirements.txt"; then
     installed "$examples/requirements.txt"
 fi
 
+# C. Where these packages are not to be had, zig from PyPI does it, and needs half a minute more.
+debian clang clang lld wasi-libc libclang-rt-dev-wasm32 || echo "tools: no clang with a C library for WASI; zig does it"
+
 echo "tools: in $tools"
