@@ -57,7 +57,7 @@ fn a_killed_host_loses_a_success_and_its_state_together() {
 #[test]
 fn attempts_beside_each_other_lose_no_increment() {
     let hosted = remembering(
-        "jobs: { count: { plugin: ./remember.wasm, call: count-slowly, args: { spin: 20000000 }, every: 50ms, \
+        "jobs: { count: { plugin: ./remember.wasm, call: count-slowly, args: { spin: 150000000 }, every: 100ms, \
          overlap: allow, max_instances: 2, retry: { attempts: 100, backoff: 10ms }, grants: { state: true } } }",
     );
     hosted.up_for("2s");
