@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::{
     hosted::{Hosted, ends, text, wait, wait_next},
-    scene::root,
+    scene::{guest, root},
 };
 
 /// A folder with the guest that remembers, and a manifest with these jobs.
@@ -56,10 +56,15 @@ fn a_killed_host_loses_a_success_and_its_state_together() {
 
 #[test]
 fn attempts_beside_each_other_lose_no_increment() {
-    let hosted = remembering(
-        "jobs: { count: { plugin: ./remember.wasm, call: count-slowly, args: { spin: 20000000 }, every: 50ms, \
-         overlap: allow, max_instances: 2, retry: { attempts: 100, backoff: 10ms }, grants: { state: true } } }",
+    // This guest sleeps between reading and writing, and asks for secrets, too.
+    let hosted = Hosted::with(
+        "secrets: { note: { file: ./note } }\n\
+         jobs: { count: { plugin: ./state.wasm, call: count-carefully, args: { sleep-ms: 250 }, every: 200ms, \
+         overlap: allow, max_instances: 2, retry: { attempts: 100, backoff: 10ms }, \
+         grants: { state: true, secrets: [note] } } }",
     );
+    fs::copy(guest("state"), hosted.scene.path("state.wasm")).expect("a guest can be copied");
+    hosted.scene.put("note", "nobody asks for it");
     hosted.up_for("2s");
     assert!(0 < assert_counted(&hosted, "count"));
     let refused = hosted.ended("count").into_iter().find(|run| run["attempts"] != 1);

@@ -69,10 +69,10 @@ impl States for Books {
         let draft = Arc::new(Mutex::new(Some(draft)));
         let (done, answer) = oneshot::channel();
         let flush = Flush { job: job.clone(), draft: Arc::clone(&draft), done };
-        let (flushes, n_held) = (self.flushes.clone(), Arc::clone(&self.n_held));
+        let (is_sent, n_held) = (self.flushes.try_send(flush).is_ok(), Arc::clone(&self.n_held));
         Box::pin(async move {
             let unavailable = |why: &str| Err(KeepError::Unavailable(why.to_owned()));
-            if flushes.try_send(flush).is_err() {
+            if !is_sent {
                 return unavailable("the host stops, or too many wait for its ledger");
             }
             tokio::pin!(answer);
@@ -171,3 +171,6 @@ pub(super) async fn keep(ledger: &dyn Ledger, flushes: Vec<Flush>) -> Result<(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ use crate::{Allocation, Call, EngineSettings, Facts, LoadError, Plugin, Sandbox}
 
 mod remember;
 mod secrets;
+mod standard;
 
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
     Sandbox::new(EngineSettings { n_slots: 16, memory_bytes_max: 1 << 30, table_elements_max: 1_000_000 }).unwrap()

@@ -29,7 +29,11 @@ async fn read(path: &Path) -> Result<Seen, LedgerError> {
         let wanted: Vec<_> = skips.iter().filter(|skip| skip.job.as_str() == id).cloned().collect();
         assert_eq!(of_job, wanted, "both indexes tell the same");
     }
-    Ok(Seen { loaded, runs, stories, skips })
+    let mut states = Vec::new();
+    for id in ["a", "b", "ba", "c"] {
+        states.push(ledger.state(&contract::job(id)).await?);
+    }
+    Ok(Seen { loaded, runs, stories, skips, states })
 }
 
 /// Flips bytes of a copy, and gives what was read of it: the truth, or a refusal that names the file.
