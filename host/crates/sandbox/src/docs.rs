@@ -10,6 +10,9 @@ use crate::exports::Function;
 /// The name of the section; linkers join sections of one name, so that more may stand behind a colon.
 const SECTION: &str = "package-docs";
 
+/// The name under which `clockjack-sdk` keeps the docs of all modules of jobs but the first, before a colon.
+const SECTION_OF_SDK: &str = "clockjack-docs";
+
 /// Longest docs of one function that are kept.
 const DOCS_CHARS_MAX: usize = 4_000;
 
@@ -47,7 +50,8 @@ fn find(binary: &[u8], depth: usize, sections: &mut Vec<Json>) {
 fn custom(body: &[u8]) -> Option<Json> {
     let (name, data) = sized(body)?;
     let name = std::str::from_utf8(name).ok()?;
-    if name != SECTION && !name.strip_prefix(SECTION)?.starts_with(':') {
+    let is_one_of_more = [SECTION, SECTION_OF_SDK].contains(&name.split_once(':').unwrap_or_default().0);
+    if name != SECTION && !is_one_of_more {
         return None;
     }
     // One byte says the version; both versions that there are have what is read here.
@@ -126,6 +130,7 @@ mod tests {
         let docs = json!({ "docs": "x".repeat(200) });
         assert_eq!(found(&component(&[section(SECTION, 1, &docs)])), [docs.clone()]);
         assert_eq!(found(&component(&[section("package-docs:jobs", 0, &docs)])), [docs.clone()]);
+        assert_eq!(found(&component(&[section("clockjack-docs:jobs", 1, &docs)])), [docs.clone()]);
         let module = [&b"\0asm\x01\0\0\0"[..], &section(SECTION, 1, &docs)].concat();
         let whole = component(&[with_length(1, &module)]);
         assert_eq!(found(&whole), [docs.clone()], "in a core module");
