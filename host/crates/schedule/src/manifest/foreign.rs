@@ -70,7 +70,13 @@ const JOB: Answers = &[
         &["start", "end", "except", "jitter", "dst", "anchor", "mode", "overflow", "compat"],
         "it belongs to a trigger: move it beside its `cron`, `every` or `calendar`",
     ),
-    (&["secrets", "isolation", "async", "onreload", "notify", "stdin"], LATER),
+    (&["secrets", "isolation", "async", "onreload", "notify"], LATER),
+    (
+        &["exitcode", "successexitcodes", "successcodes", "okcodes", "allowedexitcodes", "exitcodesuccess"],
+        "write `exit_codes: { success: [0] }`",
+    ),
+    (&["noretryexitcodes", "permanentexitcodes", "podfailurepolicy"], "write `exit_codes: { permanent: [64] }`"),
+    (&["payload", "body", "standardinput"], "write `stdin:` for a command, `args:` for a function"),
 ];
 
 const TOP: Answers = &[
@@ -92,7 +98,7 @@ const TOP: Answers = &[
 const PLUGIN: Answers = &[
     (&["path", "file", "image", "url", "component", "wasm"], "write `source: ./file.wasm`"),
     (&["digest", "sha", "checksum", "hash"], "write `sha256:` with 64 hexadecimal digits"),
-    (&["build", "grants", "capabilities", "isolation", "onreload", "signature", "stdin"], LATER),
+    (&["build", "grants", "capabilities", "isolation", "onreload", "signature"], LATER),
 ];
 
 const POOL: Answers = &[
@@ -176,6 +182,14 @@ const DIR: Answers = &[
     (&["readonly", "access", "perms", "permissions"], "write `mode: read` or `mode: read_write`"),
 ];
 
+const EXIT_CODES: Answers = &[
+    (&["ok", "succeeded", "succeed", "good", "done"], "write `success:`"),
+    (&["tempfail", "temporary", "transient", "again", "retryable"], "write `retry:`"),
+    (&["never", "fatal", "noretry", "abort", "stop"], "write `permanent:`"),
+    (&["skip", "ignore", "ignored", "nothing"], "write `skipped:`"),
+    (&["failed", "failure", "fail", "error"], "remove it: a code that stands in no list is a failure"),
+];
+
 /// The maps that have keys of their own.
 #[derive(Clone, Copy)]
 pub(super) enum Place {
@@ -190,6 +204,7 @@ pub(super) enum Place {
     Grants,
     Limits,
     Dir,
+    ExitCodes,
 }
 
 /// What to answer to a key that the map does not know.
@@ -205,14 +220,28 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
         Place::Grants => GRANTS,
         Place::Limits => LIMITS,
         Place::Dir => DIR,
+        Place::ExitCodes => EXIT_CODES,
         Place::Defaults => return defaults_answer(key),
     };
     find(answers, key)
 }
 
 fn defaults_answer(key: &str) -> Option<String> {
-    const OF_A_JOB: [&str; 12] =
-        ["plugin", "call", "args", "triggers", "description", "after", "cron", "every", "calendar", "at", "any", "all"];
+    const OF_A_JOB: [&str; 13] = [
+        "plugin",
+        "call",
+        "args",
+        "stdin",
+        "triggers",
+        "description",
+        "after",
+        "cron",
+        "every",
+        "calendar",
+        "at",
+        "any",
+        "all",
+    ];
     if OF_A_JOB.contains(&key) {
         return Some(format!("`{key}` has no default: write it in each job"));
     }

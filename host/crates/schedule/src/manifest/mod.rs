@@ -57,6 +57,7 @@ pub mod store_url;
 
 mod after;
 mod bounds;
+mod command;
 mod defaults;
 mod grants;
 mod jobs;
