@@ -6,6 +6,7 @@
 #![expect(clippy::panic, reason = "a test fails by a panic, also in the functions that tests share")]
 
 mod cli_check;
+mod cli_commands;
 mod cli_exec;
 mod cli_exec_hostile;
 mod cli_exec_refused;

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use wasmtime::component::Val;
 
 use crate::{
+    command::{CommandInput, command_line},
     engine::Metering,
     error::{LoadCode, LoadError},
     exports::{self, Function, FunctionKind, Parameter},
@@ -30,6 +31,8 @@ pub struct Call {
     pub(crate) values: Vec<Val>,
     /// The command line of a command.
     pub(crate) command_line: Vec<String>,
+    /// What a command reads, and what its exit codes mean.
+    pub(crate) command: CommandInput,
     pub(crate) limits: Limits,
     pub(crate) grants: Grants,
 }
@@ -55,7 +58,12 @@ pub struct CallProblem {
 }
 
 impl CallProblem {
-    fn new(path: impl Into<String>, code: LoadCode, message: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        path: impl Into<String>,
+        code: LoadCode,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
         Self { path: path.into(), part: Part::Value, error: LoadError::new(code, message, fix) }
     }
 }
@@ -90,12 +98,19 @@ impl Call {
                 metering,
                 values,
                 command_line,
+                command: CommandInput::default(),
                 limits: limits.clone(),
                 grants: grants.clone(),
             })
         } else {
             Err(problems)
         }
+    }
+
+    /// The call of a command with its input and the meaning of its exit codes.
+    #[must_use]
+    pub fn with_command(self, command: CommandInput) -> Self {
+        Self { command, ..self }
     }
 
     /// The function that is called.
@@ -139,35 +154,6 @@ fn arguments(function: &Function, args: &Arguments, problems: &mut Vec<CallProbl
         FunctionKind::Command => (Vec::new(), command_line(args, problems)),
         FunctionKind::Function => (typed(function, args, problems), Vec::new()),
     }
-}
-
-fn command_line(args: &Arguments, problems: &mut Vec<CallProblem>) -> Vec<String> {
-    let word = |(index, json): (usize, &Json)| match json {
-        Json::String(text) => Ok(text.clone()),
-        Json::Number(number) => Ok(number.to_string()),
-        Json::Bool(flag) => Ok(flag.to_string()),
-        Json::Null | Json::Array(_) | Json::Object(_) => {
-            let message = "a word of a command line is text, a number or a boolean";
-            Err(CallProblem::new(format!("args[{index}]"), LoadCode::Type, message, "write it as text"))
-        }
-    };
-    let mut words = vec!["job".to_owned()];
-    match args {
-        Arguments::None => {}
-        Arguments::Listed(items) => {
-            for item in items.iter().enumerate().map(word) {
-                match item {
-                    Ok(word) => words.push(word),
-                    Err(problem) => problems.push(problem),
-                }
-            }
-        }
-        Arguments::Named(_) => {
-            let message = "a command takes its arguments as a list of words";
-            problems.push(CallProblem::new("args", LoadCode::Type, message, "write `args: [--days, 30]`"));
-        }
-    }
-    words
 }
 
 fn typed(function: &Function, args: &Arguments, problems: &mut Vec<CallProblem>) -> Vec<Val> {

@@ -6,6 +6,8 @@
 mod attempt;
 mod call;
 mod classify;
+mod command;
+mod core_module;
 mod cpu;
 mod engine;
 mod error;
@@ -16,7 +18,10 @@ mod guest_api;
 mod imports;
 mod limiter;
 mod output;
+mod own_package;
 mod plugin;
+mod preview_1;
+mod scratch;
 mod ticker;
 mod values;
 
@@ -29,10 +34,11 @@ pub const ENGINE_VERSION: &str = "48.0.8";
 pub use self::{
     attempt::Facts,
     call::{Call, CallProblem, Part},
+    command::{CommandInput, STDIN_BYTES_MAX},
     engine::{Allocation, EngineSettings, Sandbox},
     error::{LoadCode, LoadError},
     executor::SandboxExecutor,
     exports::{Function, FunctionKind, Parameter},
-    plugin::{COMPONENT_BYTES_MAX, Plugin},
+    plugin::{COMPONENT_BYTES_MAX, Form, Plugin},
     values::typename::type_name,
 };
