@@ -300,6 +300,7 @@ fn job(index: usize, slot: DateTime<Utc>, zones: &Zones) -> anyhow::Result<Job> 
             plugin: "bench".parse()?,
             call: None,
             args: Arguments::None,
+            command: None,
             after: Vec::new(),
             pool: PoolName::default(),
             store: StoreName::default(),

@@ -33,6 +33,10 @@ pub enum LogFormat {
 /// How many lines may wait for a stderr that blocks; more are dropped. A log never holds up the host.
 const LINES_MAX: usize = 10_000;
 
+/// What is logged where nothing else is asked for. The library behind WASI opens a span at this level with each call of a
+/// preview-1 program, which nobody reads and every guest would pay for.
+const DEFAULT_FILTER: &str = "info,wasmtime_wasi=warn";
+
 /// Keeps the log going; dropping it writes what waits.
 pub struct Log {
     stderr: NonBlocking,
@@ -50,8 +54,8 @@ impl Log {
 /// Starts the log. `CLOCKJACK_LOG` says what is in it; without it, everything of level info and above.
 #[must_use]
 pub fn start(format: LogFormat) -> Log {
-    let filter = settings::log_filter().unwrap_or_else(|| "info".to_owned());
-    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_not_a_filter| EnvFilter::new("info"));
+    let filter = settings::log_filter().unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_not_a_filter| EnvFilter::new(DEFAULT_FILTER));
     // A log that cannot be written, because its reader has gone or its disk is full, must not end the host: by default
     // the library would tell that on stderr too, and panic there.
     let (stderr, writer) = NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).finish(io::stderr());

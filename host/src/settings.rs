@@ -34,6 +34,12 @@ pub fn state_directory() -> Option<PathBuf> {
         .or_else(|| Some(named("HOME")?.join(".local/state/clockjack")))
 }
 
+/// Where commands get folders for the time of an attempt: `TMPDIR`, or what the system has for such things.
+#[must_use]
+pub fn temporary_directory() -> PathBuf {
+    env::temp_dir()
+}
+
 /// Largest size of a ledger's file: `CLOCKJACK_LEDGER_PAGES_MAX`, in pages of 2 KiB. Without it there is no bound.
 #[must_use]
 pub fn ledger_pages_max() -> Option<NonZeroU32> {

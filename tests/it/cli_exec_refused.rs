@@ -50,7 +50,7 @@ fn files_that_are_no_component() {
         ("one-byte-less.wasm", "no valid component"),
         ("text.wasm", "no WebAssembly component"),
         ("wat.wasm", "text"),
-        ("core.wasm", "core module"),
+        ("core.wasm", "core module without a `_start` function and without a WIT world"),
         ("garbage.wasm", "no valid component"),
         ("empty.wasm", "empty"),
         ("folder.wasm", "folder"),

@@ -7,6 +7,7 @@
 
 mod cli_arguments;
 mod cli_check;
+mod cli_commands;
 mod cli_exec;
 mod cli_exec_hostile;
 mod cli_exec_refused;

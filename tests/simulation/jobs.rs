@@ -145,6 +145,7 @@ fn sim_job(zones: &Zones, id: &str, policy: Policy, pool: PoolName, after: Vec<A
         plugin: "p".parse().unwrap(),
         call: None,
         args: Arguments::None,
+        command: None,
         after,
         zone,
         policy,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use clap::Args;
 use clockjack_sandbox::{Call, Facts, Function, LoadError, Plugin};
 use clockjack_schedule::{
+    command::{Command, Stdin},
     id::{JobId, RunId},
     job::{Arguments, Ceilings, DirGrant, DirMode, Grants, Limits},
     manifest::{parse::parse, scalar},
@@ -62,6 +63,9 @@ pub(super) struct ExecArgs {
     /// What came with the wish for the run, as JSON: what `${payload.…}` in the arguments of the job stands for.
     #[arg(long, value_name = "JSON", value_parser = parse_payload)]
     payload: Option<Payload>,
+    /// What a command reads from its standard input: text, or the content of a file as `@FILE`.
+    #[arg(long, value_name = "TEXT|@FILE")]
+    stdin: Option<String>,
     /// A manifest, for `--job`; may be repeated.
     #[arg(long = "file", short, value_name = "FILE", default_value = "clockjack.yaml")]
     files: Vec<PathBuf>,
@@ -115,6 +119,7 @@ struct Wanted {
     sha256: Option<String>,
     function: Option<String>,
     args: Arguments,
+    command: Command,
     limits: Limits,
     grants: Grants,
     job: JobId,
@@ -136,15 +141,9 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
         Err(error) => return refuse(&error, args.output.output),
     };
     let arguments = command_line(&plugin, &wanted, args);
-    let call = Call::prepare_in(
-        &wanted.folder,
-        &plugin,
-        wanted.function.as_deref(),
-        &arguments,
-        &wanted.limits,
-        &wanted.grants,
-    );
-    let call = match call {
+    let function = wanted.function.as_deref();
+    let call = Call::prepare_in(&wanted.folder, &plugin, function, &arguments, &wanted.limits, &wanted.grants);
+    let call = match load::with_command(call, &plugin, function, Some(&wanted.command)) {
         Ok(call) => call,
         Err(problems) => {
             let errors: Vec<_> = problems.into_iter().map(|problem| problem.error).collect();
@@ -170,6 +169,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
             sha256: None,
             function: args.function.clone(),
             args: Arguments::None,
+            command: Command { stdin: stdin(args).unwrap_or_default(), ..Command::default() },
             limits: Limits::default(),
             grants: Grants::default(),
             job: "exec".parse()?,
@@ -196,6 +196,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         return Ok(None);
     };
     let plugin = loaded.manifest.plugins.get(&job.plugin);
+    let command = job.command.as_deref().cloned().unwrap_or_default();
     Ok(Some(Wanted {
         plugin: args.plugin.clone().or_else(|| plugin.map(|plugin| plugin.source.clone())).unwrap_or_default(),
         sha256: plugin
@@ -204,6 +205,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
             .map(ToString::to_string),
         function: args.function.clone().or_else(|| job.call.as_deref().map(str::to_owned)),
         args: job.args.clone(),
+        command: Command { stdin: stdin(args).unwrap_or(command.stdin), exit_codes: command.exit_codes },
         limits: job.limits.clone(),
         grants: job.grants.clone(),
         job: id.clone(),
@@ -212,6 +214,12 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         payload: args.payload.clone(),
         folder: loaded.manifest.job_folder(id).to_path_buf(),
     }))
+}
+
+/// What the command line gives as standard input.
+fn stdin(args: &ExecArgs) -> Option<Stdin> {
+    let text = args.stdin.as_deref()?;
+    Some(text.strip_prefix('@').map_or_else(|| Stdin::Text(text.into()), |path| Stdin::File(path.into())))
 }
 
 /// Tells what is wrong with a manifest; to programs only what keeps the job from running.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clockjack_sandbox::{Function, FunctionKind, Plugin, SchemaOf, grant_of, type_name};
+use clockjack_sandbox::{Form, Function, FunctionKind, Plugin, SchemaOf, grant_of, type_name};
 use clockjack_schedule::{job::Ceilings, manifest::scalar::show_size};
 use serde_json::json;
 
@@ -33,9 +33,10 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
 
 /// Interfaces that every language runtime imports; they say nothing about what a plugin wants.
 fn is_base_line(import: &str) -> bool {
-    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"]
-        .iter()
-        .any(|package| import.starts_with(package))
+    import == "wasi_snapshot_preview1"
+        || ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"]
+            .iter()
+            .any(|package| import.starts_with(package))
 }
 
 fn view(plugin: &Plugin) -> serde_json::Value {
@@ -58,6 +59,7 @@ fn view(plugin: &Plugin) -> serde_json::Value {
     json!({
         "sha256": &*plugin.digest,
         "size_bytes": plugin.n_bytes,
+        "form": form(plugin).0,
         "memory_bytes_min": plugin.memory_bytes_min,
         "exports": plugin.functions.iter().map(function).collect::<Vec<_>>(),
         "imports": plugin.imports,
@@ -78,6 +80,15 @@ fn grants(plugin: &Plugin) -> Vec<&'static str> {
     keys.into_iter().collect()
 }
 
+/// What kind of file a plugin is, for programs and for people.
+fn form(plugin: &Plugin) -> (&'static str, &'static str) {
+    match plugin.form {
+        Form::Component => ("component", "a component"),
+        Form::Adapted => ("adapted", "a core module with a WIT world, made a component when it is loaded"),
+        Form::Program => ("program", "a WASI preview-1 program, run as it is"),
+    }
+}
+
 fn kind(function: &Function) -> &'static str {
     match function.kind {
         FunctionKind::Function => "function",
@@ -87,6 +98,7 @@ fn kind(function: &Function) -> &'static str {
 
 fn page(plugin: &Plugin) -> String {
     let mut page = format!("sha256   {}\nsize     {}\n", plugin.digest, show_size(plugin.n_bytes));
+    page.push_str(&format!("form     {}\n", form(plugin).1));
     if let Some(memory) = plugin.memory_bytes_min {
         page.push_str(&format!("memory   {} at the start\n", show_size(memory)));
     }

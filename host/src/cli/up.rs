@@ -86,6 +86,10 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         Ok(ledger) => ledger,
         Err(error) => return Ok(not_started(&error)),
     };
+    let n_left = sandbox.clear_leftovers();
+    if 0 < n_left {
+        info!(folders = n_left, "removed the scratch folders of hosts that are gone");
+    }
     let scene = Scene { args, zones, sandbox, manifest: loaded.manifest, ledger };
     let exit = ring.block_on(serve(scene, jobs, &guests, &log));
     guests.shutdown_background();

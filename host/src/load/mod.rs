@@ -16,7 +16,7 @@ use clockjack_schedule::{
     zone::Zones,
 };
 
-pub use self::plugins::{PreparedJob, sandbox_for};
+pub use self::plugins::{PreparedJob, sandbox_for, with_command};
 
 /// What came of the files that a person named.
 pub struct Loaded {

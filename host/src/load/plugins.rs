@@ -2,15 +2,17 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use clockjack_sandbox::{Call, CallProblem, EngineSettings, LoadCode, LoadError, Part, Plugin, Sandbox};
+use clockjack_sandbox::{Call, CallProblem, CommandInput, EngineSettings, LoadCode, LoadError, Part, Plugin, Sandbox};
 use clockjack_schedule::{
+    command::Command,
     diagnostic::{Diagnostic, Diagnostics, Span},
     id::{JobId, PluginName},
     job::{Ceilings, Job, TABLE_ELEMENTS_MAX},
-    manifest::resolved,
+    manifest::{node::Node, resolved},
 };
 
 use super::{Loaded, secrets::HostVault};
+use crate::settings;
 
 /// A job with the call that it makes.
 pub struct PreparedJob {
@@ -29,6 +31,7 @@ pub fn sandbox_for(ceilings: &Ceilings, n_slots: u32) -> Result<Sandbox, LoadErr
         n_slots,
         memory_bytes_max: ceilings.memory_bytes_max,
         table_elements_max: TABLE_ELEMENTS_MAX,
+        scratch: settings::temporary_directory(),
     })?;
     Ok(sandbox.with_vault(Arc::new(HostVault)))
 }
@@ -53,32 +56,58 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
     for job in manifest.jobs.values() {
         // A job whose plugin could not be loaded waits for that to be mended; one fault is told once.
         let Some(plugin) = plugins.get(&job.plugin) else { continue };
-        match Call::prepare_in(
-            manifest.job_folder(&job.id),
-            plugin,
-            job.call.as_deref(),
-            &job.args,
-            &job.limits,
-            &job.grants,
-        ) {
-            Ok(call) => prepared.push(PreparedJob { job: Arc::clone(job), call }),
+        let function = job.call.as_deref();
+        let folder = manifest.job_folder(&job.id);
+        let call = Call::prepare_in(folder, plugin, function, &job.args, &job.limits, &job.grants);
+        match with_command(call, plugin, function, job.command.as_deref()) {
+            Ok(call) => {
+                warn_of_exit_codes(manifest, &job.id, &call, &mut loaded.diagnostics);
+                prepared.push(PreparedJob { job: Arc::clone(job), call });
+            }
             Err(problems) => loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems)),
         }
     }
     for job in &manifest.broken {
         let Some(plugin) = plugins.get(&job.plugin) else { continue };
-        if let Err(problems) = Call::prepare_in(
-            manifest.job_folder(&job.id),
-            plugin,
-            job.call.as_deref(),
-            &job.args,
-            &job.limits,
-            &job.grants,
-        ) {
+        let function = job.call.as_deref();
+        let folder = manifest.job_folder(&job.id);
+        let call = Call::prepare_in(folder, plugin, function, &job.args, &job.limits, &job.grants);
+        if let Err(problems) = with_command(call, plugin, function, job.command.as_deref()) {
             loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems));
         }
     }
     (plugins.into_iter().collect(), prepared)
+}
+
+/// A call with what only a command has. All that is wrong with both is told at once.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn with_command(
+    call: Result<Call, Vec<CallProblem>>,
+    plugin: &Plugin,
+    function: Option<&str>,
+    command: Option<&Command>,
+) -> Result<Call, Vec<CallProblem>> {
+    let Some(command) = command else { return call };
+    match (call, CommandInput::read(plugin, function, command)) {
+        (Ok(call), Ok(input)) => Ok(call.with_command(input)),
+        (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
+        (Err(first), Err(second)) => Err(first.into_iter().chain(second).collect()),
+    }
+}
+
+/// `exit_codes` of a function change nothing. Those of the defaults are meant for others.
+fn warn_of_exit_codes(manifest: &resolved::Manifest, job: &JobId, call: &Call, diagnostics: &mut Diagnostics) {
+    let is_written =
+        manifest.job_node(job).and_then(Node::as_map).unwrap_or_default().iter().any(|e| e.key == "exit_codes");
+    if call.function().is_command() || !is_written {
+        return;
+    }
+    let message = format!("job `{job}`: `exit_codes` changes nothing: `{}` is a function", call.function().name);
+    let warning = Diagnostic::warning("manifest.no_effect", manifest.job_key_span(job, "exit_codes"), message);
+    let fix = "remove it; the cases `permanent`, `retry`, `retry-after` and `skipped` of its error type say the same";
+    diagnostics.push(warning.fix(fix));
 }
 
 fn load(sandbox: &Sandbox, plugin: &resolved::Plugin, metered: bool) -> Result<Plugin, LoadError> {

@@ -7,23 +7,23 @@ use clockjack_schedule::{
     outcome::{Again, Outcome, OutcomeCode},
     ports::{Attempt, Report},
 };
-use tokio::time::Instant;
-use wasmtime::{
-    Store, UpdateDeadline,
-    component::{ResourceTable, Val},
-};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use tokio::time::{Instant, Timeout};
+use wasmtime::{Store, UpdateDeadline, component::Val};
+use wasmtime_wasi::{WasiCtxView, WasiView, p1::WasiP1Ctx};
 
 use crate::{
     call::Call,
     classify::{self, Phase},
+    command::environment,
+    core_module::START,
     cpu::{CpuMeter, CpuSpent, Stopped, Supervised},
     engine::Sandbox,
-    exports::FunctionKind,
-    grants,
+    grants::{self, Streams},
     guest_api::{Logs, StateUse},
     limiter::Limiter,
     output::Capture,
+    plugin::Linked,
+    scratch::{self, Scratch},
     secrets::Secrets,
 };
 
@@ -49,8 +49,8 @@ pub struct Facts {
 
 /// What the store of an attempt holds.
 pub(crate) struct GuestState {
-    wasi: WasiCtx,
-    table: ResourceTable,
+    /// Holds what WASI 0.2 needs, too.
+    wasi: WasiP1Ctx,
     limiter: Limiter,
     pub(crate) facts: Facts,
     pub(crate) logs: Logs,
@@ -78,6 +78,11 @@ impl GuestState {
         TimeDelta::from_std(self.timeout).unwrap_or(TimeDelta::MAX)
     }
 
+    /// What a program of WASI preview 1 sees.
+    pub(crate) fn preview_1(&mut self) -> &mut WasiP1Ctx {
+        &mut self.wasi
+    }
+
     /// How long until the attempt is stopped.
     pub(crate) fn remaining(&self) -> Duration {
         self.timeout.saturating_sub(self.began.elapsed())
@@ -86,7 +91,7 @@ impl GuestState {
 
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        self.wasi.ctx()
     }
 }
 
@@ -110,28 +115,35 @@ impl Sandbox {
             Ok(secrets) => secrets,
             Err(message) => return self.report(call, Outcome::ended(OutcomeCode::Failed, message)),
         };
-        let wasi = match grants::context(&call.grants, &env, &secrets, command_line, &stdout, &stderr) {
-            Ok(wasi) => wasi,
+        let streams = Streams { stdin: call.command.stdin(&facts), stdout: stdout.clone(), stderr: stderr.clone() };
+        let opened = self.scratch(call).and_then(|scratch| {
+            let folder = scratch.as_ref().map(Scratch::path);
+            let wasi = grants::context(&call.grants, &env, &secrets, command_line, folder, streams)?;
+            Ok((scratch, wasi))
+        });
+        let (scratch, wasi) = match opened {
+            Ok(opened) => opened,
             Err(message) => return self.report(call, Outcome::ended(OutcomeCode::FsDenied, message)),
         };
         let meter = Arc::new(CpuMeter::default());
         let mut redactor = secrets.redactor();
         let mut store = self.store(call, facts, wasi, secrets, &meter);
         let mut phase = Phase::Instantiate;
-        let supervised = {
+        let ended = {
             let invocation = pin!(invoke(&mut store, call, values, &mut phase));
             let supervised = Supervised::new(invocation, Arc::clone(&meter), stop);
-            tokio::time::timeout(call.limits.timeout, supervised).await
+            end_of(tokio::time::timeout(call.limits.timeout, supervised), scratch.as_ref()).await
         };
         let fuel_left = store.get_fuel().ok();
         let (stdout, stderr) = (stdout.take(redactor.as_mut()), stderr.take(redactor.as_mut()));
-        let outcome = match supervised {
-            Ok(Ok(Ok(result))) => classify::returned(result, call),
-            Ok(Ok(Err(error))) => classify::trapped(&error, phase, call, &stderr),
-            Ok(Err(Stopped)) => Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"),
-            Err(_elapsed) => classify::timed_out(call),
+        let outcome = match ended {
+            End::Itself(Ok(result)) => classify::returned(result, call),
+            End::Itself(Err(error)) => classify::trapped(&error, phase, call, &stderr),
+            End::Stopped => Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"),
+            End::TimedOut => classify::timed_out(call),
+            End::Overflowed(message) => Outcome::ended(OutcomeCode::FsDenied, message),
         };
-        let outcome = classify::bounded(outcome, call);
+        let outcome = classify::bounded(with_result(outcome, scratch, call).await, call);
         let state = store.into_data();
         let draft = if outcome.code == OutcomeCode::Succeeded { state.state.into_draft() } else { None };
         let mut report = Report {
@@ -150,6 +162,15 @@ impl Sandbox {
         report
     }
 
+    /// The scratch folder of an attempt. Only commands have one, and only where no granted directory has its name.
+    fn scratch(&self, call: &Call) -> Result<Option<Scratch>, String> {
+        let is_granted = call.grants.dirs.iter().any(|dir| dir.guest == scratch::GUEST_PATH);
+        if !call.function().is_command() || is_granted {
+            return Ok(None);
+        }
+        self.scratch_root()?.folder().map(Some).map_err(|error| format!("no scratch folder could be made: {error}"))
+    }
+
     fn report(&self, call: &Call, outcome: Outcome) -> Report {
         Report { digest: Arc::clone(&call.plugin.digest), generation: 1, ..Report::without_guest(outcome) }
     }
@@ -159,15 +180,13 @@ impl Sandbox {
         &self,
         call: &Call,
         facts: Facts,
-        wasi: WasiCtx,
+        mut wasi: WasiP1Ctx,
         secrets: Secrets,
         meter: &Arc<CpuMeter>,
     ) -> Store<GuestState> {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES_MAX);
+        wasi.ctx().table.set_max_capacity(RESOURCES_MAX);
         let state = GuestState {
             wasi,
-            table,
             limiter: Limiter::new(&call.limits),
             facts,
             logs: Logs::default(),
@@ -179,7 +198,7 @@ impl Sandbox {
             began: Instant::now(),
             timeout: call.limits.timeout,
         };
-        let mut store = Store::new(call.linked().pre.engine(), state);
+        let mut store = Store::new(call.linked().engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         store.set_max_component_handles(HANDLES_MAX);
@@ -200,16 +219,64 @@ impl Sandbox {
     }
 }
 
+/// How an attempt came to its end.
+enum End {
+    Itself(wasmtime::Result<Option<Val>>),
+    Stopped,
+    TimedOut,
+    /// Its scratch folder holds too much.
+    Overflowed(String),
+}
+
+async fn end_of<F>(attempt: Timeout<Supervised<F>>, scratch: Option<&Scratch>) -> End
+where
+    F: Future<Output = wasmtime::Result<Option<Val>>> + Unpin,
+{
+    let overflow = async {
+        match scratch {
+            Some(scratch) => scratch.overflow().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = attempt => match ended {
+            Ok(Ok(returned)) => End::Itself(returned),
+            Ok(Err(Stopped)) => End::Stopped,
+            Err(_elapsed) => End::TimedOut,
+        },
+        message = overflow => End::Overflowed(message),
+    }
+}
+
+/// The outcome of a command with what it left in its scratch folder, which is removed here. What was ended from outside
+/// may have left half of something.
+async fn with_result(outcome: Outcome, scratch: Option<Scratch>, call: &Call) -> Outcome {
+    let Some(scratch) = scratch else { return outcome };
+    let bytes_max = call.limits.output_bytes_max;
+    let has_ended_itself = outcome.output.is_some();
+    // Reading and removing may wait for a disk, and most attempts leave nothing.
+    if scratch.is_empty() {
+        return outcome;
+    }
+    let read = tokio::task::spawn_blocking(move || scratch.result(bytes_max)).await;
+    let result = read.unwrap_or_else(|error| Err(format!("could not be read: {error}")));
+    if has_ended_itself { classify::with_result(outcome, result) } else { outcome }
+}
+
 async fn invoke(
     store: &mut Store<GuestState>,
     call: &Call,
     values: &[Val],
     phase: &mut Phase,
 ) -> wasmtime::Result<Option<Val>> {
-    let linked = call.linked();
-    let instance = linked.pre.instantiate_async(&mut *store).await?;
+    let (pre, places) = match call.linked() {
+        Linked::Component { pre, places } => (pre, places),
+        Linked::Program { pre } => return start(store, pre, phase).await,
+    };
+    let instance = pre.instantiate_async(&mut *store).await?;
     *phase = Phase::Call;
-    let place = &linked.places[call.function];
+    let place = &places[call.function];
     let function =
         instance.get_func(&mut *store, place).expect("the place of the function was taken from this component");
     let mut results = [Val::Bool(false)];
@@ -219,32 +286,14 @@ async fn invoke(
     Ok((n_results == 1).then_some(result))
 }
 
-/// The facts of the attempt, for commands, which have no other way to ask.
-fn environment(call: &Call, facts: &Facts) -> Vec<(String, String)> {
-    match call.function().kind {
-        FunctionKind::Function => Vec::new(),
-        FunctionKind::Command => {
-            let attempt = &facts.attempt;
-            let deadline = TimeDelta::from_std(call.limits.timeout)
-                .ok()
-                .and_then(|limit| attempt.started_at.checked_add_signed(limit));
-            [
-                ("CLOCKJACK_RUN_ID", attempt.run.id.to_string()),
-                ("CLOCKJACK_JOB", attempt.run.job.to_string()),
-                ("CLOCKJACK_ATTEMPT", attempt.number.to_string()),
-                ("CLOCKJACK_MAX_ATTEMPTS", attempt.number_max.to_string()),
-                ("CLOCKJACK_CAUSE", attempt.run.cause.to_string()),
-                ("CLOCKJACK_SCHEDULED_FOR", rfc3339(attempt.run.scheduled_for)),
-                ("CLOCKJACK_STARTED_AT", rfc3339(attempt.started_at)),
-                ("CLOCKJACK_DEADLINE", deadline.map(rfc3339).unwrap_or_default()),
-                ("CLOCKJACK_TIME_ZONE", facts.zone.to_string()),
-            ]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into()
-        }
-    }
-}
-
-fn rfc3339(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+/// Runs a program of WASI preview 1. One that returns has the exit code 0; any other way out is an error.
+async fn start(
+    store: &mut Store<GuestState>,
+    pre: &wasmtime::InstancePre<GuestState>,
+    phase: &mut Phase,
+) -> wasmtime::Result<Option<Val>> {
+    let instance = pre.instantiate_async(&mut *store).await?;
+    *phase = Phase::Call;
+    instance.get_typed_func::<(), ()>(&mut *store, START)?.call_async(&mut *store, ()).await?;
+    Ok(None)
 }

@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use wasmtime::component::Val;
 
 use crate::{
+    command::{CommandInput, command_line},
     engine::Metering,
     error::{LoadCode, LoadError},
     exports::{self, Function, FunctionKind, Parameter},
@@ -35,6 +36,8 @@ pub struct Call {
     pub(crate) command_line: Vec<String>,
     /// What is filled in when the job fires; empty for most calls.
     templated: Vec<Templated>,
+    /// What a command reads, and what its exit codes mean.
+    pub(crate) command: CommandInput,
     pub(crate) limits: Limits,
     pub(crate) grants: Grants,
     /// The variables of the grants, for whoever asks for them otherwise than through the environment.
@@ -80,7 +83,12 @@ pub struct CallProblem {
 }
 
 impl CallProblem {
-    fn new(path: impl Into<String>, code: LoadCode, message: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        path: impl Into<String>,
+        code: LoadCode,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
         Self { path: path.into(), part: Part::Value, error: LoadError::new(code, message, fix) }
     }
 }
@@ -134,6 +142,7 @@ impl Call {
                 values,
                 command_line,
                 templated,
+                command: CommandInput::default(),
                 limits: limits.clone(),
                 grants: grants.clone(),
                 variables: Arc::new(grants.env.clone()),
@@ -141,6 +150,12 @@ impl Call {
         } else {
             Err(problems)
         }
+    }
+
+    /// The call of a command with its input and the meaning of its exit codes.
+    #[must_use]
+    pub fn with_command(self, command: CommandInput) -> Self {
+        Self { command, ..self }
     }
 
     /// The function that is called.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clockjack_schedule::{
+    command::ExitMeaning,
     manifest::scalar::{show_duration, show_size},
     outcome::{Again, Outcome, OutcomeCode, TrapKind, json_bytes},
     ports::Captured,
@@ -27,8 +28,9 @@ pub(crate) enum Phase {
 pub(crate) fn returned(result: Option<Val>, call: &Call) -> Outcome {
     match result {
         // WASI 0.2 knows two exit codes: 0 and "another one".
-        Some(Val::Result(Ok(_))) if call.function().is_command() => exited(0),
-        Some(Val::Result(Err(_))) if call.function().is_command() => exited(1),
+        Some(Val::Result(Ok(_))) if call.function().is_command() => exited(0, call),
+        Some(Val::Result(Err(_))) if call.function().is_command() => exited(1, call),
+        None if call.function().is_command() => exited(0, call),
         None => Outcome::succeeded(None),
         Some(Val::Result(Ok(value))) => Outcome::succeeded(value.as_deref().map(to_json)),
         Some(Val::Result(Err(value))) => failed(value.as_deref()),
@@ -38,19 +40,40 @@ pub(crate) fn returned(result: Option<Val>, call: &Call) -> Outcome {
 
 /// The function returned an error; the case names that wit/types.wit lists say what it means.
 fn failed(value: Option<&Val>) -> Outcome {
-    let output = value.map(to_json);
-    let (code, message) = match value {
-        Some(Val::Variant(case, payload)) if case == "skipped" => (OutcomeCode::Skipped, payload.as_deref().map(shown)),
+    let message = match value {
+        Some(Val::Variant(case, payload)) if case == "skipped" => payload.as_deref().map(shown),
         // Its own words; the time is said by when the next attempt is due.
-        Some(Val::Variant(case, Some(payload))) if case == "retry-after" => {
-            (OutcomeCode::Failed, retry_reason(payload))
-        }
-        Some(Val::Variant(case, Some(payload))) => (OutcomeCode::Failed, Some(format!("{case}: {}", shown(payload)))),
-        Some(value) => (OutcomeCode::Failed, Some(shown(value))),
-        None => (OutcomeCode::Failed, None),
+        Some(Val::Variant(case, Some(payload))) if case == "retry-after" => retry_reason(payload),
+        Some(Val::Variant(case, Some(payload))) => Some(format!("{case}: {}", shown(payload))),
+        Some(value) => Some(shown(value)),
+        None => None,
     };
     let message = message.unwrap_or_else(|| "the function returned an error without a value".to_owned());
-    Outcome { code, message: cut(&message), output, again: again(value) }
+    steered(wish(value), &message, value.map(to_json))
+}
+
+/// What a guest that did not succeed wants to happen next; said by the case of an error or by an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// It says nothing, or `retry`: the job's policy decides.
+    AsPolicySays,
+    /// `retry-after`.
+    After(Duration),
+    /// `permanent`.
+    Never,
+    /// `skipped`: there was nothing to do.
+    Skipped,
+}
+
+/// How an attempt ended whose guest says what is to happen next.
+fn steered(wish: Wish, message: &str, output: Option<Json>) -> Outcome {
+    let (code, again) = match wish {
+        Wish::AsPolicySays => (OutcomeCode::Failed, Again::AsPolicySays),
+        Wish::After(time) => (OutcomeCode::Failed, Again::After(time)),
+        Wish::Never => (OutcomeCode::Failed, Again::Never),
+        Wish::Skipped => (OutcomeCode::Skipped, Again::AsPolicySays),
+    };
+    Outcome { code, message: cut(message), output, again }
 }
 
 /// Why a guest asks for another attempt: the text of `retry-after(tuple<millis, string>)`.
@@ -61,15 +84,16 @@ fn retry_reason(payload: &Val) -> Option<String> {
     }
 }
 
-/// What the case of an error says about another attempt.
-fn again(value: Option<&Val>) -> Again {
+/// What the case of an error says about what is to happen next.
+fn wish(value: Option<&Val>) -> Wish {
     match value {
-        Some(Val::Variant(case, _)) if case == "permanent" => Again::Never,
-        Some(Val::Enum(case)) if case == "permanent" => Again::Never,
+        Some(Val::Variant(case, _)) if case == "skipped" => Wish::Skipped,
+        Some(Val::Variant(case, _)) if case == "permanent" => Wish::Never,
+        Some(Val::Enum(case)) if case == "permanent" => Wish::Never,
         Some(Val::Variant(case, Some(payload))) if case == "retry-after" => {
-            millis(payload).map_or(Again::AsPolicySays, |millis| Again::After(Duration::from_millis(millis)))
+            millis(payload).map_or(Wish::AsPolicySays, |millis| Wish::After(Duration::from_millis(millis)))
         }
-        Some(_) | None => Again::AsPolicySays,
+        Some(_) | None => Wish::AsPolicySays,
     }
 }
 
@@ -113,7 +137,7 @@ pub(crate) fn timed_out(call: &Call) -> Outcome {
 /// The guest was stopped: by itself, by a bound, or by the rules of the component model.
 pub(crate) fn trapped(error: &wasmtime::Error, phase: Phase, call: &Call, stderr: &Captured) -> Outcome {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return exited(exit.0);
+        return exited(exit.0, call);
     }
     let (code, message) = reason(error, call, stderr);
     let message = match phase {
@@ -123,15 +147,33 @@ pub(crate) fn trapped(error: &wasmtime::Error, phase: Phase, call: &Call, stderr
     Outcome::ended(code, cut(&message))
 }
 
-fn exited(code: i32) -> Outcome {
+/// A command ended by itself. Every way to end has its code in eight bits, as Unix keeps it.
+fn exited(code: i32, call: &Call) -> Outcome {
     let output = Some(serde_json::json!({ "exit_code": code }));
-    match code {
-        0 => Outcome { output, ..Outcome::succeeded(None) },
-        code => Outcome {
-            again: Again::default(),
-            output,
-            ..Outcome::ended(OutcomeCode::Failed, format!("the command ended with exit code {code}"))
-        },
+    let meaning = u8::try_from(code).map_or(ExitMeaning::Unlisted, |code| call.command.exit_codes.meaning(code));
+    let (wish, list) = match meaning {
+        ExitMeaning::Success => return Outcome::succeeded(output),
+        ExitMeaning::Retry => (Wish::AsPolicySays, " (`exit_codes.retry`)"),
+        ExitMeaning::Permanent => (Wish::Never, " (`exit_codes.permanent`)"),
+        ExitMeaning::Skipped => (Wish::Skipped, " (`exit_codes.skipped`)"),
+        ExitMeaning::Unlisted => (Wish::AsPolicySays, ""),
+    };
+    steered(wish, &format!("the command ended with exit code {code}{list}"), output)
+}
+
+/// The outcome of a command that ended by itself, with what it left in `/out/result.json`. A success whose result
+/// cannot be kept is none; a failure stays what it is.
+pub(crate) fn with_result(outcome: Outcome, result: Result<Option<Json>, String>) -> Outcome {
+    match result {
+        Ok(None) => outcome,
+        Ok(result) => Outcome { output: result, ..outcome },
+        Err(problem) if outcome.code == OutcomeCode::Succeeded => {
+            let message = format!("`/out/result.json` {problem}");
+            Outcome { output: outcome.output, ..Outcome::ended(OutcomeCode::Failed, cut(&message)) }
+        }
+        Err(problem) => {
+            Outcome { message: cut(&format!("{}; `/out/result.json` {problem}", outcome.message)), ..outcome }
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Counting changes the compiled code, so it needs an engine of its own, made when first asked for.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use clockjack_schedule::{job, ports::Vault};
 use wasmtime::{
@@ -12,9 +15,12 @@ use wasmtime::{
 
 use crate::{
     attempt::GuestState,
+    core_module::Adapted,
     error::{LoadCode, LoadError},
     guest_api,
     limiter::{MEMORIES_MAX, TABLES_MAX},
+    preview_1,
+    scratch::{self, ScratchRoot},
     standard,
     ticker::Ticker,
 };
@@ -36,7 +42,7 @@ const KEEP_RESIDENT_BYTES: usize = 2 << 20;
 const STACK_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 
 /// How a sandbox is set up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EngineSettings {
     /// How many attempts may go on at once.
     pub n_slots: u32,
@@ -44,6 +50,8 @@ pub struct EngineSettings {
     pub memory_bytes_max: u64,
     /// The highest number of table elements of any job.
     pub table_elements_max: u64,
+    /// In which folder commands get folders of their own.
+    pub scratch: PathBuf,
 }
 
 /// Where instances come from.
@@ -66,6 +74,8 @@ pub(crate) enum Metering {
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<GuestState>,
+    /// For programs of WASI preview 1.
+    pub(crate) core_linker: wasmtime::Linker<GuestState>,
     _ticker: Ticker,
 }
 
@@ -81,6 +91,8 @@ struct Inner {
     allocation: Allocation,
     plain: Bench,
     fuel: OnceLock<Result<Bench, LoadError>>,
+    adapted: Adapted,
+    scratch: OnceLock<Result<ScratchRoot, String>>,
 }
 
 impl Sandbox {
@@ -89,15 +101,22 @@ impl Sandbox {
     /// # Errors
     /// When no engine can be made at all.
     pub fn new(settings: EngineSettings) -> Result<Self, LoadError> {
-        let (plain, allocation) = match bench(settings, Metering::Plain, Allocation::Pooling) {
+        let (plain, allocation) = match bench(&settings, Metering::Plain, Allocation::Pooling) {
             Ok(plain) => (plain, Allocation::Pooling),
             Err(refused) => {
                 tracing::warn!(reason = %refused, "no pool of instances: they come one by one from the system, which is slower");
-                (bench(settings, Metering::Plain, Allocation::OnDemand)?, Allocation::OnDemand)
+                (bench(&settings, Metering::Plain, Allocation::OnDemand)?, Allocation::OnDemand)
             }
         };
-        let inner = Arc::new(Inner { settings, allocation, plain, fuel: OnceLock::new() });
-        Ok(Self { inner, vault: None })
+        let inner = Inner {
+            settings,
+            allocation,
+            plain,
+            fuel: OnceLock::new(),
+            adapted: Adapted::default(),
+            scratch: OnceLock::new(),
+        };
+        Ok(Self { inner: Arc::new(inner), vault: None })
     }
 
     /// The same sandbox with the values of secrets. Without them, none can be had.
@@ -122,12 +141,33 @@ impl Sandbox {
         self.inner.allocation
     }
 
+    /// The modules that were made components.
+    pub(crate) fn adapted(&self) -> &Adapted {
+        &self.inner.adapted
+    }
+
+    /// Removes what hosts that are gone have left of their scratch folders, and says how many those were.
+    #[must_use]
+    pub fn clear_leftovers(&self) -> usize {
+        scratch::clear_leftovers(&self.inner.settings.scratch)
+    }
+
+    /// The folder in which attempts have theirs, made when first asked for.
+    pub(crate) fn scratch_root(&self) -> Result<&ScratchRoot, String> {
+        let parent = &self.inner.settings.scratch;
+        let made = self.inner.scratch.get_or_init(|| {
+            ScratchRoot::new(parent)
+                .map_err(|error| format!("no scratch folder can be made in `{}`: {error}", parent.display()))
+        });
+        made.as_ref().map_err(String::clone)
+    }
+
     pub(crate) fn bench(&self, metering: Metering) -> Result<&Bench, LoadError> {
         match metering {
             Metering::Plain => Ok(&self.inner.plain),
             Metering::Fuel => {
                 let made =
-                    self.inner.fuel.get_or_init(|| bench(self.inner.settings, Metering::Fuel, self.inner.allocation));
+                    self.inner.fuel.get_or_init(|| bench(&self.inner.settings, Metering::Fuel, self.inner.allocation));
                 made.as_ref().map_err(LoadError::clone)
             }
         }
@@ -135,7 +175,7 @@ impl Sandbox {
 }
 
 /// The engine's settings, which the benchmark's floor shares.
-pub(crate) fn config(settings: EngineSettings, metering: Metering, allocation: Allocation) -> Config {
+pub(crate) fn config(settings: &EngineSettings, metering: Metering, allocation: Allocation) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -163,7 +203,7 @@ pub(crate) fn config(settings: EngineSettings, metering: Metering, allocation: A
     config
 }
 
-fn pool(settings: EngineSettings) -> PoolingAllocationConfig {
+fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
     let n_slots = settings.n_slots.max(1);
     let memories = u32::try_from(MEMORIES_MAX).unwrap_or(u32::MAX);
     let tables = u32::try_from(TABLES_MAX).unwrap_or(u32::MAX);
@@ -191,7 +231,7 @@ fn pool(settings: EngineSettings) -> PoolingAllocationConfig {
     pool
 }
 
-fn bench(settings: EngineSettings, metering: Metering, allocation: Allocation) -> Result<Bench, LoadError> {
+fn bench(settings: &EngineSettings, metering: Metering, allocation: Allocation) -> Result<Bench, LoadError> {
     let unusable = |error: wasmtime::Error| {
         let fix = "give the process more address space (`ulimit -v`), or lower `host.ceilings.memory`";
         LoadError::new(LoadCode::Budget, format!("the WebAssembly engine cannot be set up: {error:#}"), fix)
@@ -201,6 +241,8 @@ fn bench(settings: EngineSettings, metering: Metering, allocation: Allocation) -
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(unusable)?;
     guest_api::add_to_linker(&mut linker).map_err(unusable)?;
     standard::add_to_linker(&mut linker).map_err(unusable)?;
+    let mut core_linker = wasmtime::Linker::new(&engine);
+    preview_1::add_to_linker(&mut core_linker).map_err(unusable)?;
     let ticker = Ticker::start(vec![engine.clone()]).map_err(|error| unusable(error.into()))?;
-    Ok(Bench { engine, linker, _ticker: ticker })
+    Ok(Bench { engine, linker, core_linker, _ticker: ticker })
 }

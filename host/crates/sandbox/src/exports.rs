@@ -9,6 +9,8 @@ use wasmtime::{
     },
 };
 
+use crate::core_module::START;
+
 /// The interface that makes a component a command.
 const COMMAND_INTERFACE: &str = "wasi:cli/run";
 
@@ -28,6 +30,11 @@ pub struct Function {
 }
 
 impl Function {
+    /// The one function of a program of WASI preview 1.
+    pub(crate) fn program() -> Self {
+        Self { name: START.to_owned(), kind: FunctionKind::Command, parameters: Vec::new(), result: None }
+    }
+
     /// Whether it is a command.
     #[must_use]
     pub fn is_command(&self) -> bool {

@@ -1,14 +1,24 @@
 //! What a guest may touch: the WASI context of an attempt. What is not given here does not exist for the guest.
 
-use clockjack_schedule::job::{DirMode, Grants};
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+use std::path::Path;
 
-use crate::{output::Capture, secrets::Secrets};
+use bytes::Bytes;
+use clockjack_schedule::job::{DirMode, Grants};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder, p1::WasiP1Ctx, p2::pipe::MemoryInputPipe};
+
+use crate::{output::Capture, scratch::GUEST_PATH, secrets::Secrets};
 
 /// Most random bytes that one call may ask for.
 const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 
-/// The context of one attempt. `env` and `args` come on top of what the grants say.
+/// What a guest reads and writes beside files.
+pub(crate) struct Streams {
+    pub(crate) stdin: Bytes,
+    pub(crate) stdout: Capture,
+    pub(crate) stderr: Capture,
+}
+
+/// The context of one attempt. `scratch` is its own folder, if it has one. `env` and `args` come on top of what the grants say.
 ///
 /// # Errors
 /// When a directory that was there at load is gone.
@@ -17,11 +27,14 @@ pub(crate) fn context(
     env: &[(String, String)],
     secrets: &Secrets,
     args: &[String],
-    stdout: &Capture,
-    stderr: &Capture,
-) -> Result<WasiCtx, String> {
+    scratch: Option<&Path>,
+    streams: Streams,
+) -> Result<WasiP1Ctx, String> {
     let mut wasi = WasiCtxBuilder::new();
-    wasi.max_random_size(RANDOM_BYTES_MAX).stdout(stdout.clone()).stderr(stderr.clone());
+    wasi.max_random_size(RANDOM_BYTES_MAX).stdout(streams.stdout).stderr(streams.stderr);
+    if !streams.stdin.is_empty() {
+        wasi.stdin(MemoryInputPipe::new(streams.stdin));
+    }
     for (name, value) in grants.env.iter().chain(env.iter().map(|(name, value)| (name, value))) {
         wasi.env(name, value);
     }
@@ -40,5 +53,9 @@ pub(crate) fn context(
             format!("the directory `{}` (`grants.dirs`) cannot be opened: {error:#}", dir.host.display())
         })?;
     }
-    Ok(wasi.build())
+    if let Some(scratch) = scratch {
+        let opened = wasi.preopened_dir(scratch, GUEST_PATH, FsPerms::ReadWrite);
+        opened.map_err(|error| format!("the scratch folder `{}` cannot be opened: {error:#}", scratch.display()))?;
+    }
+    Ok(wasi.build_p1())
 }

@@ -6,7 +6,10 @@ use wasmtime::{
     component::{Component, types::ComponentItem},
 };
 
-use crate::error::{LoadCode, LoadError};
+use crate::{
+    error::{LoadCode, LoadError},
+    own_package,
+};
 
 /// Packages that every language runtime drags in. They are always linked, and closed inside.
 const BASE_LINE: [&str; 6] = ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
@@ -69,6 +72,9 @@ pub fn grant_of(import: &str) -> Option<&'static str> {
 /// Explains why a component cannot be linked.
 pub(crate) fn explain(engine: &Engine, component: &Component, error: &wasmtime::Error) -> LoadError {
     let ty = component.component_type();
+    if let Some(problem) = ty.imports(engine).find_map(|(name, item)| own_package::problem(engine, name, &item.ty)) {
+        return problem;
+    }
     let foreign = ty.imports(engine).find(|(name, item)| !is_known(name, &item.ty));
     let Some((name, _)) = foreign else {
         let fix = "build the component against WASI 0.2 and the `wit/` folder of this host";
@@ -78,14 +84,6 @@ pub(crate) fn explain(engine: &Engine, component: &Component, error: &wasmtime::
         let message = format!("the component imports `{name}`, which needs the grant `{key}`");
         let fix = format!("this version of Clockjack cannot give `{key}`; build the component without that import");
         return LoadError::new(LoadCode::Import, message, fix);
-    }
-    if has_prefix(name, OWN_PACKAGE) {
-        let message = format!("the component imports `{name}`, and this host speaks `{OWN_PACKAGE}@{OWN_VERSION}`");
-        return LoadError::new(
-            LoadCode::Import,
-            message,
-            "rebuild it with the matching version of the SDK or of `wit/`",
-        );
     }
     let wasi_3 = name.starts_with("wasi:") && name.contains("@0.3");
     let fix = if wasi_3 {

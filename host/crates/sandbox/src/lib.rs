@@ -6,6 +6,8 @@
 mod attempt;
 mod call;
 mod classify;
+mod command;
+mod core_module;
 mod cpu;
 mod docs;
 mod engine;
@@ -17,8 +19,11 @@ mod guest_api;
 mod imports;
 mod limiter;
 mod output;
+mod own_package;
 mod plugin;
+mod preview_1;
 mod redact;
+mod scratch;
 mod secrets;
 mod standard;
 mod ticker;
@@ -33,12 +38,13 @@ pub const ENGINE_VERSION: &str = "48.0.8";
 pub use self::{
     attempt::Facts,
     call::{Call, CallProblem, Part},
+    command::{CommandInput, STDIN_BYTES_MAX},
     engine::{Allocation, EngineSettings, Sandbox},
     error::{LoadCode, LoadError},
     executor::SandboxExecutor,
     exports::{Function, FunctionKind, Parameter},
     imports::grant_of,
-    plugin::{COMPONENT_BYTES_MAX, Plugin},
+    plugin::{COMPONENT_BYTES_MAX, Form, Plugin},
     values::{
         schema::{SchemaOf, type_schema},
         to_json::to_json as value_to_json,

@@ -4,12 +4,16 @@ use std::{fs::File, io::Read as _, path::Path, sync::Arc};
 
 use clockjack_schedule::manifest::scalar::show_size;
 use sha2::{Digest as _, Sha256};
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+use wasmtime::{
+    Engine, Module, ResourcesRequired,
+    component::{Component, ComponentExportIndex, InstancePre},
+};
 
 use crate::{
     attempt::GuestState,
+    core_module::{self, Role},
     docs,
-    engine::{Metering, Sandbox},
+    engine::{Bench, Metering, Sandbox},
     error::{LoadCode, LoadError},
     exports::{self, Function},
     imports,
@@ -24,6 +28,8 @@ pub struct Plugin {
     pub digest: Arc<str>,
     /// Size of the file.
     pub n_bytes: u64,
+    /// What kind of file it is.
+    pub form: Form,
     /// What it exports.
     pub functions: Vec<Function>,
     /// What it imports.
@@ -34,10 +40,37 @@ pub struct Plugin {
     fuel: Option<Linked>,
 }
 
-/// A component, linked in one engine.
-pub(crate) struct Linked {
-    pub(crate) pre: InstancePre<GuestState>,
-    pub(crate) places: Vec<ComponentExportIndex>,
+/// What kind of file a plugin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A component.
+    Component,
+    /// A core module with a WIT world, which was made a component here.
+    Adapted,
+    /// A program of WASI preview 1, which runs as it is.
+    Program,
+}
+
+/// A plugin's code, linked in one engine.
+pub(crate) enum Linked {
+    Component { pre: InstancePre<GuestState>, places: Vec<ComponentExportIndex> },
+    Program { pre: wasmtime::InstancePre<GuestState> },
+}
+
+impl Linked {
+    pub(crate) fn engine(&self) -> &Engine {
+        match self {
+            Self::Component { pre, .. } => pre.engine(),
+            Self::Program { pre } => pre.module().engine(),
+        }
+    }
+}
+
+/// What a plugin's code says about itself.
+struct Described {
+    functions: Vec<Function>,
+    imports: Vec<String>,
+    memory_bytes_min: Option<u64>,
 }
 
 impl Plugin {
@@ -57,20 +90,21 @@ impl Plugin {
     pub fn from_bytes(sandbox: &Sandbox, bytes: &[u8], sha256: Option<&str>, metered: bool) -> Result<Self, LoadError> {
         let digest = hex(&Sha256::digest(bytes));
         check_digest(&digest, sha256)?;
-        check_kind(bytes)?;
-        let (plain, component) = link(sandbox, bytes, Metering::Plain)?;
-        let engine = component.engine();
-        let mut functions: Vec<_> =
-            exports::functions(engine, &component).into_iter().map(|(function, _)| function).collect();
-        docs::attach(&mut functions, bytes);
+        let form = form(bytes)?;
+        let n_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let adapted = if form == Form::Adapted { Some(sandbox.adapted().of(bytes, &digest)?) } else { None };
+        let bytes = adapted.as_deref().unwrap_or(bytes);
+        let (plain, mut described) = link(sandbox, bytes, form, Metering::Plain)?;
+        docs::attach(&mut described.functions, bytes);
         Ok(Self {
             digest: digest.into(),
-            n_bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            functions,
-            imports: imports::names(engine, &component),
-            memory_bytes_min: memory_bytes_min(&component),
+            n_bytes,
+            form,
+            functions: described.functions,
+            imports: described.imports,
+            memory_bytes_min: described.memory_bytes_min,
             plain,
-            fuel: if metered { Some(link(sandbox, bytes, Metering::Fuel)?.0) } else { None },
+            fuel: if metered { Some(link(sandbox, bytes, form, Metering::Fuel)?.0) } else { None },
         })
     }
 
@@ -89,11 +123,10 @@ impl Plugin {
     }
 }
 
-fn memory_bytes_min(component: &Component) -> Option<u64> {
+fn memory_bytes_min(required: &ResourcesRequired) -> u64 {
     const PAGE_BYTES: u64 = 64 * 1024;
-    let required = component.resources_required()?;
     // The sum is not told; the largest one, in pages, is a lower bound for it.
-    Some(required.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES))
+    required.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES)
 }
 
 /// Reads the file once: what is hashed is what is compiled, whatever happens to the file meanwhile.
@@ -141,8 +174,8 @@ fn check_digest(digest: &str, expected: Option<&str>) -> Result<(), LoadError> {
     }
 }
 
-/// Tells what else a file may be, before the compiler calls it malformed.
-fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
+/// What kind of plugin a file is; tells what else it may be, before the compiler calls it malformed.
+fn form(bytes: &[u8]) -> Result<Form, LoadError> {
     const COMPONENT: [u8; 8] = [0, b'a', b's', b'm', 0x0d, 0, 1, 0];
     const MODULE: [u8; 8] = [0, b'a', b's', b'm', 1, 0, 0, 0];
     let invalid = |message: &str, fix: &str| Err(LoadError::new(LoadCode::Invalid, message, fix));
@@ -150,13 +183,13 @@ fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
         return invalid("the file is empty", "build the plugin again");
     }
     if bytes.starts_with(&COMPONENT) {
-        return Ok(());
+        return Ok(Form::Component);
     }
     if bytes.starts_with(&MODULE) {
-        return invalid(
-            "the file is a core module, not a component",
-            "build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`",
-        );
+        return Ok(match core_module::role(bytes)? {
+            Role::Command => Form::Program,
+            Role::Typed => Form::Adapted,
+        });
     }
     if bytes.starts_with(b"\x7fELF") {
         return invalid(
@@ -174,31 +207,54 @@ fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
     if text && bytes.trim_ascii_start().starts_with(b"(") {
         return invalid("the file is WebAssembly text", "assemble it first, for example with `wasm-tools parse`");
     }
-    invalid("the file is no WebAssembly component", "name a `.wasm` file that was built for `wasm32-wasip2`")
+    invalid(
+        "the file is no WebAssembly component",
+        "name a `.wasm` file that was built for `wasm32-wasip2` or `wasm32-wasip1`",
+    )
 }
 
-fn link(sandbox: &Sandbox, bytes: &[u8], metering: Metering) -> Result<(Linked, Component), LoadError> {
+fn link(sandbox: &Sandbox, bytes: &[u8], form: Form, metering: Metering) -> Result<(Linked, Described), LoadError> {
     let bench = sandbox.bench(metering)?;
-    let component = Component::from_binary(&bench.engine, bytes).map_err(|error| refused(&error))?;
+    match form {
+        Form::Component | Form::Adapted => link_component(bench, bytes),
+        Form::Program => link_program(bench, bytes),
+    }
+}
+
+fn link_component(bench: &Bench, bytes: &[u8]) -> Result<(Linked, Described), LoadError> {
+    let component = Component::from_binary(&bench.engine, bytes).map_err(|error| refused(&error, "component"))?;
     let pre = bench
         .linker
         .instantiate_pre(&component)
         .map_err(|error| imports::explain(&bench.engine, &component, &error))?;
-    let places = exports::functions(&bench.engine, &component).into_iter().map(|(_, place)| place).collect();
-    Ok((Linked { pre, places }, component))
+    let (functions, places) = exports::functions(&bench.engine, &component).into_iter().unzip();
+    let described = Described {
+        functions,
+        imports: imports::names(&bench.engine, &component),
+        memory_bytes_min: component.resources_required().as_ref().map(memory_bytes_min),
+    };
+    Ok((Linked::Component { pre, places }, described))
+}
+
+fn link_program(bench: &Bench, bytes: &[u8]) -> Result<(Linked, Described), LoadError> {
+    let module = Module::from_binary(&bench.engine, bytes).map_err(|error| refused(&error, "program"))?;
+    let pre = bench.core_linker.instantiate_pre(&module).map_err(|error| core_module::unlinkable(&error))?;
+    core_module::check_start(&module)?;
+    let described = Described {
+        functions: vec![Function::program()],
+        imports: core_module::imports(&module),
+        memory_bytes_min: Some(memory_bytes_min(&module.resources_required())),
+    };
+    Ok((Linked::Program { pre }, described))
 }
 
 /// Puts a refusal of the compiler into our vocabulary. It tells its reasons only as text.
-fn refused(error: &wasmtime::Error) -> LoadError {
+fn refused(error: &wasmtime::Error, what: &str) -> LoadError {
     let text = format!("{error:#}");
     let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if any(&["must be enabled", "not enabled", "proposal", "feature is disabled", "not supported"]) {
         let fix = "build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs";
-        return LoadError::new(
-            LoadCode::Feature,
-            format!("the component uses a feature that is off here: {text}"),
-            fix,
-        );
+        return LoadError::new(LoadCode::Feature, format!("the {what} uses a feature that is off here: {text}"), fix);
     }
     if text.contains("exceeds the") && any(&["pooling allocator", "configured maximum", "limit of"]) {
         let is_count = any(&["linear memories", "contains"]) && !text.contains("element");
@@ -211,13 +267,13 @@ fn refused(error: &wasmtime::Error) -> LoadError {
         };
         return LoadError::new(
             code,
-            format!("the component declares more than a job may have: {text}"),
+            format!("the {what} declares more than a job may have: {text}"),
             format!("build it with less; no job may raise `{key}` that far"),
         );
     }
     LoadError::new(
         LoadCode::Invalid,
-        format!("the file is no valid component: {text}"),
+        format!("the file is no valid {what}: {text}"),
         "build the plugin again; the file may be truncated",
     )
 }

@@ -1,5 +1,11 @@
 //! The sandbox against guests written as text: what each does, and the outcome that it must have.
 
+mod adapted;
+mod bad_values;
+mod commands;
+mod programs;
+mod versions;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock},
@@ -25,7 +31,13 @@ mod secrets;
 mod standard;
 
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
-    Sandbox::new(EngineSettings { n_slots: 16, memory_bytes_max: 1 << 30, table_elements_max: 1_000_000 }).unwrap()
+    Sandbox::new(EngineSettings {
+        n_slots: 16,
+        memory_bytes_max: 1 << 30,
+        table_elements_max: 1_000_000,
+        scratch: std::env::temp_dir(),
+    })
+    .unwrap()
 });
 
 fn facts() -> Facts {
@@ -306,10 +318,10 @@ fn what_is_no_component_is_told_apart() {
     ];
     expect![[r#"
         load.invalid: the file is empty; build the plugin again
-        load.invalid: the file is a core module, not a component; build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`
+        load.invalid: the file is a core module without a `_start` function and without a WIT world; build it as a program with `main`, or link the object that `wit-bindgen` generates beside the bindings (`*_component_type.o`), or build it for `wasm32-wasip2`
         load.invalid: the file is native code; precompiled code is never loaded; name the `.wasm` file that it was made from
         load.invalid: the file is WebAssembly text; assemble it first, for example with `wasm-tools parse`
-        load.invalid: the file is no WebAssembly component; name a `.wasm` file that was built for `wasm32-wasip2`
+        load.invalid: the file is no WebAssembly component; name a `.wasm` file that was built for `wasm32-wasip2` or `wasm32-wasip1`
         load.invalid: the file is WebAssembly of an unknown version, or it is truncated; build the plugin again with a current toolchain
         load.invalid: the file is no valid component: failed to parse WebAssembly module: unexpected end-of-file (at offset 0x63); build the plugin again; the file may be truncated
         loaded"#]].assert_eq(&cases.map(told).join("\n"));
@@ -354,7 +366,7 @@ fn features_digests_and_imports_are_refused_with_their_names() {
         memory.limit: the component declares more than a job may have: module memory does not fit in pooling allocator requirements: memory index 0 is unsupported in this pooling allocator configuration: memory has a minimum byte size of 4294967296 which exceeds the limit of 0x40000000 bytes; build it with less; no job may raise `limits.memory` that far
         load.import: the component imports `acme:db/query@1.0.0`, which this host does not have; compose the component with one that exports `acme:db/query@1.0.0`, or build it without that import
         load.import: the component imports `wasi:http/outgoing-handler@0.2.3`, which needs the grant `grants.http`; this version of Clockjack cannot give `grants.http`; build the component without that import
-        load.import: the component imports `clockjack:job/run@0.2.0`, and this host speaks `clockjack:job@0.1.0`; rebuild it with the matching version of the SDK or of `wit/`
+        load.import: the component was built for `clockjack:job@0.2.0`, of which it imports `run`, and this host has `clockjack:job@0.1.0`; upgrade this host to one with `clockjack:job@0.2.0`, or build it with the SDK or the `wit/` folder of `clockjack:job@0.1.0`
         load.type: an import has another type than this host's: component imports instance `clockjack:job/run@0.1.0`, but a matching implementation was not found in the linker: instance export `heartbeat` has the wrong type: type mismatch with parameters: expected 0-tuple, found 1-tuple; build the component against WASI 0.2 and the `wit/` folder of this host
         load.import: the component imports `wasi:cli/stdin@0.3.0`, which this host does not have; build it for WASI 0.2 (`wasm32-wasip2`); WASI 0.3 is still experimental in the engine"#]].assert_eq(&cases.map(|wat| told(&wat)).join("\n"));
     let bytes = wat::parse_str(component("(func (export \"run\"))")).unwrap();

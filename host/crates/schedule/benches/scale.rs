@@ -82,6 +82,7 @@ fn jobs(n_jobs: u32) -> Vec<Arc<Job>> {
                 plugin: "p".parse().expect("a name"),
                 call: None,
                 args: Arguments::None,
+                command: None,
                 after: Vec::new(),
                 zone: zone.clone(),
                 policy: Policy::default(),

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, ops::Deref, path::PathBuf, syn
 use chrono::{DateTime, Utc};
 
 use crate::{
+    command::Command,
     id::{JobId, PluginName, PoolName, StoreName},
     outcome::OutcomeCode,
     secret::SecretGrants,
@@ -44,6 +45,8 @@ pub struct Setup {
     pub call: Option<Arc<str>>,
     /// What the function gets.
     pub args: Arguments,
+    /// With which input and exit codes, where it is a command; absent means the defaults.
+    pub command: Option<Arc<Command>>,
     /// Whose ends make it run; any of them.
     pub after: Vec<After>,
     /// Its time zone, for triggers that name none and for display.

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, does I/O, draws a random number or waits: time and input are arguments, decisions
 //! are return values, so a year can be simulated in seconds and every decision can be repeated.
 
+pub mod command;
 pub mod core;
 pub mod diagnostic;
 pub mod id;

@@ -43,6 +43,7 @@ fn job(id: &str, trigger: &str, policy: Policy) -> Arc<Job> {
             plugin: "p".parse().unwrap(),
             call: None,
             args: Arguments::None,
+            command: None,
             after: Vec::new(),
             zone: Zone::utc(),
             policy,

@@ -71,7 +71,13 @@ const JOB: Answers = &[
         "it belongs to a trigger: move it beside its `cron`, `every` or `calendar`",
     ),
     (&["secrets"], "move it under `grants:`, as `grants: { secrets: [api-key] }`"),
-    (&["isolation", "async", "onreload", "notify", "stdin"], LATER),
+    (&["isolation", "async", "onreload", "notify"], LATER),
+    (
+        &["exitcode", "successexitcodes", "successcodes", "okcodes", "allowedexitcodes", "exitcodesuccess"],
+        "write `exit_codes: { success: [0] }`",
+    ),
+    (&["noretryexitcodes", "permanentexitcodes", "podfailurepolicy"], "write `exit_codes: { permanent: [64] }`"),
+    (&["payload", "body", "standardinput"], "write `stdin:` for a command, `args:` for a function"),
 ];
 
 const TOP: Answers = &[
@@ -95,7 +101,7 @@ const PLUGIN: Answers = &[
     (&["path", "file", "image", "url", "component", "wasm"], "write `source: ./file.wasm`"),
     (&["digest", "sha", "checksum", "hash"], "write `sha256:` with 64 hexadecimal digits"),
     (&["command", "run", "make"], "write `build: COMMAND`, which `clockjack dev` runs"),
-    (&["grants", "capabilities", "isolation", "onreload", "signature", "stdin"], LATER),
+    (&["grants", "capabilities", "isolation", "onreload", "signature"], LATER),
 ];
 
 const BUILD: Answers = &[
@@ -196,6 +202,14 @@ const SECRET: Answers = &[
     (&["vault", "command", "exec", "keyring"], LATER),
 ];
 
+const EXIT_CODES: Answers = &[
+    (&["ok", "succeeded", "succeed", "good", "done"], "write `success:`"),
+    (&["tempfail", "temporary", "transient", "again", "retryable"], "write `retry:`"),
+    (&["never", "fatal", "noretry", "abort", "stop"], "write `permanent:`"),
+    (&["skip", "ignore", "ignored", "nothing"], "write `skipped:`"),
+    (&["failed", "failure", "fail", "error"], "remove it: a code that stands in no list is a failure"),
+];
+
 /// The maps that have keys of their own.
 #[derive(Clone, Copy)]
 pub(super) enum Place {
@@ -212,6 +226,7 @@ pub(super) enum Place {
     Limits,
     Dir,
     Secret,
+    ExitCodes,
 }
 
 /// What to answer to a key that the map does not know.
@@ -229,14 +244,28 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
         Place::Limits => LIMITS,
         Place::Dir => DIR,
         Place::Secret => SECRET,
+        Place::ExitCodes => EXIT_CODES,
         Place::Defaults => return defaults_answer(key),
     };
     find(answers, key)
 }
 
 fn defaults_answer(key: &str) -> Option<String> {
-    const OF_A_JOB: [&str; 12] =
-        ["plugin", "call", "args", "triggers", "description", "after", "cron", "every", "calendar", "at", "any", "all"];
+    const OF_A_JOB: [&str; 13] = [
+        "plugin",
+        "call",
+        "args",
+        "stdin",
+        "triggers",
+        "description",
+        "after",
+        "cron",
+        "every",
+        "calendar",
+        "at",
+        "any",
+        "all",
+    ];
     if OF_A_JOB.contains(&key) {
         return Some(format!("`{key}` has no default: write it in each job"));
     }

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::VecDeque, path::Path, sync::Arc};
 
 use super::{
-    bounds,
+    bounds, command,
     fields::{self, Fields},
     foreign::{self, Place},
     grants,
@@ -20,6 +20,7 @@ use super::{
     when::{self, JobZone},
 };
 use crate::{
+    command::ExitCodes,
     diagnostic::{Diagnostic, Diagnostics, Span},
     id::{JobId, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy, Setup},
@@ -55,6 +56,7 @@ struct Common {
     store: StoreName,
     limits: Limits,
     grants: Grants,
+    exit_codes: ExitCodes,
     labels: std::collections::BTreeMap<String, String>,
     zone: Zone,
     /// Where an unknown zone stands.
@@ -91,8 +93,10 @@ impl JobReader<'_> {
         let call = fields.get("call").and_then(|node| call(node, diagnostics));
         let args = fields.get("args").map_or(Arguments::None, |node| arguments(node, diagnostics));
         let is_callable = before_call == diagnostics.n_errors();
+        let stdin = command::read_stdin(&mut fields, self.folder, diagnostics);
         let description = fields.get("description").and_then(|node| fields::text(node, diagnostics));
         let common = self.read_common(&mut fields, diagnostics);
+        let command = command::unless_default(common.exit_codes, stdin);
         let zone = JobZone { zone: &common.zone, unknown: common.unknown_zone };
         let when = when::read(self, entry, &mut fields, zone, diagnostics);
         if plugin_node.is_none() && !fields.unasked().any(|unknown| when::is_probably(&unknown.key, "plugin")) {
@@ -107,7 +111,15 @@ impl JobReader<'_> {
         if before < diagnostics.n_errors() {
             if let (true, Some(id), Some(plugin)) = (is_callable, id, plugin) {
                 let call = call.map(Into::into);
-                broken.push(BrokenJob { id, plugin, call, args, limits: common.limits, grants: common.grants });
+                broken.push(BrokenJob {
+                    id,
+                    plugin,
+                    call,
+                    args,
+                    command,
+                    limits: common.limits,
+                    grants: common.grants,
+                });
             }
             return None;
         }
@@ -115,6 +127,7 @@ impl JobReader<'_> {
             plugin: plugin?,
             call: call.map(Into::into),
             args,
+            command,
             after: when.after,
             pool: common.pool,
             store: common.store,
@@ -161,6 +174,7 @@ impl JobReader<'_> {
             store: fields.get("store").and_then(|node| self.stores.find(node, diagnostics)).unwrap_or_default(),
             limits: bounds::read_limits(fields, self.ceilings, diagnostics),
             grants: grants::read(fields, self.folder, self.secrets, diagnostics),
+            exit_codes: command::read_exit_codes(fields, diagnostics),
             labels: grants::read_labels(fields, diagnostics),
             zone,
             unknown_zone,

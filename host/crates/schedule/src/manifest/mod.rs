@@ -59,6 +59,7 @@ pub mod store_url;
 mod after;
 mod bounds;
 mod build;
+mod command;
 mod defaults;
 mod grants;
 mod jobs;

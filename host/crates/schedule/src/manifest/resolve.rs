@@ -302,6 +302,7 @@ fn discard(job: &str, manifest: &mut Manifest) {
         plugin: job.plugin.clone(),
         call: job.call.clone(),
         args: job.args.clone(),
+        command: job.command.clone(),
         limits: job.limits.clone(),
         grants: job.grants.clone(),
     });

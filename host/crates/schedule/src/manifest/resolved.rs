@@ -14,6 +14,7 @@ use super::{
     store_url::StoreUrl,
 };
 use crate::{
+    command::Command,
     diagnostic::Span,
     id::{JobId, PluginName, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits},
@@ -63,6 +64,8 @@ pub struct BrokenJob {
     pub call: Option<Arc<str>>,
     /// With what.
     pub args: Arguments,
+    /// With which input and exit codes, where it is a command.
+    pub command: Option<Arc<Command>>,
     /// Within which bounds.
     pub limits: Limits,
     /// With which grants.

@@ -145,6 +145,9 @@ fn show_job(job: &Job) -> String {
         crate::job::Arguments::Named(args) => line("args", serde_json::to_string(args).unwrap()),
         crate::job::Arguments::Listed(args) => line("args", serde_json::to_string(args).unwrap()),
     }
+    if let Some(command) = &job.command {
+        line("command", format!("{command:?}"));
+    }
     if job.policy != Policy::default() {
         line("policy", show_policy(&job.policy));
     }

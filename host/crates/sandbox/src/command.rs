@@ -1,0 +1,157 @@
+//! What only command jobs have: a command line, standard input, the facts of the attempt as variables, exit codes.
+
+use std::{fs::File, io::Read as _, path::Path};
+
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use clockjack_schedule::{
+    command::{Command, ExitCodes, Stdin},
+    job::Arguments,
+    manifest::scalar::show_size,
+};
+use serde_json::Value as Json;
+
+use crate::{
+    attempt::Facts,
+    call::{Call, CallProblem, Part},
+    error::LoadCode,
+    plugin::Plugin,
+};
+
+/// Largest standard input. The host holds it as long as the job exists; larger data belongs into a granted directory.
+pub const STDIN_BYTES_MAX: u64 = 4 << 20;
+
+/// What a command calls itself: the first word of its command line.
+const PROGRAM_NAME: &str = "job";
+
+/// What a command reads and what its exit codes mean, checked and read.
+#[derive(Clone, Debug, Default)]
+pub struct CommandInput {
+    stdin: Bytes,
+    pub(crate) exit_codes: ExitCodes,
+}
+
+impl CommandInput {
+    /// Checks what a manifest says of a command and reads the file that it names.
+    ///
+    /// # Errors
+    /// When the function is no command and was given standard input, or that cannot be read.
+    pub fn read(plugin: &Plugin, call: Option<&str>, command: &Command) -> Result<Self, Vec<CallProblem>> {
+        let function = plugin.find(call).filter(|function| !function.is_command());
+        if let (Some(function), true) = (function, command.stdin != Stdin::Empty) {
+            let message = format!("`{}` is a function, and only a command reads standard input", function.name);
+            let problem = CallProblem::new("stdin", LoadCode::Type, message, "pass it as an argument, under `args:`");
+            return Err(vec![CallProblem { part: Part::Key, ..problem }]);
+        }
+        let stdin = match &command.stdin {
+            Stdin::Empty => Ok(Bytes::new()),
+            Stdin::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
+            Stdin::Json(json) => Ok(Bytes::from(format!("{json}\n"))),
+            Stdin::File(path) => file(path).map_err(|(code, message, fix)| ("stdin.file", code, message, fix)),
+        };
+        let stdin = stdin.and_then(|stdin| {
+            let n_bytes = u64::try_from(stdin.len()).unwrap_or(u64::MAX);
+            let (size, max) = (show_size(n_bytes), show_size(STDIN_BYTES_MAX));
+            let message = || format!("the standard input has {size}; at most {max} are passed");
+            if n_bytes <= STDIN_BYTES_MAX {
+                Ok(stdin)
+            } else {
+                Err(("stdin", LoadCode::TooLarge, message(), INTO_A_DIR))
+            }
+        });
+        match stdin {
+            Ok(stdin) => Ok(Self { stdin, exit_codes: command.exit_codes.clone() }),
+            Err((path, code, message, fix)) => Err(vec![CallProblem::new(path, code, message, fix)]),
+        }
+    }
+
+    /// What the command reads in this attempt. Everything that an attempt adds to it is put in here.
+    pub(crate) fn stdin(&self, _facts: &Facts) -> Bytes {
+        self.stdin.clone()
+    }
+}
+
+const INTO_A_DIR: &str =
+    "put the data into a folder and grant it: `grants: { dirs: [{ host: ./data, guest: /data }] }`";
+
+type Unreadable = (LoadCode, String, &'static str);
+
+/// Reads a file, but not a device or a pipe, which might never end, and no more than may be passed.
+fn file(path: &Path) -> Result<Bytes, Unreadable> {
+    let shown = path.display();
+    let unreadable = |error: std::io::Error| {
+        let fix = "check the path; relative paths start at the manifest's folder";
+        (LoadCode::NotFound, format!("the file `{shown}` cannot be read: {error}"), fix)
+    };
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err((LoadCode::Invalid, format!("`{shown}` is no regular file"), "name a regular file"));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(STDIN_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if STDIN_BYTES_MAX < u64::try_from(bytes.len()).unwrap_or(u64::MAX) {
+        let message =
+            format!("the file `{shown}` has more than {}, the most that is passed", show_size(STDIN_BYTES_MAX));
+        return Err((LoadCode::TooLarge, message, INTO_A_DIR));
+    }
+    Ok(bytes.into())
+}
+
+/// The words of a command line, the program's name first.
+pub(crate) fn command_line(args: &Arguments, problems: &mut Vec<CallProblem>) -> Vec<String> {
+    let word = |(index, json): (usize, &Json)| match json {
+        Json::String(text) => Ok(text.clone()),
+        Json::Number(number) => Ok(number.to_string()),
+        Json::Bool(flag) => Ok(flag.to_string()),
+        Json::Null | Json::Array(_) | Json::Object(_) => {
+            let message = "a word of a command line is text, a number or a boolean";
+            Err(CallProblem::new(format!("args[{index}]"), LoadCode::Type, message, "write it as text"))
+        }
+    };
+    let mut words = vec![PROGRAM_NAME.to_owned()];
+    match args {
+        Arguments::None => {}
+        Arguments::Listed(items) => {
+            for item in items.iter().enumerate().map(word) {
+                match item {
+                    Ok(word) => words.push(word),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+        }
+        Arguments::Named(_) => {
+            let message = "a command takes its arguments as a list of words";
+            problems.push(CallProblem::new("args", LoadCode::Type, message, "write `args: [--days, 30]`"));
+        }
+    }
+    words
+}
+
+/// The facts of the attempt, for commands, which have no other way to ask.
+pub(crate) fn environment(call: &Call, facts: &Facts) -> Vec<(String, String)> {
+    if !call.function().is_command() {
+        return Vec::new();
+    }
+    let attempt = &facts.attempt;
+    let deadline =
+        TimeDelta::from_std(call.limits.timeout).ok().and_then(|limit| attempt.started_at.checked_add_signed(limit));
+    let cause = if 1 < attempt.number { "retry".to_owned() } else { attempt.run.cause.to_string() };
+    let mut variables = vec![
+        ("CLOCKJACK_RUN_ID", attempt.run.id.to_string()),
+        ("CLOCKJACK_JOB", attempt.run.job.to_string()),
+        ("CLOCKJACK_ATTEMPT", attempt.number.to_string()),
+        ("CLOCKJACK_MAX_ATTEMPTS", attempt.number_max.to_string()),
+        ("CLOCKJACK_CAUSE", cause),
+        ("CLOCKJACK_SCHEDULED_FOR", rfc3339(attempt.run.scheduled_for)),
+        ("CLOCKJACK_STARTED_AT", rfc3339(attempt.started_at)),
+        ("CLOCKJACK_DEADLINE", deadline.map(rfc3339).unwrap_or_default()),
+        ("CLOCKJACK_TIME_ZONE", facts.zone.to_string()),
+    ];
+    variables.extend(attempt.last_success.map(|at| ("CLOCKJACK_LAST_SUCCESS", rfc3339(at))));
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn rfc3339(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
