@@ -47,6 +47,14 @@ struct Example {
     folder: PathBuf,
 }
 
+/// What counts in the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Fine,
+    Skipped,
+    Wrong,
+}
+
 /// How an example ended.
 enum Verdict {
     Fine(String),
@@ -87,9 +95,13 @@ fn main() -> ExitCode {
         verdicts.extend(side_by_side(&first, |example| tell(&wish, example, work(example))));
         verdicts.extend(last.iter().map(|example| tell(&wish, example, work(example))));
     }
-    let n_failed = verdicts.iter().filter(|is_fine| !**is_fine).count();
+    let count = |word: Ended| verdicts.iter().filter(|ended| **ended == word).count();
+    let n_failed = count(Ended::Wrong);
     let word = if n_failed == 0 { "ok" } else { "FAILED" };
-    println!("test result: {word}. {} passed; {n_failed} failed;", verdicts.len() - n_failed);
+    let (n_fine, n_skipped) = (count(Ended::Fine), count(Ended::Skipped));
+    if !wish.table {
+        println!("test result: {word}. {n_fine} passed; {n_failed} failed; {n_skipped} skipped;");
+    }
     if n_failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -144,20 +156,20 @@ fn try_out(example: &Example, long: bool) -> Verdict {
     }
 }
 
-/// Prints how an example ended. Whether that is well.
-fn tell(wish: &Wish, example: &Example, verdict: Verdict) -> bool {
+/// Prints how an example ended.
+fn tell(wish: &Wish, example: &Example, verdict: Verdict) -> Ended {
     let name = &example.name;
     match verdict {
         Verdict::Fine(row) if wish.table => println!("{row}"),
         Verdict::Fine(text) => println!("{name} ... ok: {text}"),
         Verdict::Skipped(why) => {
             println!("SKIPPED {}: {why}", name.to_uppercase());
-            return wish.may_skip;
+            return if wish.may_skip { Ended::Skipped } else { Ended::Wrong };
         }
         Verdict::Wrong(wrong) => {
             println!("{name} ... FAILED\n{wrong}");
-            return false;
+            return Ended::Wrong;
         }
     }
-    true
+    Ended::Fine
 }
