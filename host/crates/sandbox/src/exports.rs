@@ -32,7 +32,7 @@ pub struct Function {
 impl Function {
     /// The one function of a program of WASI preview 1.
     pub(crate) fn program() -> Self {
-        Self { name: START.to_owned(), kind: FunctionKind::Command, parameters: Vec::new(), result: None }
+        Self { name: START.to_owned(), kind: FunctionKind::Command, parameters: Vec::new(), result: None, docs: None }
     }
 
     /// Whether it is a command.
