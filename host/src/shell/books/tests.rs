@@ -1,7 +1,7 @@
 //! Books over ledgers that fail: what an attempt is told, and what is kept.
 
 use clockjack_ledger::{
-    MemoryLedger,
+    MemoryLedger, contract,
     faulty::{Fault, FaultyLedger},
 };
 use clockjack_schedule::state::{Kept, Refusal};
@@ -116,4 +116,41 @@ async fn nobody_waits_for_a_ledger_that_is_held_up() {
     world.flushes.recv_many(&mut flushes, FLUSHES_MAX).await;
     keep(&*world.ledger, flushes).await.unwrap();
     assert_eq!(world.kept().await, Kept::default());
+}
+
+/// The end of an attempt that succeeded with a draft.
+fn success(number: i64, draft: Draft) -> Finish {
+    let run = contract::run("job", number);
+    let mut finish = contract::end(&run, OutcomeCode::Succeeded, 1);
+    finish.report.state = Some(Box::new(draft));
+    finish
+}
+
+#[tokio::test]
+async fn of_two_successes_that_met_the_second_one_has_failed() {
+    let world = world([]);
+    let (mut first, mut second) = (world.draft().await, world.draft().await);
+    set(&mut first, "k");
+    set(&mut second, "k");
+    let (mut first, mut second) = (success(1, first), success(2, second));
+    let settled = settle(&mut first).expect("there is something to keep");
+    assert!(first.state.is_some() && first.report.state.is_none());
+    assert!(settle(&mut second).is_none() && second.state.is_none());
+    assert_eq!(second.report.outcome.code, OutcomeCode::Failed);
+    assert!(second.report.outcome.message.contains("another run wrote `k`"), "{}", second.report.outcome.message);
+    let reader = world.draft().await;
+    assert_eq!(reader.get("k").unwrap(), None, "what is on its way is not seen yet");
+    settled.conclude(&[]);
+    assert!(reader.get("k").unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_success_that_came_too_late_leaves_the_book_as_it_was() {
+    let world = world([]);
+    let mut late = world.draft().await;
+    set(&mut late, "k");
+    let mut late = success(1, late);
+    let settled = settle(&mut late).expect("there is something to keep");
+    settled.conclude(&[late.run]);
+    assert_eq!(world.draft().await.get("k").unwrap(), None);
 }
