@@ -8,6 +8,9 @@ use std::{
 
 use serde_json::Value as Json;
 
+/// The path of the program under test.
+pub(crate) const CLOCKJACK: &str = env!("CARGO_BIN_EXE_clockjack");
+
 /// How a command of the program ended.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -23,7 +26,7 @@ pub(crate) fn now() -> Instant {
 
 /// Runs the program with nothing of the environment.
 pub(crate) fn clockjack(folder: &Path, args: &[&str]) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_clockjack"));
+    let mut command = Command::new(CLOCKJACK);
     command.args(args).current_dir(folder).env_clear().stdin(Stdio::null());
     let output = command.output().expect("the program starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,7 +1,8 @@
 //! Every folder of `examples` with a `build.sh` is built from source and run by the built program, as its README says.
 //!
 //! `cargo test -p clockjack --test examples` builds each example, checks its manifest and compares what its jobs give with
-//! its `expected.json`. `-- js python` takes those alone; `-- --long` lets the examples that run a host run it for a minute;
+//! its `expected.json`; then a project of `clockjack new` in each language is built and tested by its own script.
+//! `-- js new-go` takes those alone; `-- --long` lets the examples that run a host run it for a minute;
 //! `-- --table` compares nothing, but measures and prints the table of the README.
 //!
 //! An example whose toolchain is missing is skipped, in capitals. Where `CI` is set that is a failure: `examples/tools.sh`
@@ -11,6 +12,7 @@
 
 mod build;
 mod expect;
+mod fresh;
 mod host;
 mod measure;
 
@@ -76,24 +78,27 @@ impl Wish {
     }
 
     /// Whether an example was asked for. The test runner of cargo gives the names of any tests to all its programs.
-    fn includes(&self, example: &Example) -> bool {
-        self.names.is_empty() || self.names.contains(&example.name)
+    fn includes(&self, name: &String) -> bool {
+        self.names.is_empty() || self.names.contains(name)
     }
 }
 
 fn main() -> ExitCode {
     let Some(wish) = Wish::from_args() else { return ExitCode::SUCCESS };
-    let all: Vec<_> = examples().into_iter().filter(|example| wish.includes(example)).collect();
+    let all: Vec<_> = examples().into_iter().filter(|example| wish.includes(&example.name)).collect();
     let (last, first): (Vec<_>, Vec<_>) = all.into_iter().partition(|example| LAST.contains(&example.name.as_str()));
     let work = |example: &Example| if wish.table { measure::row(example) } else { try_out(example, wish.long) };
     let mut verdicts = Vec::new();
     if wish.table {
         println!("{}", measure::HEAD);
         // One after the other: two compilers at once would tell twice the time.
-        verdicts.extend(first.iter().map(|example| tell(&wish, example, work(example))));
+        verdicts.extend(first.iter().map(|example| tell(&wish, &example.name, work(example))));
     } else {
-        verdicts.extend(side_by_side(&first, |example| tell(&wish, example, work(example))));
-        verdicts.extend(last.iter().map(|example| tell(&wish, example, work(example))));
+        verdicts.extend(side_by_side(&first, |example| tell(&wish, &example.name, work(example))));
+        verdicts.extend(last.iter().map(|example| tell(&wish, &example.name, work(example))));
+        let fresh = fresh::LANGUAGES.map(|lang| (lang, format!("new-{lang}")));
+        let wanted = fresh.iter().filter(|(_, name)| wish.includes(name));
+        verdicts.extend(wanted.map(|(lang, name)| tell(&wish, name, fresh::try_out(lang))));
     }
     let count = |word: Ended| verdicts.iter().filter(|ended| **ended == word).count();
     let n_failed = count(Ended::Wrong);
@@ -157,8 +162,7 @@ fn try_out(example: &Example, long: bool) -> Verdict {
 }
 
 /// Prints how an example ended.
-fn tell(wish: &Wish, example: &Example, verdict: Verdict) -> Ended {
-    let name = &example.name;
+fn tell(wish: &Wish, name: &str, verdict: Verdict) -> Ended {
     match verdict {
         Verdict::Fine(row) if wish.table => println!("{row}"),
         Verdict::Fine(text) => println!("{name} ... ok: {text}"),

@@ -71,7 +71,7 @@ fn attempts_beside_each_other_lose_no_increment() {
     let story = hosted.json(&["runs", "show", text(&met, "id")]);
     // Whether it saw the conflict itself or the host did, the attempt has failed and the run was tried again.
     assert_eq!(
-        (&story["attempts"][0]["outcome"], &story["outcome"]),
+        (&story["attempt_list"][0]["outcome"], &story["outcome"]),
         (&"failed".into(), &"succeeded".into()),
         "{story:#}"
     );

@@ -14,7 +14,7 @@ use clockjack_schedule::{
     id::JobId,
     outcome::OutcomeCode,
     payload::Payload,
-    ports::{Again, Change, Finish, LedgerError},
+    ports::{Again, Change, Finish, LedgerError, LogLevel, LogLine},
     retry::{self, Attempts},
     run::{Skip, SkipReason, Start},
 };
@@ -205,15 +205,14 @@ fn judge(ended: Ended) -> Verdict {
     }
 }
 
-/// What a run returned, for the runs that follow. What is too large for them is said where a person sees it.
+/// What a run returned, for the runs that follow. What is too large for them is said in the log of the run.
 fn payload_of(finish: &mut Finish) -> Option<Payload> {
-    let outcome = &mut finish.report.outcome;
-    match Payload::new(outcome.output.clone()?) {
+    match Payload::new(finish.report.outcome.output.clone()?) {
         Ok(payload) => Some(payload),
         Err(error) => {
-            let said = format!("the runs after it get no payload from its output: {error}");
-            let joint = if outcome.message.is_empty() { "" } else { "; " };
-            outcome.message.push_str(&format!("{joint}{said}"));
+            let message = format!("the runs after it get no payload from its output: {error}");
+            let (at, level) = (finish.finished_at, LogLevel::Warn);
+            finish.report.logs.push(LogLine { at, level, message, fields: Vec::new() });
             None
         }
     }

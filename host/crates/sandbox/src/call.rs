@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use wasmtime::component::Val;
 
 use crate::{
-    command::{CommandInput, command_line},
+    command::{CommandInput, PROGRAM_NAME},
     engine::Metering,
     error::{LoadCode, LoadError},
     exports::{self, Function, FunctionKind, Parameter},
@@ -248,7 +248,7 @@ impl Read {
     }
 
     fn command_line(&mut self, args: &Arguments) -> Vec<String> {
-        let mut words = vec!["job".to_owned()];
+        let mut words = vec![PROGRAM_NAME.to_owned()];
         match args {
             Arguments::None => {}
             Arguments::Listed(items) => {

@@ -6,10 +6,8 @@ use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clockjack_schedule::{
     command::{Command, ExitCodes, Stdin},
-    job::Arguments,
     manifest::scalar::show_size,
 };
-use serde_json::Value as Json;
 
 use crate::{
     attempt::Facts,
@@ -22,7 +20,7 @@ use crate::{
 pub const STDIN_BYTES_MAX: u64 = 4 << 20;
 
 /// What a command calls itself: the first word of its command line.
-const PROGRAM_NAME: &str = "job";
+pub(crate) const PROGRAM_NAME: &str = "job";
 
 /// What a command reads and what its exit codes mean, checked and read.
 #[derive(Clone, Debug, Default)]
@@ -96,36 +94,6 @@ fn file(path: &Path) -> Result<Bytes, Unreadable> {
         return Err((LoadCode::TooLarge, message, INTO_A_DIR));
     }
     Ok(bytes.into())
-}
-
-/// The words of a command line, the program's name first.
-pub(crate) fn command_line(args: &Arguments, problems: &mut Vec<CallProblem>) -> Vec<String> {
-    let word = |(index, json): (usize, &Json)| match json {
-        Json::String(text) => Ok(text.clone()),
-        Json::Number(number) => Ok(number.to_string()),
-        Json::Bool(flag) => Ok(flag.to_string()),
-        Json::Null | Json::Array(_) | Json::Object(_) => {
-            let message = "a word of a command line is text, a number or a boolean";
-            Err(CallProblem::new(format!("args[{index}]"), LoadCode::Type, message, "write it as text"))
-        }
-    };
-    let mut words = vec![PROGRAM_NAME.to_owned()];
-    match args {
-        Arguments::None => {}
-        Arguments::Listed(items) => {
-            for item in items.iter().enumerate().map(word) {
-                match item {
-                    Ok(word) => words.push(word),
-                    Err(problem) => problems.push(problem),
-                }
-            }
-        }
-        Arguments::Named(_) => {
-            let message = "a command takes its arguments as a list of words";
-            problems.push(CallProblem::new("args", LoadCode::Type, message, "write `args: [--days, 30]`"));
-        }
-    }
-    words
 }
 
 /// The facts of the attempt, for commands, which have no other way to ask.

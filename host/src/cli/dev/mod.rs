@@ -85,12 +85,14 @@ struct Developer<'a> {
 
 impl Developer<'_> {
     async fn work(&mut self) -> anyhow::Result<std::convert::Infallible> {
+        let before = Look::at(&self.project);
         // What is there already may be of other sources.
         build::all(self.project.builds().collect()).await?;
+        self.project.refresh();
+        let mut last = before.with_products_of(&Look::at(&self.project));
         self.start_host()?;
         self.run_jobs(&self.project.all_jobs()).await?;
         say(&format!("watching {}; Ctrl-C ends", self.project.shown()));
-        let mut last = Look::at(&self.project);
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let look = Look::at(&self.project);

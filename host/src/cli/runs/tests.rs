@@ -281,6 +281,7 @@ async fn a_run_in_json_has_every_field_and_attempt() {
         generation 2
         digest "abababababababababababababababababababababababababababababababab"
         retry_at null
+        payload null
         output {"sum":7}
         stdout "one\ntwo\n"
         stdout_bytes 100

@@ -148,6 +148,7 @@ async fn several_stores_answer_as_the_model_does() {
             let (found, wanted) = (stores.commit(changes.clone()).await, model.commit(changes).await);
             let sorted = |mut committed: Committed| {
                 committed.unclaimed.sort_unstable();
+                committed.stale_states.sort_unstable();
                 committed
             };
             assert_eq!(sorted(found.unwrap()), sorted(wanted.unwrap()), "seed {seed}");

@@ -47,6 +47,7 @@ pub fn manifest_schema() -> Json {
                 &[],
             ),
             "retry": retry(),
+            "exit_codes": exit_codes(),
             "keep": object(
                 [
                     ("age", key("How old finished runs may be, such as `30d`.", reference("duration"))),
@@ -79,6 +80,7 @@ fn job() -> Json {
         ("plugin", described("A name from `plugins:`, or the path of a component file.", text())),
         ("call", key("Which exported function; may be left out where there is one.", text())),
         ("args", key("What the function gets: a map by parameter, or a list.", json!({ "type": ["object", "array"] }))),
+        ("stdin", key("What a command reads: text, `{ file: path }`, or a map or list that it gets as JSON.", stdin())),
         ("description", key("Free words for people.", text())),
         ("triggers", key("When it runs: any of them.", reference("triggers"))),
         ("after", key("Whose ends make it run.", one_or_many(reference("after")))),
@@ -101,6 +103,7 @@ fn common() -> Vec<(&'static str, Json)> {
         ("paused", key("Whether it starts paused.", flag())),
         ("run_on_start", key("Whether it runs once when the host first sees it.", flag())),
         ("retry", key("What happens after an attempt that failed.", reference("retry"))),
+        ("exit_codes", key("What the exit codes of a command mean.", reference("exit_codes"))),
         ("delivery", key("What happens to a run that a crash cut.", words(&["at_least_once", "at_most_once"]))),
         ("priority", key("Which run of a pool comes first: the highest.", whole(-1_000, 1_000))),
         ("keep", key("How long finished runs are kept.", reference("keep"))),
@@ -125,6 +128,23 @@ fn plugin() -> Json {
         ("build", key("How the file is made, for `clockjack dev`.", json!({ "anyOf": [text(), build] }))),
     ];
     json!({ "anyOf": [text(), object(keys, &["source"])] })
+}
+
+fn stdin() -> Json {
+    json!({ "type": ["string", "object", "array"] })
+}
+
+fn exit_codes() -> Json {
+    let codes = || one_or_many(whole(0, 255));
+    object(
+        [
+            ("success", key("Done; default 0.", codes())),
+            ("retry", key("Not done; the retry policy decides; default 75.", codes())),
+            ("permanent", key("Not done, and trying again would not help.", codes())),
+            ("skipped", key("There was nothing to do.", codes())),
+        ],
+        &[],
+    )
 }
 
 fn secret() -> Json {

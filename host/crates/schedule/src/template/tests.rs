@@ -91,7 +91,8 @@ fn what_is_not_there_is_told() {
 fn faults_have_their_place_and_a_hint() {
     for (text, place, message, fix) in [
         ("a ${run.idd} b", 2..12, "`${run.idd}` names nothing", "did you mean `${run.id}`?"),
-        ("${run}", 0..6, "`${run}` names nothing", "it may be one of run.id"),
+        ("${run}", 0..6, "`${run}` names nothing", "did you mean `${run.id}`?"),
+        ("${x}", 0..4, "`${x}` names nothing", "it may be one of run.id"),
         ("${payloud.x[0]}", 0..15, "`${payloud.x[0]}` names nothing", "did you mean `${payload.x[0]}`?"),
         ("${job.name}", 0..11, "`${job.name}` names nothing", "for the plain characters write `$${`"),
         ("${payload.}", 0..11, "`${payload.}` is no path into the payload", "payload.list[0]"),
