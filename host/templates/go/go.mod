@@ -1,6 +1,6 @@
 module wit_component
 
-go 1.24
+go 1.27.1
 
 require go.bytecodealliance.org/pkg v0.4.0
 

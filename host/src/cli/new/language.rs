@@ -50,7 +50,7 @@ impl Language {
             Self::Rust => "Rust and `rustup target add wasm32-wasip2`",
             Self::Js | Self::Ts => "Node.js and `npm install`",
             Self::Python => "Python and `pip install -r requirements.txt`",
-            Self::Go => "Go 1.24 or later",
+            Self::Go => "Go 1.27.1 or later",
             Self::C => "clang, lld and wasi-libc",
         }
     }
