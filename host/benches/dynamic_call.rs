@@ -54,7 +54,7 @@ fn main() -> wasmtime::Result<()> {
     let line = runtime.block_on(async {
         let number = bench.compare::<(u32,), (u32,)>("echo-u32", (7,), Val::U32(7)).await?;
         let records = bench.compare::<(Vec<Item>,), (Vec<Item>,)>("echo-items", (items,), records).await?;
-        wasmtime::Result::Ok(json!({ "number": number, "records": records }))
+        Ok::<Json, wasmtime::Error>(json!({ "number": number, "records": records }))
     })?;
     #[expect(clippy::print_stdout, reason = "the line is what a bench is for")]
     {
@@ -113,13 +113,13 @@ impl Bench {
     async fn dynamically(&self, name: &str, value: &Val, is_fresh: bool) -> wasmtime::Result<Duration> {
         let place = self.pre.component().get_export_index(None, name).expect("the guest exports it");
         let (mut store, mut instance) = self.instance().await?;
-        let mut function = instance.get_func(&mut store, &place).expect("the guest exports it");
+        let mut function = instance.get_func(&mut store, place).expect("the guest exports it");
         let given = [value.clone()];
         let before = cpu();
         for _ in 0..self.n_calls {
             if is_fresh {
                 (store, instance) = self.instance().await?;
-                function = instance.get_func(&mut store, &place).expect("the guest exports it");
+                function = instance.get_func(&mut store, place).expect("the guest exports it");
             }
             let mut results = [Val::Bool(false)];
             function.call_async(&mut store, &given, &mut results).await?;

@@ -49,7 +49,7 @@ fn a_save_is_built_loaded_and_run() {
     // And a manifest that is wrong.
     scene.put("source/make.sh", "cat typed.in section >../typed.wasm");
     wait_for_all(&mut dev, &["dev: running `divide`", "manifest reloaded"]);
-    scene.put("clockjack.yaml", &MANIFEST.replace("divisor: 2", "divisor: two"));
+    scene.put("clockjack.yaml", MANIFEST.replace("divisor: 2", "divisor: two"));
     wait_for_all(&mut dev, &["args.divisor"]);
     dev.signal("TERM");
     let ended = dev.end();

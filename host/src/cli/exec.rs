@@ -219,7 +219,10 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
 /// What the command line gives as standard input.
 fn stdin(args: &ExecArgs) -> Option<Stdin> {
     let text = args.stdin.as_deref()?;
-    Some(text.strip_prefix('@').map_or_else(|| Stdin::Text(text.into()), |path| Stdin::File(path.into())))
+    Some(
+        text.strip_prefix('@')
+            .map_or_else(|| Stdin::Text(template::escape(text).into()), |path| Stdin::File(path.into())),
+    )
 }
 
 /// Tells what is wrong with a manifest; to programs only what keeps the job from running.

@@ -100,7 +100,8 @@ impl Sandbox {
     pub async fn run(&self, call: &Call, facts: Facts) -> Report {
         let (stdout, stderr) = (Capture::new(call.limits.output_bytes_max), Capture::new(call.limits.output_bytes_max));
         let stop = facts.attempt.stop.clone();
-        let filled = match call.fill(&facts.attempt) {
+        let filled = call.fill(&facts.attempt);
+        let (filled, stdin) = match filled.and_then(|filled| Ok((filled, call.command.stdin(&facts.attempt)?))) {
             Ok(filled) => filled,
             // The next attempt would be given the same.
             Err(message) => {
@@ -115,7 +116,7 @@ impl Sandbox {
             Ok(secrets) => secrets,
             Err(message) => return self.report(call, Outcome::ended(OutcomeCode::Failed, message)),
         };
-        let streams = Streams { stdin: call.command.stdin(&facts), stdout: stdout.clone(), stderr: stderr.clone() };
+        let streams = Streams { stdin, stdout: stdout.clone(), stderr: stderr.clone() };
         let opened = self.scratch(call).and_then(|scratch| {
             let folder = scratch.as_ref().map(Scratch::path);
             let wasi = grants::context(&call.grants, &env, &secrets, command_line, folder, streams)?;

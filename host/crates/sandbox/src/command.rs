@@ -7,13 +7,18 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clockjack_schedule::{
     command::{Command, ExitCodes, Stdin},
     manifest::scalar::show_size,
+    outcome::json_bytes,
+    ports::Attempt,
+    template::fill,
 };
+use serde_json::Value as Json;
 
 use crate::{
     attempt::Facts,
     call::{Call, CallProblem, Part},
     error::LoadCode,
     plugin::Plugin,
+    values::templates,
 };
 
 /// Largest standard input. The host holds it as long as the job exists; larger data belongs into a granted directory.
@@ -25,8 +30,25 @@ pub(crate) const PROGRAM_NAME: &str = "job";
 /// What a command reads and what its exit codes mean, checked and read.
 #[derive(Clone, Debug, Default)]
 pub struct CommandInput {
-    stdin: Bytes,
+    stdin: Input,
     pub(crate) exit_codes: ExitCodes,
+}
+
+/// What a command reads.
+#[derive(Clone, Debug)]
+enum Input {
+    /// The same in every attempt.
+    Fixed(Bytes),
+    /// Text with templates in it.
+    Text(String),
+    /// A value with templates in it, which the command gets as JSON.
+    Json(Json),
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self::Fixed(Bytes::new())
+    }
 }
 
 impl CommandInput {
@@ -42,13 +64,24 @@ impl CommandInput {
             return Err(vec![CallProblem { part: Part::Key, ..problem }]);
         }
         let stdin = match &command.stdin {
-            Stdin::Empty => Ok(Bytes::new()),
-            Stdin::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
-            Stdin::Json(json) => Ok(Bytes::from(format!("{json}\n"))),
-            Stdin::File(path) => file(path).map_err(|(code, message, fix)| ("stdin.file", code, message, fix)),
+            Stdin::Empty => Ok(Input::default()),
+            Stdin::Text(text) => Ok(match templates::literal(text) {
+                Some(text) => Input::Fixed(text.into()),
+                None => Input::Text(text.to_string()),
+            }),
+            Stdin::Json(json) if json.to_string().contains("${") => Ok(Input::Json(json.clone())),
+            Stdin::Json(json) => Ok(Input::Fixed(line(json))),
+            Stdin::File(path) => {
+                file(path).map(Input::Fixed).map_err(|(code, message, fix)| ("stdin.file", code, message, fix))
+            }
         };
         let stdin = stdin.and_then(|stdin| {
-            let n_bytes = u64::try_from(stdin.len()).unwrap_or(u64::MAX);
+            let n_bytes = match &stdin {
+                Input::Fixed(bytes) => bytes.len(),
+                Input::Text(text) => text.len(),
+                Input::Json(json) => json_bytes(json),
+            };
+            let n_bytes = u64::try_from(n_bytes).unwrap_or(u64::MAX);
             let (size, max) = (show_size(n_bytes), show_size(STDIN_BYTES_MAX));
             let message = || format!("the standard input has {size}; at most {max} are passed");
             if n_bytes <= STDIN_BYTES_MAX {
@@ -63,10 +96,23 @@ impl CommandInput {
         }
     }
 
-    /// What the command reads in this attempt. Everything that an attempt adds to it is put in here.
-    pub(crate) fn stdin(&self, _facts: &Facts) -> Bytes {
-        self.stdin.clone()
+    /// What the command reads in this attempt.
+    ///
+    /// # Errors
+    /// When what a template stands for is not there.
+    pub(crate) fn stdin(&self, attempt: &Attempt) -> Result<Bytes, String> {
+        let told = |message: String| format!("stdin: {message}");
+        match &self.stdin {
+            Input::Fixed(bytes) => Ok(bytes.clone()),
+            Input::Text(text) => Ok(templates::word(text, attempt).map_err(told)?.into()),
+            Input::Json(json) => Ok(line(&fill(json, attempt).map_err(told)?)),
+        }
     }
+}
+
+/// A value as one line of JSON.
+fn line(json: &Json) -> Bytes {
+    Bytes::from(format!("{json}\n"))
 }
 
 const INTO_A_DIR: &str =

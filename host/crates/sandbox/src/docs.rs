@@ -128,12 +128,12 @@ mod tests {
     #[test]
     fn sections_are_found_where_tools_put_them() {
         let docs = json!({ "docs": "x".repeat(200) });
-        assert_eq!(found(&component(&[section(SECTION, 1, &docs)])), [docs.clone()]);
-        assert_eq!(found(&component(&[section("package-docs:jobs", 0, &docs)])), [docs.clone()]);
-        assert_eq!(found(&component(&[section("clockjack-docs:jobs", 1, &docs)])), [docs.clone()]);
+        assert_eq!(found(&component(&[section(SECTION, 1, &docs)])), std::slice::from_ref(&docs));
+        assert_eq!(found(&component(&[section("package-docs:jobs", 0, &docs)])), std::slice::from_ref(&docs));
+        assert_eq!(found(&component(&[section("clockjack-docs:jobs", 1, &docs)])), std::slice::from_ref(&docs));
         let module = [&b"\0asm\x01\0\0\0"[..], &section(SECTION, 1, &docs)].concat();
         let whole = component(&[with_length(1, &module)]);
-        assert_eq!(found(&whole), [docs.clone()], "in a core module");
+        assert_eq!(found(&whole), std::slice::from_ref(&docs), "in a core module");
         for broken in [section(SECTION, 2, &docs), section("package-docsx", 1, &docs), section("x", 1, &docs)] {
             assert_eq!(found(&component(&[broken])), Vec::<Json>::new());
         }

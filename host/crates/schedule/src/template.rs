@@ -199,6 +199,33 @@ pub fn escape(text: &str) -> String {
     text.replace("${", "$${")
 }
 
+/// A value with every template in it filled in. A text that is nothing but one takes the type of its value; an instant is
+/// text.
+///
+/// # Errors
+/// When a value is not there.
+pub fn fill(json: &Json, attempt: &Attempt) -> Result<Json, String> {
+    Ok(match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => json.clone(),
+        Json::String(text) => fill_text(text, attempt)?,
+        Json::Array(items) => Json::Array(items.iter().map(|item| fill(item, attempt)).collect::<Result<_, _>>()?),
+        Json::Object(entries) => {
+            let filled = entries.iter().map(|(key, value)| Ok((key.clone(), fill(value, attempt)?)));
+            Json::Object(filled.collect::<Result<_, String>>()?)
+        }
+    })
+}
+
+fn fill_text(text: &str, attempt: &Attempt) -> Result<Json, String> {
+    let template = Template::parse(text).map_err(|fault| fault.message)?;
+    let Some(reference) = template.whole() else { return Ok(template.text(attempt)?.into()) };
+    Ok(match reference.value(attempt)? {
+        Filled::Json(json) => json,
+        Filled::Instant(at) => rfc3339(at).into(),
+        Filled::Default(text) => text.into(),
+    })
+}
+
 /// Writes every text in a value so that nothing in it counts as a template.
 pub fn escape_all(json: &mut Json) {
     match json {

@@ -39,7 +39,7 @@ pub fn interpolate(root: &mut Node, lookup: Lookup<'_>, diagnostics: &mut Diagno
 }
 
 /// The keys of a job whose values may hold templates, which are filled in when the job fires.
-const TEMPLATED: [&str; 1] = ["args"];
+const TEMPLATED: [&str; 2] = ["args", "stdin"];
 
 /// When the values that are being looked at have their last form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,11 @@ enum When {
     Now,
     /// When the job fires.
     Fired,
+}
+
+/// Whether a value is `{ file: … }`, which is read when the manifest is.
+fn is_file(node: &Node) -> bool {
+    node.as_map().is_some_and(|entries| entries.len() == 1 && entries[0].key == "file")
 }
 
 struct Pass<'a, 'd> {
@@ -61,7 +66,8 @@ impl Pass<'_, '_> {
     fn job(&mut self, node: &mut Node) {
         let Value::Map(entries) = &mut node.value else { return self.node(node) };
         for entry in entries {
-            self.when = if TEMPLATED.contains(&entry.key.as_str()) { When::Fired } else { When::Now };
+            let is_templated = TEMPLATED.contains(&entry.key.as_str()) && !is_file(&entry.value);
+            self.when = if is_templated { When::Fired } else { When::Now };
             self.node(&mut entry.value);
         }
         self.when = When::Now;

@@ -114,3 +114,13 @@ fn what_is_escaped_is_plain_text() {
     escape_all(&mut json);
     assert_eq!(json, json!({ "a": ["$${run.id}", 1], "${b}": "c" }));
 }
+
+#[test]
+fn whole_values_are_filled_in() {
+    let json =
+        json!({ "at": "${run.scheduled_for}", "n": "${payload.n}", "all": ["x ${payload.n}", 1, null, "$${run.id}"] });
+    let filled = fill(&json, &attempt(Some(json!({ "n": 7 })))).unwrap();
+    assert_eq!((&filled["n"], &filled["all"]), (&json!(7), &json!(["x 7", 1, null, "${run.id}"])));
+    assert!(filled["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{filled}");
+    assert!(fill(&json, &attempt(None)).unwrap_err().contains("the run has no payload"));
+}
