@@ -266,7 +266,9 @@ fn nothing_is_left_behind() {
         let found = all.filter(|word| source.text.contains(**word));
         faults.extend(found.map(|word| format!("{}: `{word}`", source.path)));
     }
-    for source in sources(&["wasm"]) {
+    // What the examples build here is not committed, but for one.
+    let is_built_here = |source: &Source| source.path.starts_with("examples/") && !source.path.contains("/quickstart/");
+    for source in sources(&["wasm"]).into_iter().filter(|source| !is_built_here(source)) {
         let found = places.iter().filter(|place| source.text.contains(**place));
         faults.extend(found.map(|place| format!("{}: `{place}`", source.path)));
     }

@@ -91,7 +91,7 @@ fn numbers_are_exact_or_refused() {
     for text in [".nan", ".inf", "-.inf"] {
         assert_eq!(round(&f32, &json!(text)), text);
     }
-    assert_eq!(round(&f32, &json!(1e39)), ": `1e39` is out of range for f32");
+    assert_eq!(round(&f32, &json!(1e39)), ": `1e+39` is out of range for f32");
     assert_eq!(round(&f32, &json!("1")), ": expected f32, found `\"1\"`");
 }
 

@@ -130,6 +130,10 @@ fn plugin() -> Json {
     json!({ "anyOf": [text(), object(keys, &["source"])] })
 }
 
+fn fuel() -> Json {
+    json!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "const": "none" }] })
+}
+
 fn stdin() -> Json {
     json!({ "type": ["string", "object", "array"] })
 }
@@ -179,7 +183,7 @@ fn limits() -> Json {
             ("cpu_time", key("Processor time of an attempt; default 10s.", reference("duration"))),
             ("memory", key("All memories together; default 64MiB.", reference("size"))),
             ("output", key("Bytes of stdout, and as many of stderr, that are kept; default 1MiB.", reference("size"))),
-            ("fuel", key("Instructions of an attempt; default unmetered.", json!({ "type": "integer", "minimum": 1 }))),
+            ("fuel", key("Instructions of an attempt; default unmetered.", fuel())),
             ("table_elements", key("All table elements together.", whole(0, 1_000_000))),
             ("instances", key("Core instances of one attempt.", whole(1, 64))),
             ("state", key("How much the job may remember.", reference("size"))),

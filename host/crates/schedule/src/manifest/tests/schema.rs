@@ -107,6 +107,7 @@ fn the_schema_knows_the_keys_that_the_readers_know() {
     let of_trigger = |keys: &str| format!("jobs: {{ a: {{ plugin: ./a.wasm, triggers: {{ {keys} }} }} }}");
     let host = &schema["properties"]["host"]["anyOf"][0];
     let alternative = |name: &str| &defs[name]["anyOf"][1];
+    let build = &alternative("plugin")["properties"]["build"]["anyOf"][0]["anyOf"][1];
     let dir = &defs["grants"]["properties"]["dirs"]["anyOf"][0]["anyOf"][0];
     for (text, keys) in [
         ("version: 1\nqqqq: 1\njobs: {}".to_owned(), keys_of(&schema)),
@@ -115,7 +116,9 @@ fn the_schema_knows_the_keys_that_the_readers_know() {
         ("version: 1\ndefaults: { qqqq: 1 }".to_owned(), keys_of(&defs["defaults"])),
         ("version: 1\npools: { a: { size: 1, qqqq: 1 } }".to_owned(), keys_of(&defs["pool"])),
         ("version: 1\nplugins: { a: { source: ./a.wasm, qqqq: 1 } }".to_owned(), keys_of(alternative("plugin"))),
-        (of_job("qqqq: 1"), keys_of(&defs["job"])),
+        ("version: 1\nplugins: { a: { source: ./a.wasm, build: { run: x, qqqq: 1 } } }".to_owned(), keys_of(build)),
+        ("version: 1\nsecrets: { a: { env: A, qqqq: 1 } }".to_owned(), keys_of(&defs["secret"])),
+        (of_job("exit_codes: { qqqq: 1 }"), keys_of(&defs["exit_codes"])),
         (of_job("retry: { qqqq: 1 }"), keys_of(&defs["retry"])),
         (of_job("keep: { qqqq: 1 }"), keys_of(&defs["keep"])),
         (of_job("limits: { qqqq: 1 }"), keys_of(&defs["limits"])),
@@ -134,6 +137,8 @@ fn the_schema_knows_the_keys_that_the_readers_know() {
     let known: BTreeSet<_> =
         kinds.iter().flat_map(|kind| known_keys(&of_trigger(&format!("{kind}, qqqq: 1")))).collect();
     assert_eq!(keys_of(&defs["trigger"]), known);
+    let job = |kind: &&str| known_keys(&format!("jobs: {{ a: {{ plugin: ./a.wasm, {kind}, qqqq: 1 }} }}"));
+    assert_eq!(keys_of(&defs["job"]), kinds.iter().flat_map(job).collect());
 }
 
 #[test]
