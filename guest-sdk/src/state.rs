@@ -345,7 +345,8 @@ pub fn keys(prefix: &str) -> Result<Vec<String>, Error> {
 /// What the interface gives at once at most.
 const PAGE_KEYS: u32 = 1_000;
 
-/// Adds to a number and returns the sum; where there is no value it is 0.
+/// Adds to a number and returns the sum; where there is no value it is 0. Nothing that another run of the job adds beside
+/// this one is lost: where the two meet, one of the attempts fails and is tried again as its job's retry policy says.
 ///
 /// ```
 /// use clockjack_sdk::state;
@@ -355,12 +356,13 @@ const PAGE_KEYS: u32 = 1_000;
 /// # Ok::<(), state::Error>(())
 /// ```
 pub fn add(key: &str, amount: i64) -> Result<i64, Error> {
+    let version = get(key)?.map(|entry| entry.version());
     let old: i64 = parse(key)?.unwrap_or(0);
     let sum = old.checked_add(amount).ok_or_else(|| Error::Malformed {
         key: key.to_owned(),
         reason: format!("{old} and {amount} are more than 64 bits hold"),
     })?;
-    set(key, sum)?;
+    compare_and_set(key, version, sum)?;
     Ok(sum)
 }
 

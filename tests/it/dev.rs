@@ -62,3 +62,18 @@ fn without_a_manifest_it_says_what_to_do() {
     let ended = clockjack(["dev"]).folder(Scene::new().folder()).ends_with(1);
     assert!(ended.stderr.contains("name a manifest with `-f`"), "{}", ended.stderr);
 }
+
+/// What a build writes among its sources begins no build for ever.
+#[test]
+fn a_file_that_the_build_writes_is_left_alone() {
+    let manifest = MANIFEST.replace("run: sh make.sh", "run: date +%N >stamp && cp typed.in ../typed.wasm");
+    let scene = Scene::with(&manifest, &["typed"]);
+    fs::create_dir(scene.path("source")).expect("a folder");
+    fs::rename(scene.path("typed.wasm"), scene.path("source/typed.in")).expect("a component");
+    let mut dev = clockjack(["dev", "--no-schedule"]).folder(scene.folder()).start();
+    wait_for_all(&mut dev, &["dev: watching"]);
+    scene.put("source/note", "a save");
+    wait_for_all(&mut dev, &["dev: `./source/stamp` is written by the build and no more watched"]);
+    dev.signal("TERM");
+    assert_eq!(dev.end().code, Some(0));
+}

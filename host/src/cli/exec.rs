@@ -154,6 +154,8 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
     let began = SystemClock.monotonic();
     let report = runtime.block_on(sandbox.run(&call, facts(&wanted)));
     let duration = SystemClock.monotonic().saturating_sub(began);
+    // A guest that was ended may still sit in a call of the system that never returns, such as the opening of a pipe.
+    runtime.shutdown_background();
     match args.output.output {
         Output::Json => print::data(&serde_json::to_string_pretty(&view(&report, duration))?)?,
         Output::Table => show(&report, duration)?,

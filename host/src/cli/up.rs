@@ -16,6 +16,7 @@ use clockjack_schedule::{
     ports::Clock as _,
     zone::Zones,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
@@ -78,6 +79,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         Err(error) => return Ok(not_started(&error)),
     };
     tell_start(args, &zones, &plugins, &places, took);
+    raise_open_files();
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
     outlive_file_size_limit(&ring)?;
@@ -104,6 +106,14 @@ fn not_started(error: &anyhow::Error) -> Exit {
 /// How many runs go on at once, all pools together.
 fn n_places(manifest: &Manifest) -> u32 {
     manifest.pools.values().fold(0, |sum: u32, size| sum.saturating_add(size.get())).max(POOL_SIZE)
+}
+
+/// Guests may have files open at once in every place: as many as the system allows at all.
+fn raise_open_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        warn!("the number of open files stays as it is: {error}");
+    }
 }
 
 fn guest_runtime() -> std::io::Result<Runtime> {

@@ -139,6 +139,10 @@ pub(super) fn settle(finish: &mut Finish) -> Option<Settled> {
 pub(super) async fn keep(ledger: &dyn Ledger, flushes: Vec<Flush>) -> Result<(), LedgerError> {
     let (mut changes, mut waiting) = (Vec::new(), Vec::new());
     for Flush { job, draft, done } in flushes {
+        // Who asked is gone: the attempt was cut, and the next one may have written already.
+        if done.is_closed() {
+            continue;
+        }
         let Some(draft) = draft.lock().unwrap_or_else(PoisonError::into_inner).take() else { continue };
         let book = draft.book();
         match book.settle(&draft) {
@@ -164,8 +168,10 @@ pub(super) async fn keep(ledger: &dyn Ledger, flushes: Vec<Flush>) -> Result<(),
             let why = error.to_string();
             for (job, book, change, done) in waiting {
                 // Where it can be read, it says whether something was kept all the same.
-                book.lost(&change, ledger.state(&job).await.ok());
-                drop(done.send(Err(KeepError::Unavailable(why.clone()))));
+                let kept = ledger.state(&job).await.ok();
+                let is_there = kept.as_ref().is_some_and(|kept| change.version <= kept.version);
+                book.lost(&change, kept);
+                drop(done.send(if is_there { Ok(()) } else { Err(KeepError::Unavailable(why.clone())) }));
             }
             if matches!(error, LedgerError::Unavailable(_)) { Ok(()) } else { Err(error) }
         }

@@ -3,7 +3,7 @@
 #
 # After a change of wit/world.wit (cargo install --locked wit-bindgen-cli@0.63.0):
 #   wit-bindgen go wit --out-dir build/go && cp -r build/go/{wit_exports.go,wit_world,clockjack_job_*} .
-#   wit-bindgen c wit --out-dir build/c && tail -c +25 build/c/plugin_component_type.o | head -c -57 >world.section
+#   wit-bindgen c wit --out-dir build/c && tail -c +25 build/c/plugin_component_type.o | head -c -59 >world.section
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 if ! command -v go >/dev/null; then

@@ -28,13 +28,13 @@ use crate::{
 };
 
 /// Bytes that one host call may copy between guest and host: bounds arguments, log lines and results.
-const HOSTCALL_BYTES_MAX: usize = 16 << 20;
+pub(crate) const HOSTCALL_BYTES_MAX: usize = 16 << 20;
 
 /// Resource handles of one store, lends included.
 const HANDLES_MAX: usize = 4_096;
 
-/// Host resources (streams, files, pollables) of one store.
-const RESOURCES_MAX: usize = 1_024;
+/// Host resources (streams, files, pollables) of one store. Each open file is a descriptor of the whole process.
+const RESOURCES_MAX: usize = 256;
 
 /// What a guest may be told about its attempt.
 #[derive(Clone, Debug)]

@@ -116,7 +116,8 @@ pub(crate) fn bounded(outcome: Outcome, call: &Call) -> Outcome {
     }
     let (size, limit) = (show_size(n_bytes), show_size(call.limits.output_bytes_max));
     let dropped = format!("the result of {size} was not kept; its limit is {limit} (`limits.output`)");
-    let message = if outcome.message.is_empty() { dropped } else { format!("{}; {dropped}", outcome.message) };
+    // What the guest said comes last: where it was cut, the end is looked at for a part of a secret.
+    let message = if outcome.message.is_empty() { dropped } else { format!("{dropped}; {}", outcome.message) };
     Outcome { output: None, message, ..outcome }
 }
 
@@ -172,7 +173,7 @@ pub(crate) fn with_result(outcome: Outcome, result: Result<Option<Json>, String>
             Outcome { output: outcome.output, ..Outcome::ended(OutcomeCode::Failed, cut(&message)) }
         }
         Err(problem) => {
-            Outcome { message: cut(&format!("{}; `/out/result.json` {problem}", outcome.message)), ..outcome }
+            Outcome { message: cut(&format!("`/out/result.json` {problem}; {}", outcome.message)), ..outcome }
         }
     }
 }

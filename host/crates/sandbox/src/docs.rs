@@ -16,6 +16,10 @@ const SECTION_OF_SDK: &str = "clockjack-docs";
 /// Longest docs of one function that are kept.
 const DOCS_CHARS_MAX: usize = 4_000;
 
+/// Largest section that is read, and most of them: docs are words for people, and JSON takes many times its length here.
+const SECTION_BYTES_MAX: usize = 256 * 1024;
+const SECTIONS_MAX: usize = 16;
+
 /// How deep components nest in components.
 const DEPTH_MAX: usize = 4;
 
@@ -39,7 +43,9 @@ fn find(binary: &[u8], depth: usize, sections: &mut Vec<Json>) {
     while let Some((id, after)) = rest.split_first() {
         let Some((body, after)) = sized(after) else { return };
         if *id == CUSTOM {
-            sections.extend(custom(body));
+            if body.len() <= SECTION_BYTES_MAX && sections.len() < SECTIONS_MAX {
+                sections.extend(custom(body));
+            }
         } else if is_component && INNER.contains(id) && depth != 0 {
             find(body, depth - 1, sections);
         }

@@ -4,6 +4,7 @@
 //! What is written through `wasi:keyvalue` is kept as everything else in the state is: with the success of the run.
 
 use clockjack_schedule::{
+    manifest::scalar::show_size,
     ports::{LogLevel, LogLine},
     state::{Draft, DraftError},
 };
@@ -18,7 +19,10 @@ use self::bindings::wasi::{
     },
     logging::logging,
 };
-use crate::{attempt::GuestState, guest_api::Closed};
+use crate::{
+    attempt::{GuestState, HOSTCALL_BYTES_MAX},
+    guest_api::Closed,
+};
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -149,8 +153,18 @@ impl batch::Host for GuestState {
         keys: Vec<String>,
     ) -> Result<Vec<Option<(String, Vec<u8>)>>, Error> {
         let draft = self.draft().await?;
-        let get = |key: String| Ok(value(draft, &key)?.map(|value| (key, value)));
-        keys.into_iter().map(get).collect()
+        let (mut found, mut n_bytes) = (Vec::new(), 0_usize);
+        for key in keys {
+            let value = value(draft, &key)?;
+            // What is too large to cross over is not even put together: a key may be asked for again and again.
+            n_bytes += size_of::<Option<(String, Vec<u8>)>>() + key.len() + value.as_ref().map_or(0, Vec::len);
+            if HOSTCALL_BYTES_MAX < n_bytes {
+                let most = show_size(u64::try_from(HOSTCALL_BYTES_MAX).unwrap_or(u64::MAX));
+                return Err(Error::Other(format!("one call gives {most} at most: ask for fewer keys")));
+            }
+            found.push(value.map(|value| (key, value)));
+        }
+        Ok(found)
     }
 
     async fn set_many(&mut self, _bucket: Resource<Bucket>, pairs: Vec<(String, Vec<u8>)>) -> Result<(), Error> {

@@ -69,7 +69,9 @@ pub struct StateWrite {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A condition of the draft does not hold any more.
-    #[error("another run wrote `{key}` of the job's state meanwhile, so that nothing of this attempt's was kept")]
+    #[error(
+        "another run of the job wrote what this attempt had looked at in its state, so that nothing of this attempt's was kept"
+    )]
     Conflict {
         /// The key.
         key: String,

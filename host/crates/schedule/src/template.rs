@@ -6,7 +6,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value as Json;
 
-use crate::{diagnostic::did_you_mean, ports::Attempt};
+use crate::{diagnostic::did_you_mean, manifest::scalar::show_size, outcome::json_bytes, ports::Attempt};
 
 /// A text with places that are filled in when a job fires.
 ///
@@ -169,7 +169,7 @@ impl Template {
     /// The text with all values in it.
     ///
     /// # Errors
-    /// When a value is not there.
+    /// When a value is not there, or the text becomes too large.
     pub fn text(&self, attempt: &Attempt) -> Result<String, String> {
         let mut text = String::new();
         for part in &self.parts {
@@ -181,6 +181,9 @@ impl Template {
                     Filled::Json(value) => text.push_str(&value.to_string()),
                     Filled::Instant(at) => text.push_str(&rfc3339(at)),
                 },
+            }
+            if FILLED_BYTES_MAX < text.len() {
+                return Err(too_large());
             }
         }
         Ok(text)
@@ -203,17 +206,37 @@ pub fn escape(text: &str) -> String {
 /// text.
 ///
 /// # Errors
-/// When a value is not there.
+/// When a value is not there, or all of them together become too large.
 pub fn fill(json: &Json, attempt: &Attempt) -> Result<Json, String> {
+    let mut n_bytes_left = FILLED_BYTES_MAX;
+    fill_within(json, attempt, &mut n_bytes_left)
+}
+
+fn fill_within(json: &Json, attempt: &Attempt, n_bytes_left: &mut usize) -> Result<Json, String> {
     Ok(match json {
         Json::Null | Json::Bool(_) | Json::Number(_) => json.clone(),
-        Json::String(text) => fill_text(text, attempt)?,
-        Json::Array(items) => Json::Array(items.iter().map(|item| fill(item, attempt)).collect::<Result<_, _>>()?),
+        Json::String(text) => {
+            let filled = fill_text(text, attempt)?;
+            *n_bytes_left = n_bytes_left.checked_sub(json_bytes(&filled)).ok_or_else(too_large)?;
+            filled
+        }
+        Json::Array(items) => {
+            let filled = items.iter().map(|item| fill_within(item, attempt, n_bytes_left));
+            Json::Array(filled.collect::<Result<_, _>>()?)
+        }
         Json::Object(entries) => {
-            let filled = entries.iter().map(|(key, value)| Ok((key.clone(), fill(value, attempt)?)));
+            let filled =
+                entries.iter().map(|(key, value)| Ok((key.clone(), fill_within(value, attempt, n_bytes_left)?)));
             Json::Object(filled.collect::<Result<_, String>>()?)
         }
     })
+}
+
+/// Most bytes that a text or a value has once everything is filled in.
+const FILLED_BYTES_MAX: usize = 4 << 20;
+
+fn too_large() -> String {
+    format!("what is filled in has more than {}", show_size(u64::try_from(FILLED_BYTES_MAX).unwrap_or(u64::MAX)))
 }
 
 fn fill_text(text: &str, attempt: &Attempt) -> Result<Json, String> {

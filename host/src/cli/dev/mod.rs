@@ -9,7 +9,7 @@ mod child;
 mod project;
 mod watch;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use clap::Args;
 use clockjack_schedule::{id::JobId, manifest::scalar};
@@ -93,6 +93,7 @@ impl Developer<'_> {
         self.start_host()?;
         self.run_jobs(&self.project.all_jobs()).await?;
         say(&format!("watching {}; Ctrl-C ends", self.project.shown()));
+        let mut written = Written::default();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let look = Look::at(&self.project);
@@ -101,25 +102,35 @@ impl Developer<'_> {
             }
             // An editor may write several files, or one in several steps.
             let look = quiet(&self.project, look).await;
-            self.step(&last, &look).await?;
-            // What the build itself wrote is no news; what was saved meanwhile is, and is seen by its time.
-            last = look.with_products_of(&Look::at(&self.project));
+            let changed = written.but_for(last.changes(&look));
+            if changed.is_empty() {
+                last = look;
+                continue;
+            }
+            self.step(&changed).await?;
+            // What the build itself wrote into components is no news; what was saved meanwhile is.
+            let after = Look::at(&self.project);
+            written.note(&changed, look.sources_changed(&after));
+            last = look.with_products_of(&after);
         }
     }
 
     /// Something was saved.
-    async fn step(&mut self, last: &Look, look: &Look) -> anyhow::Result<()> {
-        let changed = last.changes(look);
+    async fn step(&mut self, changed: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
         let is_manifest = changed.iter().any(|path| self.project.is_manifest(path));
         if is_manifest {
             self.project = Project::read(&self.args.manifests.files);
         }
-        let is_built = build::all(self.project.builds_of(&changed)).await?;
-        let fresh = self.project.refresh();
-        if !is_built || (fresh.is_empty() && !is_manifest) {
+        let mut builds = self.project.builds_of(changed);
+        if is_manifest {
+            builds.extend(self.project.builds_to_begin_with());
+        }
+        // What one build made new stays new until all of them succeed.
+        if !build::all(builds).await? || self.project.is_unreadable() {
             return Ok(());
         }
-        if self.project.is_unreadable() {
+        let fresh = self.project.refresh();
+        if fresh.is_empty() && !is_manifest {
             return Ok(());
         }
         self.start_host()?;
@@ -145,6 +156,30 @@ impl Developer<'_> {
             child::exec(&self.args.manifests.files, job).await?;
         }
         Ok(())
+    }
+}
+
+/// Files among the sources that builds write. A file that changes during a build, and again during the next one, which
+/// nothing else began, is one of them.
+#[derive(Default)]
+struct Written {
+    by_last_build: BTreeSet<PathBuf>,
+    known: BTreeSet<PathBuf>,
+}
+
+impl Written {
+    fn but_for(&self, changed: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+        changed.into_iter().filter(|path| !self.known.contains(path)).collect()
+    }
+
+    fn note(&mut self, changed: &BTreeSet<PathBuf>, by_build: BTreeSet<PathBuf>) {
+        if changed.is_subset(&self.by_last_build) {
+            for path in by_build.intersection(changed) {
+                say(&format!("`{}` is written by the build and no more watched: add it to .gitignore", path.display()));
+                self.known.insert(path.clone());
+            }
+        }
+        self.by_last_build = by_build;
     }
 }
 

@@ -69,6 +69,12 @@ impl Project {
         self.builds().filter(|build| sources.iter().any(|path| path.starts_with(&build.folder))).collect()
     }
 
+    /// The builds of components that are not there.
+    pub(super) fn builds_to_begin_with(&self) -> impl Iterator<Item = &Build> {
+        let plugins = self.manifest.plugins.values().filter(|plugin| !plugin.source.exists());
+        plugins.filter_map(|plugin| plugin.build.as_ref())
+    }
+
     pub(super) fn all_jobs(&self) -> Vec<JobId> {
         self.manifest.jobs.keys().cloned().collect()
     }

@@ -58,17 +58,26 @@ impl Look {
 
     /// What is different in a later look: new, changed or gone.
     pub(super) fn changes(&self, later: &Self) -> BTreeSet<PathBuf> {
-        let both = [(&self.sources, &later.sources), (&self.components, &later.components)];
-        let paths = both.into_iter().flat_map(|(before, after)| {
-            before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path))
-        });
-        paths.cloned().collect()
+        let components = different(&self.components, &later.components);
+        self.sources_changed(later).into_iter().chain(components).collect()
+    }
+
+    /// The same without the components.
+    pub(super) fn sources_changed(&self, later: &Self) -> BTreeSet<PathBuf> {
+        different(&self.sources, &later.sources).collect()
     }
 
     /// The same look with the components of a later one.
     pub(super) fn with_products_of(self, later: &Self) -> Self {
         Self { components: later.components.clone(), ..self }
     }
+}
+
+fn different<'a>(
+    before: &'a BTreeMap<PathBuf, Stamp>,
+    after: &'a BTreeMap<PathBuf, Stamp>,
+) -> impl Iterator<Item = PathBuf> {
+    before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path)).cloned()
 }
 
 fn may_hold_sources(entry: &DirEntry) -> bool {

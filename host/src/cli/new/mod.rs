@@ -19,6 +19,58 @@ use super::{Exit, print};
 /// Longest name: it becomes part of file names and of names in code.
 const NAME_BYTES_MAX: usize = 64;
 
+/// Words that cannot be the name of a crate: what Rust means by them, and what a project has already.
+const TAKEN: [&str; 48] = [
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "clockjack-sdk",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "plugin",
+    "priv",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "use",
+];
+
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {
     /// The language of the plugin.
@@ -62,6 +114,9 @@ fn name(folder: &Path) -> Result<&str, String> {
         word.starts_with(|c: char| c.is_ascii_lowercase())
             && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     };
+    if TAKEN.contains(&name) {
+        return Err(format!("`{name}` means something else to a compiler: add a word, such as `my-{name}`"));
+    }
     if name.len() <= NAME_BYTES_MAX && name.split('-').all(is_word) {
         return Ok(name);
     }

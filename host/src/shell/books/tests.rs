@@ -137,7 +137,11 @@ async fn of_two_successes_that_met_the_second_one_has_failed() {
     assert!(first.state.is_some() && first.report.state.is_none());
     assert!(settle(&mut second).is_none() && second.state.is_none());
     assert_eq!(second.report.outcome.code, OutcomeCode::Failed);
-    assert!(second.report.outcome.message.contains("another run wrote `k`"), "{}", second.report.outcome.message);
+    assert!(
+        second.report.outcome.message.contains("another run of the job wrote"),
+        "{}",
+        second.report.outcome.message
+    );
     let reader = world.draft().await;
     assert_eq!(reader.get("k").unwrap(), None, "what is on its way is not seen yet");
     settled.conclude(&[]);

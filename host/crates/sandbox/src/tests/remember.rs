@@ -74,7 +74,7 @@ async fn two_attempts_do_not_count_the_same_number() {
     let refused = keep(&second.state.unwrap()).unwrap_err().to_string();
     assert_eq!(
         refused,
-        "another run wrote `n` of the job's state meanwhile, so that nothing of this attempt's was kept"
+        "another run of the job wrote what this attempt had looked at in its state, so that nothing of this attempt's was kept"
     );
 }
 

@@ -125,7 +125,7 @@ impl Writer {
             Type::S64 => integer(i64::MIN, i64::MAX.unsigned_abs()),
             Type::U64 => integer(0, u64::MAX),
             Type::Float32 | Type::Float64 => {
-                json!({ "anyOf": [{ "type": "number" }, { "enum": [".nan", ".inf", "-.inf"] }] })
+                json!({ "anyOf": [{ "type": "number" }, { "enum": [".nan", ".inf", "-.inf", "nan", "inf", "-inf"] }] })
             }
             Type::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
             Type::String => json!({ "type": "string" }),

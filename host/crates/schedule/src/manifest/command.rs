@@ -7,6 +7,7 @@ use super::{
     fields::{self, Fields},
     foreign::{self, Place},
     grants,
+    jobs::check_templates,
     node::{Node, Value},
     policy,
 };
@@ -87,10 +88,15 @@ pub(super) fn read_stdin(fields: &mut Fields<'_>, folder: &Path, diagnostics: &m
             {
                 return grants::path_in(&entry.value, folder, diagnostics).map_or(Stdin::Empty, Stdin::File);
             }
+            check_templates(node, diagnostics);
             Stdin::Json(node.to_json())
         }
-        Value::List(_) => Stdin::Json(node.to_json()),
+        Value::List(_) => {
+            check_templates(node, diagnostics);
+            Stdin::Json(node.to_json())
+        }
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => {
+            check_templates(node, diagnostics);
             fields::text(node, diagnostics).map_or(Stdin::Empty, |text| Stdin::Text(text.into()))
         }
     }

@@ -66,7 +66,8 @@ impl Pass<'_, '_> {
     fn job(&mut self, node: &mut Node) {
         let Value::Map(entries) = &mut node.value else { return self.node(node) };
         for entry in entries {
-            let is_templated = TEMPLATED.contains(&entry.key.as_str()) && !is_file(&entry.value);
+            let is_read_now = entry.key == "stdin" && is_file(&entry.value);
+            let is_templated = TEMPLATED.contains(&entry.key.as_str()) && !is_read_now;
             self.when = if is_templated { When::Fired } else { When::Now };
             self.node(&mut entry.value);
         }
@@ -164,8 +165,9 @@ impl Problem {
                 .fix("close it, as in `${NAME}`; for the plain characters write `$${`"),
             Self::NotAName(written) => error(format!("`${{{written}}}` is not a reference to a variable"))
                 .fix("write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`; for the plain characters write `$${`"),
-            Self::Template(written) => error(format!("`${{{written}}}` is known only when a job fires"))
-                .fix(format!("it may stand in the `args` of a job; for the plain characters write `$${{{written}}}`")),
+            Self::Template(written) => error(format!("`${{{written}}}` is known only when a job fires")).fix(format!(
+                "it may stand in `args` and `stdin` of a job; for the plain characters write `$${{{written}}}`"
+            )),
             Self::Nested => error("a default may not hold another `${…}`".to_owned())
                 .fix("write the default out, or set the variable"),
         }
@@ -293,7 +295,7 @@ jobs:
             "jobs: { j: { timeout: \"${run.id}\", labels: { a: \"${payload.x}\" } } }\ndefaults: { args: \"${run.id}\" }\n",
         );
         assert_eq!(
-            elsewhere.matches("is known only when a job fires; it may stand in the `args` of a job").count(),
+            elsewhere.matches("is known only when a job fires; it may stand in `args` and `stdin` of a job").count(),
             3,
             "{elsewhere}"
         );

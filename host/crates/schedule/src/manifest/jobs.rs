@@ -220,7 +220,7 @@ fn call<'n>(node: &'n Node, diagnostics: &mut Diagnostics) -> Option<&'n str> {
 }
 
 /// Tells which templates in a value name nothing.
-fn check_templates(node: &Node, diagnostics: &mut Diagnostics) {
+pub(super) fn check_templates(node: &Node, diagnostics: &mut Diagnostics) {
     match &node.value {
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
         Value::List(items) => items.iter().for_each(|item| check_templates(item, diagnostics)),

@@ -124,3 +124,12 @@ fn whole_values_are_filled_in() {
     assert!(filled["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{filled}");
     assert!(fill(&json, &attempt(None)).unwrap_err().contains("the run has no payload"));
 }
+
+#[test]
+fn what_grows_without_bound_is_refused() {
+    let large = attempt(Some(json!({ "x": "y".repeat(60_000) })));
+    let many = vec!["${payload.x}"; 200];
+    assert!(fill(&json!(many), &large).unwrap_err().contains("more than 4MiB"));
+    assert!(Template::parse(&many.concat()).unwrap().text(&large).unwrap_err().contains("more than 4MiB"));
+    assert!(fill(&json!(many[..50]), &large).is_ok());
+}
