@@ -104,5 +104,5 @@ fn templates_that_cannot_fit_are_pointed_at() {
     }
     tells("    plugin: command\n    args: [--of, \"${run.idd}\"]", "${run.idd}", &["did you mean `${run.id}`?"]);
     let elsewhere = "    plugin: typed\n    call: nothing\n    description: \"of ${run.id}\"";
-    tells(elsewhere, "${run.id}", &["is known only when a job fires", "it may stand in the `args` of a job"]);
+    tells(elsewhere, "${run.id}", &["is known only when a job fires", "it may stand in `args` and `stdin` of a job"]);
 }

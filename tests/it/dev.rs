@@ -73,7 +73,7 @@ fn a_file_that_the_build_writes_is_left_alone() {
     let mut dev = clockjack(["dev", "--no-schedule"]).folder(scene.folder()).start();
     wait_for_all(&mut dev, &["dev: watching"]);
     scene.put("source/note", "a save");
-    wait_for_all(&mut dev, &["dev: `./source/stamp` is written by the build and no more watched"]);
+    wait_for_all(&mut dev, &["dev: `source/stamp` is written by the build and no more watched"]);
     dev.signal("TERM");
     assert_eq!(dev.end().code, Some(0));
 }

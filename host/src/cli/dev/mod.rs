@@ -9,7 +9,11 @@ mod child;
 mod project;
 mod watch;
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
 use clockjack_schedule::{id::JobId, manifest::scalar};
@@ -107,16 +111,15 @@ impl Developer<'_> {
                 last = look;
                 continue;
             }
-            self.step(&changed).await?;
+            let built = self.step(&changed).await?;
+            written.note(&changed, look.sources_changed(&built));
             // What the build itself wrote into components is no news; what was saved meanwhile is.
-            let after = Look::at(&self.project);
-            written.note(&changed, look.sources_changed(&after));
-            last = look.with_products_of(&after);
+            last = look.with_products_of(&built);
         }
     }
 
-    /// Something was saved.
-    async fn step(&mut self, changed: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
+    /// Something was saved. Answers how the files look after the builds.
+    async fn step(&mut self, changed: &BTreeSet<PathBuf>) -> anyhow::Result<Look> {
         let is_manifest = changed.iter().any(|path| self.project.is_manifest(path));
         if is_manifest {
             self.project = Project::read(&self.args.manifests.files);
@@ -125,19 +128,22 @@ impl Developer<'_> {
         if is_manifest {
             builds.extend(self.project.builds_to_begin_with());
         }
+        let is_built = build::all(builds).await?;
+        let built = Look::at(&self.project);
         // What one build made new stays new until all of them succeed.
-        if !build::all(builds).await? || self.project.is_unreadable() {
-            return Ok(());
+        if !is_built || self.project.is_unreadable() {
+            return Ok(built);
         }
         let fresh = self.project.refresh();
         if fresh.is_empty() && !is_manifest {
-            return Ok(());
+            return Ok(built);
         }
         self.start_host()?;
         if let Some(host) = &self.host {
             host.reload()?;
         }
-        self.run_jobs(&self.project.jobs_of(&fresh)).await
+        self.run_jobs(&self.project.jobs_of(&fresh)).await?;
+        Ok(built)
     }
 
     /// Starts the host, unless it runs. It ends by itself where a plugin or the manifest cannot be loaded.
@@ -159,11 +165,14 @@ impl Developer<'_> {
     }
 }
 
-/// Files among the sources that builds write. A file that changes during a build, and again during the next one, which
-/// nothing else began, is one of them.
+/// In how many builds in a row, begun by nothing else, a file must change to count as written by them.
+const BUILDS_IN_A_ROW: u32 = 3;
+
+/// Files among the sources that builds write.
 #[derive(Default)]
 struct Written {
-    by_last_build: BTreeSet<PathBuf>,
+    /// What changed in the last build, and in how many in a row.
+    suspects: BTreeMap<PathBuf, u32>,
     known: BTreeSet<PathBuf>,
 }
 
@@ -173,13 +182,14 @@ impl Written {
     }
 
     fn note(&mut self, changed: &BTreeSet<PathBuf>, by_build: BTreeSet<PathBuf>) {
-        if changed.is_subset(&self.by_last_build) {
-            for path in by_build.intersection(changed) {
-                say(&format!("`{}` is written by the build and no more watched: add it to .gitignore", path.display()));
-                self.known.insert(path.clone());
-            }
+        let goes_on = changed.iter().all(|path| self.suspects.contains_key(path));
+        let before = if goes_on { std::mem::take(&mut self.suspects) } else { BTreeMap::new() };
+        let count = |path: PathBuf| (before.get(&path).map_or(1, |n_builds| n_builds + 1), path);
+        self.suspects = by_build.into_iter().map(count).map(|(n_builds, path)| (path, n_builds)).collect();
+        for (path, _) in self.suspects.iter().filter(|(_, n_builds)| BUILDS_IN_A_ROW <= **n_builds) {
+            say(&format!("`{}` is written by the build and no more watched: add it to .gitignore", path.display()));
+            self.known.insert(path.clone());
         }
-        self.by_last_build = by_build;
     }
 }
 

@@ -161,7 +161,7 @@ async fn the_file_in_out_becomes_the_output() {
         failed: `/out/result.json` is not valid JSON: recursion limit exceeded at line 1 column 128: {"exit_code":0}
         failed: `/out/result.json` is not valid JSON: EOF while parsing a string at line 1 column 4: {"exit_code":0}
         failed: the command ended with exit code 9: {"reason":"no rows"}
-        failed: the command ended with exit code 9; `/out/result.json` is not valid JSON: expected value at line 1 column 1: {"exit_code":9}"#]].assert_eq(&cases.join("\n"));
+        failed: `/out/result.json` is not valid JSON: expected value at line 1 column 1; the command ended with exit code 9: {"exit_code":9}"#]].assert_eq(&cases.join("\n"));
 }
 
 #[tokio::test]
