@@ -10,10 +10,11 @@ static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 static WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../wit");
 static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../guest-sdk/src");
 static SDK_MACROS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../guest-sdk/macros/src");
+static GO_SUPPORT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../examples/go/pkg");
 const SDK_MANIFEST: &str = include_str!("../../../../guest-sdk/Cargo.toml");
 const SDK_MACROS_MANIFEST: &str = include_str!("../../../../guest-sdk/macros/Cargo.toml");
 
-/// The helpers of the examples are those of new projects.
+/// The helpers of the examples are those of new projects, as is what generated Go code needs.
 const JS_HELPER: &str = include_str!("../../../../examples/js/clockjack.js");
 const JS_HELPER_TYPES: &str = include_str!("../../../../examples/js/clockjack.d.ts");
 const PYTHON_HELPER: &str = include_str!("../../../../examples/python/clockjack.py");
@@ -64,6 +65,12 @@ fn add_helpers(files: &mut Vec<ProjectFile>, lang: Language) {
         Language::Rust | Language::Go | Language::C => &[],
     };
     files.extend(helpers.iter().map(|(path, helper)| text(path, (*helper).to_owned())));
+    if lang == Language::Go {
+        add(files, &GO_SUPPORT, Path::new(""), Path::new("pkg"), &|_| true);
+    }
+    if lang == Language::Ts {
+        files.push(text("greeting.test.js", template("js/greeting.test.js")));
+    }
     let is_wit = |path: &Path| path.extension().is_some_and(|extension| extension == "wit");
     add(files, &WIT, Path::new(""), Path::new("wit/deps/clockjack"), &is_wit);
 }
