@@ -219,6 +219,17 @@ pub fn json_bytes(json: &serde_json::Value) -> usize {
     }
 }
 
+/// Whether a JSON value nests deeper than so many lists and maps.
+#[must_use]
+pub fn is_deeper(json: &serde_json::Value, depth_max: usize) -> bool {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
+        Json::Array(items) => depth_max == 0 || items.iter().any(|item| is_deeper(item, depth_max - 1)),
+        Json::Object(entries) => depth_max == 0 || entries.values().any(|value| is_deeper(value, depth_max - 1)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use crate::outcome::is_deeper;
+
 /// A value that came with the wish for a run: the output of the run before it in a chain, or what somebody gave who asked
 /// for the run. Bounded, since it is kept with the run.
 ///
@@ -54,14 +56,6 @@ impl Payload {
     #[must_use]
     pub fn json(&self) -> &Json {
         &self.0
-    }
-}
-
-fn is_deeper(json: &Json, depth_max: usize) -> bool {
-    match json {
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
-        Json::Array(items) => depth_max == 0 || items.iter().any(|item| is_deeper(item, depth_max - 1)),
-        Json::Object(entries) => depth_max == 0 || entries.values().any(|value| is_deeper(value, depth_max - 1)),
     }
 }
 

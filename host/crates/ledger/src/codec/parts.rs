@@ -2,6 +2,7 @@
 
 use clockjack_schedule::{
     id::RunId,
+    outcome::is_deeper,
     ports::{Captured, Finish, LogLevel, LogLine, Report},
 };
 use serde_json::Value as Json;
@@ -131,14 +132,6 @@ fn read_level(text: &str) -> Result<LogLevel, Undecodable> {
 /// A value as text that the parser takes back: what nests deeper than it reads becomes a string.
 fn json_text(json: &Json) -> String {
     if is_deeper(json, JSON_DEPTH_MAX) { Json::String(json.to_string()).to_string() } else { json.to_string() }
-}
-
-fn is_deeper(json: &Json, depth_max: usize) -> bool {
-    match json {
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
-        Json::Array(items) => depth_max == 0 || items.iter().any(|item| is_deeper(item, depth_max - 1)),
-        Json::Object(entries) => depth_max == 0 || entries.values().any(|value| is_deeper(value, depth_max - 1)),
-    }
 }
 
 #[cfg(test)]
