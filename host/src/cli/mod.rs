@@ -7,6 +7,7 @@ mod exec;
 mod exit;
 mod explain;
 mod find;
+mod guest_worker;
 mod inspect;
 mod jobs;
 mod logs;
@@ -73,6 +74,9 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Say what became of a job's slots, and why.
     Why(why::WhyArgs),
+    /// Run the attempts of one job for the host that started this process.
+    #[command(hide = true)]
+    GuestWorker,
 }
 
 /// Which manifests to read.
@@ -118,6 +122,7 @@ pub fn main() -> ExitCode {
         Some(Command::Runs(args)) => runs::run(&args),
         Some(Command::Logs(args)) => logs::run(&args),
         Some(Command::Why(args)) => why::run(&args),
+        Some(Command::GuestWorker) => guest_worker::run(),
         None => Ok(Exit::Usage),
     };
     match ended {
