@@ -44,7 +44,11 @@ pub fn temporary_directory() -> PathBuf {
 #[must_use]
 pub fn program() -> PathBuf {
     const LINK: &str = "/proc/self/exe";
-    if Path::new(LINK).exists() { LINK.into() } else { env::current_exe().unwrap_or_else(|_unknown| "clockjack".into()) }
+    if Path::new(LINK).exists() {
+        LINK.into()
+    } else {
+        env::current_exe().unwrap_or_else(|_unknown| "clockjack".into())
+    }
 }
 
 /// Largest size of a ledger's file: `CLOCKJACK_LEDGER_PAGES_MAX`, in pages of 2 KiB. Without it there is no bound.

@@ -200,7 +200,8 @@ impl Sandbox {
         if !call.function().is_command() || is_granted {
             return Ok(None);
         }
-        let made = self.scratch_root().and_then(|root| root.folder().map(Some).map_err(|error| scratch::refused(&error)));
+        let made =
+            self.scratch_root().and_then(|root| root.folder().map(Some).map_err(|error| scratch::refused(&error)));
         made.map_err(|message| Outcome::ended(OutcomeCode::FsDenied, message))
     }
 

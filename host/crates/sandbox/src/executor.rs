@@ -90,7 +90,8 @@ impl Executor for SandboxExecutor {
                 (Some(pool), Some(workers)) => workers.run(&sandbox, pool, &prepared.call, facts).await,
                 // Never in the host's own process: its job asks for more.
                 (Some(pool), None) => {
-                    let message = format!("the pool `{}` has `isolation: process`, and this host starts none", pool.name);
+                    let message =
+                        format!("the pool `{}` has `isolation: process`, and this host starts none", pool.name);
                     sandbox.report(&prepared.call, Outcome::ended(OutcomeCode::Failed, message))
                 }
             }

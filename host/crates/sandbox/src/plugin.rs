@@ -123,7 +123,8 @@ impl Plugin {
         let bench = sandbox.bench(metering)?;
         let (plain, described) = match form {
             Form::Component | Form::Adapted => {
-                let component = trusted::component(&bench.engine, code).map_err(|error| refused(&error, "component"))?;
+                let component =
+                    trusted::component(&bench.engine, code).map_err(|error| refused(&error, "component"))?;
                 linked_component(bench, &component)?
             }
             Form::Program => {
@@ -267,10 +268,8 @@ fn link_component(bench: &Bench, bytes: &[u8]) -> Result<(Linked, Described), Lo
 }
 
 fn linked_component(bench: &Bench, component: &Component) -> Result<(Linked, Described), LoadError> {
-    let pre = bench
-        .linker
-        .instantiate_pre(component)
-        .map_err(|error| imports::explain(&bench.engine, component, &error))?;
+    let pre =
+        bench.linker.instantiate_pre(component).map_err(|error| imports::explain(&bench.engine, component, &error))?;
     let (functions, places) = exports::functions(&bench.engine, component).into_iter().unzip();
     let described = Described {
         functions,

@@ -119,8 +119,7 @@ impl Worker {
         }
         let frames = Frames::new(stdout, n_bytes_max);
         let (missing, idle_since) = (Vec::new(), Instant::now());
-        let mut worker =
-            Self { child, stdin, frames, stderr, folder, n_attempts: 0, key, job, idle_since, missing };
+        let mut worker = Self { child, stdin, frames, stderr, folder, n_attempts: 0, key, job, idle_since, missing };
         let ready = timeout(READY_WITHIN, worker.ready(call, &code)).await;
         match ready.unwrap_or_else(|_elapsed| Err(format!("it was not ready within {} s", READY_WITHIN.as_secs()))) {
             Ok(missing) => Ok(Self { missing, ..worker }),
@@ -142,7 +141,9 @@ impl Worker {
         match self.frames.next().await.map_err(told)? {
             Some(ToHost::Ready(missing)) => Ok(missing),
             Some(ToHost::Unusable(why)) => Err(why),
-            Some(ToHost::State(_) | ToHost::Ended(_)) => Err("it said something else than that it was ready".to_owned()),
+            Some(ToHost::State(_) | ToHost::Ended(_)) => {
+                Err("it said something else than that it was ready".to_owned())
+            }
             None => Err("it ended while it was set up".to_owned()),
         }
     }

@@ -88,11 +88,8 @@ fn confine(setup: &Setup) -> Result<Vec<String>, String> {
         ROOM_BYTES,
     ];
     let data = data.into_iter().fold(0, u64::saturating_add);
-    let mut missing = lockdown::limit(&ProcessLimits {
-        data: Some(data),
-        files: Some(FILES_MAX),
-        ..ProcessLimits::default()
-    });
+    let mut missing =
+        lockdown::limit(&ProcessLimits { data: Some(data), files: Some(FILES_MAX), ..ProcessLimits::default() });
     // Where the host has gone in the meantime, nobody sends the signal that was just asked for.
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
     if parent != Some(setup.host) {
@@ -146,17 +143,16 @@ impl Served {
         let metering = if call.is_metered { Metering::Fuel } else { Metering::Plain };
         let form = if call.is_program { Form::Program } else { Form::Component };
         let sandbox = Sandbox::with_allocation(settings, allocation).map_err(|error| error.to_string())?;
-        let plugin = Plugin::from_code(&sandbox, code, form, metering, &call.digest).map_err(|error| error.to_string())?;
+        let plugin =
+            Plugin::from_code(&sandbox, code, form, metering, &call.digest).map_err(|error| error.to_string())?;
         let job = call.job.parse().map_err(|error| format!("the job: {error}"))?;
         let call = Call::received(Arc::new(plugin), call.function, call.exit_codes(), limits, call.grants());
         Ok(Self { sandbox, call, job, to_host })
     }
 
     fn serve(self, missing: Vec<String>) -> io::Result<()> {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(BLOCKING_THREADS_MAX)
-            .build()?;
+        let runtime =
+            runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
         let (begun, mut attempts) = mpsc::channel(1);
         thread::Builder::new().name("host".to_owned()).spawn(move || listen(&begun))?;
         self.tell(&ToHost::Ready(missing))?;

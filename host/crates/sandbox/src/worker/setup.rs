@@ -1,6 +1,8 @@
 //! Calls, attempts and reports as what goes between a host and its workers, and back.
 
-use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt as _, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
@@ -16,9 +18,7 @@ use clockjack_schedule::{
 
 use super::{
     values::{read_json, read_values, write_json, write_values},
-    wire::{
-        AgainWire, Begin, Blob, CallSetup, CapturedWire, CauseWire, DirWire, Ended, LimitsWire, LogWire, Moment,
-    },
+    wire::{AgainWire, Begin, Blob, CallSetup, CapturedWire, CauseWire, DirWire, Ended, LimitsWire, LogWire, Moment},
 };
 use crate::{
     attempt::{Facts, Inputs},
@@ -98,11 +98,7 @@ impl CallSetup {
             guest: dir.guest.clone(),
             mode: if dir.is_writable { DirMode::ReadWrite } else { DirMode::Read },
         };
-        Grants {
-            env: self.variables.clone(),
-            dirs: self.dirs.iter().map(dir).collect(),
-            ..Grants::default()
-        }
+        Grants { env: self.variables.clone(), dirs: self.dirs.iter().map(dir).collect(), ..Grants::default() }
     }
 
     pub(super) fn exit_codes(&self) -> ExitCodes {

@@ -4,8 +4,7 @@
 type Answers = &'static [(&'static [&'static str], &'static str)];
 
 /// Where the second wall is written.
-const INTO_A_POOL: &str =
-    "it belongs to a pool: write `pools: { untrusted: { size: 8, isolation: process } }`, and `pool: untrusted` in the job";
+const INTO_A_POOL: &str = "it belongs to a pool: write `pools: { untrusted: { size: 8, isolation: process } }`, and `pool: untrusted` in the job";
 
 const LATER: &str = "not supported by this version yet: remove it";
 
