@@ -6,6 +6,7 @@ use std::{fs, path::Path, process::Command, thread};
 use serde_json::{Value as Json, json};
 
 use crate::{
+    cli_commands::copying,
     cli_exec::result,
     hosted::{Hosted, begins, ends, text, wait, wait_next},
     program::{PATIENCE, Running, clockjack, now},
@@ -85,6 +86,14 @@ fn guests_end_in_a_process_of_their_own_as_they_do_in_the_hosts() {
     });
     assert_eq!(here, there);
     assert_eq!(there["output"], json!({ "exit_code": 1 }), "components know no other codes");
+    // A program of preview 1, with what it reads, and what it leaves in its folder.
+    scene.put("copy.wasm", copying(3));
+    let copied = ends_as(&scene, &["copy.wasm", "--stdin", "{\"rows\": 12}"], "failed");
+    assert_eq!((&copied["stdout"], &copied["output"]), (&json!("{\"rows\": 12}"), &json!({ "rows": 12 })));
+    assert_eq!(ends_as(&scene, &["copy.wasm"], "failed")["output"], json!({ "exit_code": 3 }));
+    scene.put("copy.wasm", copying(0));
+    let broken = ends_as(&scene, &["copy.wasm", "--stdin", "no JSON"], "failed");
+    assert!(text(&broken, "error").contains("/out/result.json"), "{broken}");
     scene.put("remember.wasm", assembled("remember"));
     let counted = ends_as(&scene, &["remember.wasm", "count", "--state"], "succeeded");
     assert_eq!(counted["output"], 1);
@@ -171,7 +180,8 @@ const UNTRUSTED: &str = "pools: { untrusted: { size: 2, isolation: process } }\n
 
 #[test]
 fn a_killed_worker_is_one_failed_attempt_and_nothing_else() {
-    for (signal, told) in [("KILL", "SIGKILL"), ("SEGV", "SIGSEGV")] {
+    // A SIGSEGV that somebody sends is no crash: the handler of the engine finds no fault and goes on.
+    for (signal, told) in [("KILL", "SIGKILL"), ("ABRT", "SIGABRT")] {
         let hosted = Hosted::with(&format!(
             "{UNTRUSTED}jobs:\n  \
                victim: {{ plugin: hostile, call: sleep-ms, args: {{ ms: 2000 }}, every: 1h, run_on_start: true, \
@@ -278,6 +288,25 @@ fn a_wish_to_stop_reaches_a_worker() {
     let first = &hosted.ended("a")[0];
     assert_eq!(first["outcome"], "cancelled", "{first:#}");
     assert!(first["cpu_time_ms"].as_f64().is_some_and(|ms| 0.0 < ms), "its figures came back: {first:#}");
+}
+
+#[test]
+fn jobs_of_a_full_pool_make_room_for_each_other() {
+    let hosted = Hosted::with(
+        "pools: { untrusted: { size: 1, isolation: process } }\n\
+         jobs:\n  \
+           a: { plugin: typed, call: nothing, every: 100ms, pool: untrusted }\n  \
+           b: { plugin: typed, call: echo-u8, args: { value: 7 }, every: 100ms, pool: untrusted }\n",
+    );
+    let mut host = hosted.up(&[]).start();
+    for job in ["a", "b", "a", "b", "a", "b"] {
+        wait_next(&mut host, job, ends(job));
+        assert!(children(host.id()).len() <= 1, "{:?}", children(host.id()));
+    }
+    host.signal("TERM");
+    assert_eq!(host.end().code, Some(0));
+    let runs = [hosted.ended("a"), hosted.ended("b")].concat();
+    assert!(runs.iter().all(|run| run["outcome"] == "succeeded"), "{runs:#?}");
 }
 
 /// A component whose function `value` returns a number.
