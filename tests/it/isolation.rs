@@ -210,6 +210,23 @@ fn a_killed_worker_is_one_failed_attempt_and_nothing_else() {
 }
 
 #[test]
+fn a_worker_that_does_not_answer_is_ended_by_its_host() {
+    let hosted = Hosted::with(&format!(
+        "{UNTRUSTED}jobs: {{ a: {{ plugin: hostile, call: spin, every: 1h, run_on_start: true, timeout: 1s, \
+         pool: untrusted }} }}\n"
+    ));
+    let mut host = hosted.up(&[]).start();
+    wait(&mut host, "the start", begins("a"));
+    let worker = worker(&host);
+    kill(worker, "STOP");
+    wait(&mut host, "its end", ends("a"));
+    until("end of the worker", || status(worker, "State").is_empty().then_some(()));
+    host.signal("TERM");
+    assert_eq!(host.end().code, Some(0));
+    assert_eq!(hosted.only("a")["outcome"], "timeout.wall");
+}
+
+#[test]
 fn a_worker_has_nothing_but_its_job() {
     let hosted = Hosted::with(&format!(
         "{UNTRUSTED}jobs: {{ a: {{ plugin: hostile, call: sleep-ms, args: {{ ms: 60000 }}, every: 1h, \
@@ -221,6 +238,7 @@ fn a_worker_has_nothing_but_its_job() {
     assert_eq!(proc(worker, "environ"), "", "its environment is empty");
     assert_eq!(proc(worker, "cmdline"), "clockjack\0guest-worker\0", "nothing stands on its command line");
     assert_eq!((status(worker, "NoNewPrivs"), status(worker, "Seccomp")), ("1".to_owned(), "2".to_owned()));
+    assert_eq!(status(worker, "CapPrm").trim_start_matches('0'), "", "nothing is left of what root may do");
     let limits = proc(worker, "limits");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("limits are told");
     assert!(core.contains(" 0 "), "{core}");

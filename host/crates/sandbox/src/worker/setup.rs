@@ -35,6 +35,9 @@ pub(super) fn of_call(call: &Call, job: &JobId, is_pooled: bool, memory_bytes_ma
         guest: dir.guest.clone(),
         is_writable: dir.mode == DirMode::ReadWrite,
     };
+    // Each by its name, so that a grant that comes later is not forgotten here. The state stays in the host; secrets come
+    // with each attempt.
+    let Grants { env: _, dirs, state: _, secrets: _ } = &call.grants;
     let codes = &call.command.exit_codes;
     CallSetup {
         job: job.to_string(),
@@ -46,7 +49,7 @@ pub(super) fn of_call(call: &Call, job: &JobId, is_pooled: bool, memory_bytes_ma
         function: call.function,
         limits: of_limits(&call.limits),
         variables: call.variables.as_ref().clone(),
-        dirs: call.grants.dirs.iter().map(dir).collect(),
+        dirs: dirs.iter().map(dir).collect(),
         exit_codes: [&codes.success, &codes.retry, &codes.permanent, &codes.skipped].map(Clone::clone),
     }
 }
