@@ -19,7 +19,7 @@ use clockjack_schedule::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{Exit, Output, OutputArgs, diagnostics, print};
+use super::{Exit, Output, OutputArgs, diagnostics, print, rows};
 use crate::{
     clock::SystemClock,
     load::{self, secrets::Missing},
@@ -352,6 +352,7 @@ fn view(report: &Report, duration: Duration) -> Json {
         "outcome": code.as_str(),
         "output": output,
         "error": if *code == OutcomeCode::Succeeded { Json::Null } else { json!(message) },
+        "note": rows::note(&report.outcome),
         "attempts": 1,
         "duration_ms": print::millis(duration),
         "cpu_time_ms": print::millis(report.cpu_time),

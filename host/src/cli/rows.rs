@@ -93,6 +93,7 @@ pub(super) fn end_json(finish: Option<&Finish>) -> Map<String, Json> {
     let fields = [
         ("outcome", json!(outcome.map(|outcome| outcome.code.as_str()))),
         ("error", json!(outcome.and_then(error))),
+        ("note", json!(outcome.and_then(note))),
         ("finished_at", instant(finish.map(|finish| finish.finished_at))),
         ("duration_ms", json!(finish.and_then(took).map(print::millis))),
         ("cpu_time_ms", json!(guest.map(|report| print::millis(report.cpu_time)))),
@@ -106,6 +107,12 @@ pub(super) fn end_json(finish: Option<&Finish>) -> Map<String, Json> {
 
 fn error(outcome: &Outcome) -> Option<&str> {
     (outcome.code != OutcomeCode::Succeeded).then_some(outcome.message.as_str())
+}
+
+/// What is to be said of a success, such as that its result was too large to be kept.
+pub(super) fn note(outcome: &Outcome) -> Option<&str> {
+    let is_said = outcome.code == OutcomeCode::Succeeded && !outcome.message.is_empty();
+    is_said.then_some(outcome.message.as_str())
 }
 
 /// What a guest wrote, logged and returned, for programs.

@@ -10,7 +10,7 @@ use std::{
 use clockjack_schedule::{job, ports::Vault};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
-    component::Linker,
+    WasmFeatures, component::Linker,
 };
 
 use crate::{
@@ -186,6 +186,9 @@ pub(crate) fn config(settings: &EngineSettings, metering: Metering, allocation: 
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         // Each of these is one more way in, and no language that was measured needs it.
         .wasm_tail_call(false)
+        .wasm_features(WasmFeatures::FUNCTION_REFERENCES | WasmFeatures::GC | WasmFeatures::EXCEPTIONS, false)
+        .wasm_custom_page_sizes(false)
+        .wasm_wide_arithmetic(false)
         .wasm_memory64(false)
         .wasm_relaxed_simd(false)
         // Not off: wasmtime joins two parts of a component that have a memory each, as JavaScript's have, with a module
