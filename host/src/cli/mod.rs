@@ -1,6 +1,7 @@
 //! The command line. Data goes to stdout, talk to stderr; only this module prints.
 
 mod check;
+mod codes;
 mod dev;
 pub mod diagnostics;
 mod exec;
@@ -73,6 +74,8 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Say what became of a job's slots, and why.
     Why(why::WhyArgs),
+    /// Say what a code means and what to do about it.
+    Explain(codes::ExplainArgs),
 }
 
 /// Which manifests to read.
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Some(Command::Runs(args)) => runs::run(&args),
         Some(Command::Logs(args)) => logs::run(&args),
         Some(Command::Why(args)) => why::run(&args),
+        Some(Command::Explain(args)) => codes::run(&args),
         None => Ok(Exit::Usage),
     };
     match ended {
