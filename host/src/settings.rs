@@ -40,6 +40,17 @@ pub fn temporary_directory() -> PathBuf {
     env::temp_dir()
 }
 
+/// This very program, for processes that it starts of itself. The link stays right when the file is replaced.
+#[must_use]
+pub fn program() -> PathBuf {
+    const LINK: &str = "/proc/self/exe";
+    if Path::new(LINK).exists() {
+        LINK.into()
+    } else {
+        env::current_exe().unwrap_or_else(|_unknown| "clockjack".into())
+    }
+}
+
 /// Largest size of a ledger's file: `CLOCKJACK_LEDGER_PAGES_MAX`, in pages of 2 KiB. Without it there is no bound.
 #[must_use]
 pub fn ledger_pages_max() -> Option<NonZeroU32> {

@@ -1,12 +1,12 @@
 //! `clockjack exec`: one function, once, here and now, under the same sandbox as a job.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
-use clap::Args;
-use clockjack_sandbox::{Call, Facts, Function, LoadError, Plugin};
+use clap::{Args, ValueEnum};
+use clockjack_sandbox::{Call, Facts, Function, IsolatedPool, LoadError, Plugin, Workers};
 use clockjack_schedule::{
     command::{Command, Stdin},
-    id::{JobId, RunId},
+    id::{JobId, PoolName, RunId},
     job::{Arguments, Ceilings, DirGrant, DirMode, Grants, Limits},
     manifest::{parse::parse, scalar},
     outcome::{Outcome, OutcomeCode},
@@ -23,6 +23,7 @@ use super::{Exit, Output, OutputArgs, diagnostics, print, rows};
 use crate::{
     clock::SystemClock,
     load::{self, secrets::Missing},
+    settings,
 };
 
 #[derive(Debug, Args)]
@@ -60,6 +61,10 @@ pub(super) struct ExecArgs {
     /// is neither read nor written.
     #[arg(long)]
     state: bool,
+    /// Where it runs: in this process, or in one of its own, as in pools with `isolation: process`. Without it: as the
+    /// pool of the job says, or in this one.
+    #[arg(long, value_enum)]
+    isolation: Option<Isolation>,
     /// What came with the wish for the run, as JSON: what `${payload.…}` in the arguments of the job stands for.
     #[arg(long, value_name = "JSON", value_parser = parse_payload)]
     payload: Option<Payload>,
@@ -108,6 +113,24 @@ fn parse_env(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// What is between a function and this process, beside the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Isolation {
+    /// It shares this process.
+    None,
+    /// It has a process of its own.
+    Process,
+}
+
+/// The pool of a function that has a process of its own.
+fn isolated(args: &ExecArgs, wanted: &Wanted) -> Option<IsolatedPool> {
+    match args.isolation {
+        Some(Isolation::Process) => Some(IsolatedPool { name: PoolName::default(), size: NonZeroU32::MIN }),
+        Some(Isolation::None) => None,
+        None => wanted.isolated.clone(),
+    }
+}
+
 fn parse_payload(text: &str) -> Result<Payload, String> {
     let json = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
     Payload::new(json).map_err(|error| error.to_string())
@@ -128,6 +151,8 @@ struct Wanted {
     payload: Option<Payload>,
     /// Where relative paths of files in the arguments start.
     folder: PathBuf,
+    /// The pool of the job, where its runs have processes of their own.
+    isolated: Option<IsolatedPool>,
 }
 
 pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
@@ -152,7 +177,12 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let began = SystemClock.monotonic();
-    let report = runtime.block_on(sandbox.run(&call, facts(&wanted)));
+    let report = runtime.block_on(async {
+        match isolated(args, &wanted) {
+            None => sandbox.run(&call, facts(&wanted)).await,
+            Some(pool) => Workers::new(settings::program()).run(&sandbox, &pool, &call, facts(&wanted)).await,
+        }
+    });
     let duration = SystemClock.monotonic().saturating_sub(began);
     // A guest that was ended may still sit in a call of the system that never returns, such as the opening of a pipe.
     runtime.shutdown_background();
@@ -179,6 +209,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
             labels: BTreeMap::new(),
             payload: args.payload.clone(),
             folder: PathBuf::new(),
+            isolated: None,
         }));
     };
     let mut loaded = load::manifest(&args.files, &load::zones::newest());
@@ -215,6 +246,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         labels: job.labels.clone(),
         payload: args.payload.clone(),
         folder: loaded.manifest.job_folder(id).to_path_buf(),
+        isolated: load::isolated_pool(&loaded.manifest, &job.pool),
     }))
 }
 

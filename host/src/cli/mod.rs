@@ -8,6 +8,7 @@ mod exec;
 mod exit;
 mod explain;
 mod find;
+mod guest_worker;
 mod inspect;
 mod jobs;
 mod logs;
@@ -76,6 +77,9 @@ enum Command {
     Why(why::WhyArgs),
     /// Say what a code means and what to do about it.
     Explain(codes::ExplainArgs),
+    /// Run the attempts of one job for the host that started this process.
+    #[command(hide = true)]
+    GuestWorker,
 }
 
 /// Which manifests to read.
@@ -122,6 +126,7 @@ pub fn main() -> ExitCode {
         Some(Command::Logs(args)) => logs::run(&args),
         Some(Command::Why(args)) => why::run(&args),
         Some(Command::Explain(args)) => codes::run(&args),
+        Some(Command::GuestWorker) => guest_worker::run(),
         None => Ok(Exit::Usage),
     };
     match ended {

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use clockjack_sandbox::SandboxExecutor;
 use clockjack_schedule::{
     job::Job,
-    manifest::diff::{Diff, diff},
+    manifest::{
+        diff::{Diff, diff},
+        resolved::Manifest,
+    },
 };
 use tokio::task::JoinHandle;
 use tracing::{error, info};
@@ -18,9 +21,10 @@ use crate::{
 };
 
 /// Gives the executor what jobs run, and answers the jobs.
-pub(super) fn put(executor: &SandboxExecutor, jobs: Vec<PreparedJob>) -> Vec<Arc<Job>> {
+pub(super) fn put(executor: &SandboxExecutor, jobs: Vec<PreparedJob>, manifest: &Manifest) -> Vec<Arc<Job>> {
     let put = |PreparedJob { job, call }| {
-        executor.put(job.id.clone(), call, job.zone.name().into(), job.labels.clone());
+        let isolated = load::isolated_pool(manifest, &job.pool);
+        executor.put_in(isolated, job.id.clone(), call, job.zone.name().into(), job.labels.clone());
         job
     };
     jobs.into_iter().map(put).collect()
@@ -79,7 +83,7 @@ pub(super) async fn apply(
     if let Err(error) = routed {
         return error!("not reloaded, the jobs stay as they are: {error}");
     }
-    put(executor, jobs);
+    put(executor, jobs, &manifest);
     let definition = |id| manifest.jobs.get(id).map(Arc::clone);
     let added = change.jobs.added.iter().filter_map(definition).collect();
     let changed = change.jobs.changed.iter().filter_map(definition).collect();

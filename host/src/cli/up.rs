@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use clockjack_ledger::Owner;
-use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor};
+use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor, Workers};
 use clockjack_schedule::{
     core::POOL_SIZE,
     id::{PluginName, StoreName},
@@ -33,6 +33,7 @@ use crate::{
         stores::{self, OpenStores},
     },
     logging::{self, Log, LogFormat},
+    settings,
     shell::{Host, HostError, HostParts},
 };
 
@@ -174,7 +175,7 @@ pub(super) struct Scene<'a> {
 async fn serve(mut scene: Scene<'_>, jobs: Vec<PreparedJob>, guests: &Runtime, log: &Log) -> anyhow::Result<Exit> {
     let args = scene.args;
     let mut signals = Signals::new()?;
-    let executor = SandboxExecutor::new(scene.sandbox.clone());
+    let executor = SandboxExecutor::new(scene.sandbox.clone()).with_workers(Workers::new(settings::program()));
     let clock = Arc::new(SystemClock);
     let began = clock.monotonic();
     let mut host = Host::start(HostParts {
@@ -187,7 +188,7 @@ async fn serve(mut scene: Scene<'_>, jobs: Vec<PreparedJob>, guests: &Runtime, l
     let events = host.bus().listen();
     let told = CancellationToken::new();
     let teller = story::tell(events, told.clone());
-    host.take_in(reload::put(&executor, jobs)).await?;
+    host.take_in(reload::put(&executor, jobs, &scene.manifest)).await?;
     let time_is_up = after(args.for_);
     tokio::pin!(time_is_up);
     let (mut reading, mut is_asked_again) = (None, false);

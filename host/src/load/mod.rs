@@ -16,7 +16,7 @@ use clockjack_schedule::{
     zone::Zones,
 };
 
-pub use self::plugins::{PreparedJob, sandbox_for, with_command};
+pub use self::plugins::{PreparedJob, isolated_pool, sandbox_for, with_command};
 
 /// What came of the files that a person named.
 pub struct Loaded {

@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use clockjack_sandbox::{Call, CallProblem, CommandInput, EngineSettings, LoadCode, LoadError, Part, Plugin, Sandbox};
+use clockjack_sandbox::{
+    Call, CallProblem, CommandInput, EngineSettings, IsolatedPool, LoadCode, LoadError, Part, Plugin, Sandbox,
+};
 use clockjack_schedule::{
     command::Command,
     diagnostic::{Diagnostic, Diagnostics, Span},
-    id::{JobId, PluginName},
+    id::{JobId, PluginName, PoolName},
     job::{Ceilings, Job, TABLE_ELEMENTS_MAX},
     manifest::{node::Node, resolved},
 };
@@ -34,6 +36,13 @@ pub fn sandbox_for(ceilings: &Ceilings, n_slots: u32) -> Result<Sandbox, LoadErr
         scratch: settings::temporary_directory(),
     })?;
     Ok(sandbox.with_vault(Arc::new(HostVault)))
+}
+
+/// The pool of a job, where its attempts have processes of their own.
+#[must_use]
+pub fn isolated_pool(manifest: &resolved::Manifest, pool: &PoolName) -> Option<IsolatedPool> {
+    let size = *manifest.pools.get(pool).filter(|_| manifest.isolated.contains(pool))?;
+    Some(IsolatedPool { name: pool.clone(), size })
 }
 
 pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginName, Arc<Plugin>)>, Vec<PreparedJob>) {

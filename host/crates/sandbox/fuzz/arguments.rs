@@ -17,8 +17,22 @@ static TYPED: LazyLock<Arc<Plugin>> = LazyLock::new(|| {
 
 /// Words that mean something in the conversion.
 const WORDS: [&str; 16] = [
-    "ok", "err", "some", "none", "file", "circle", "red", "name", "days", ".nan", "-.inf", "${run.id}", "${payload.x}",
-    "$${", "/etc/passwd", "\u{10ffff}",
+    "ok",
+    "err",
+    "some",
+    "none",
+    "file",
+    "circle",
+    "red",
+    "name",
+    "days",
+    ".nan",
+    "-.inf",
+    "${run.id}",
+    "${payload.x}",
+    "$${",
+    "/etc/passwd",
+    "\u{10ffff}",
 ];
 
 fn value(input: &mut Unstructured<'_>, depth: usize) -> arbitrary::Result<Json> {

@@ -48,7 +48,8 @@ fn plugin(input: &mut Unstructured<'_>) -> arbitrary::Result<Option<Vec<u8>>> {
             let mut mutate = WasmMutate::default();
             mutate.seed(u64::arbitrary(input)?).fuel(200);
             // It mutates modules: the ones of components are reached by the bytes above.
-            let module = wat::parse_str("(module (memory 1) (func (export \"run\") (i32.store (i32.const 0) (i32.const 7))))");
+            let module =
+                wat::parse_str("(module (memory 1) (func (export \"run\") (i32.store (i32.const 0) (i32.const 7))))");
             let changed = mutate.run(&module.expect("text")).ok().and_then(|mut all| all.next()).and_then(Result::ok);
             changed.and_then(|module| component(&module)).or(Some(mutated))
         }

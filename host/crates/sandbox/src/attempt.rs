@@ -1,7 +1,8 @@
 //! One attempt: a fresh store, every bound set before the first instruction, one deadline over instantiation and call.
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
     outcome::{Again, Outcome, OutcomeCode},
@@ -12,7 +13,7 @@ use wasmtime::{Store, UpdateDeadline, component::Val};
 use wasmtime_wasi::{WasiCtxView, WasiView, p1::WasiP1Ctx};
 
 use crate::{
-    call::Call,
+    call::{Call, Filled},
     classify::{self, Phase},
     command::environment,
     core_module::START,
@@ -23,6 +24,7 @@ use crate::{
     limiter::Limiter,
     output::Capture,
     plugin::Linked,
+    redact::Redactor,
     scratch::{self, Scratch},
     secrets::Secrets,
 };
@@ -95,45 +97,77 @@ impl WasiView for GuestState {
     }
 }
 
+/// What one attempt gets, with everything filled in.
+pub(crate) struct Inputs<'c> {
+    /// The arguments of a function.
+    pub(crate) values: Cow<'c, [Val]>,
+    pub(crate) command_line: Cow<'c, [String]>,
+    pub(crate) stdin: Bytes,
+    /// The facts of the attempt, as variables.
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) secrets: Secrets,
+}
+
 impl Sandbox {
     /// Runs one attempt of a call to its end.
     pub async fn run(&self, call: &Call, facts: Facts) -> Report {
-        let (stdout, stderr) = (Capture::new(call.limits.output_bytes_max), Capture::new(call.limits.output_bytes_max));
-        let stop = facts.attempt.stop.clone();
+        let (inputs, scratch) = match self.begin(call, &facts).and_then(|inputs| Ok((inputs, self.scratch(call)?))) {
+            Ok(begun) => begun,
+            Err(outcome) => return self.report(call, outcome),
+        };
+        let redactor = inputs.secrets.redactor();
+        let state = StateUse::new(call.grants.state);
+        let report = self.conduct(call, facts, inputs, state, scratch.as_ref()).await;
+        concluded(report, redactor, scratch, call).await
+    }
+
+    /// Gets together what an attempt is given.
+    ///
+    /// # Errors
+    /// How the attempt ends where something of it cannot be had.
+    pub(crate) fn begin<'c>(&self, call: &'c Call, facts: &Facts) -> Result<Inputs<'c>, Outcome> {
         let filled = call.fill(&facts.attempt);
-        let (filled, stdin) = match filled.and_then(|filled| Ok((filled, call.command.stdin(&facts.attempt)?))) {
-            Ok(filled) => filled,
-            // The next attempt would be given the same.
-            Err(message) => {
-                let outcome = Outcome::ended(OutcomeCode::Failed, message);
-                return self.report(call, Outcome { again: Again::Never, ..outcome });
-            }
+        // The next attempt would be given the same.
+        let never = |message: String| Outcome { again: Again::Never, ..Outcome::ended(OutcomeCode::Failed, message) };
+        let filled = filled.and_then(|filled| Ok((filled, call.command.stdin(&facts.attempt)?)));
+        let (filled, stdin) = filled.map_err(never)?;
+        let (values, command_line) = match filled {
+            Some(Filled { values, command_line }) => (values.into(), command_line.into()),
+            None => (call.values.as_slice().into(), call.command_line.as_slice().into()),
         };
-        let values = filled.as_ref().map_or(&call.values, |filled| &filled.values);
-        let command_line = filled.as_ref().map_or(&call.command_line, |filled| &filled.command_line);
-        let env = environment(call, &facts);
-        let secrets = match Secrets::read(&call.grants.secrets, self.vault()) {
-            Ok(secrets) => secrets,
-            Err(message) => return self.report(call, Outcome::ended(OutcomeCode::Failed, message)),
-        };
+        let env = environment(call, facts);
+        let secrets = Secrets::read(&call.grants.secrets, self.vault())
+            .map_err(|message| Outcome::ended(OutcomeCode::Failed, message))?;
+        Ok(Inputs { values, command_line, stdin, env, secrets })
+    }
+
+    /// Runs the guest. The report is without what the scratch folder holds, and but for its output not yet without the
+    /// values of secrets.
+    pub(crate) async fn conduct(
+        &self,
+        call: &Call,
+        facts: Facts,
+        inputs: Inputs<'_>,
+        state: StateUse,
+        scratch: Option<&Scratch>,
+    ) -> Report {
+        let (stdout, stderr) = (Capture::new(call.limits.output_bytes_max), Capture::new(call.limits.output_bytes_max));
+        let Inputs { values, command_line, stdin, env, secrets } = inputs;
+        let stop = facts.attempt.stop.clone();
         let streams = Streams { stdin, stdout: stdout.clone(), stderr: stderr.clone() };
-        let opened = self.scratch(call).and_then(|scratch| {
-            let folder = scratch.as_ref().map(Scratch::path);
-            let wasi = grants::context(&call.grants, &env, &secrets, command_line, folder, streams)?;
-            Ok((scratch, wasi))
-        });
-        let (scratch, wasi) = match opened {
-            Ok(opened) => opened,
+        let folder = scratch.map(Scratch::path);
+        let wasi = match grants::context(&call.grants, &env, &secrets, &command_line, folder, streams) {
+            Ok(wasi) => wasi,
             Err(message) => return self.report(call, Outcome::ended(OutcomeCode::FsDenied, message)),
         };
         let meter = Arc::new(CpuMeter::default());
         let mut redactor = secrets.redactor();
-        let mut store = self.store(call, facts, wasi, secrets, &meter);
+        let mut store = self.store(call, facts, wasi, secrets, state, &meter);
         let mut phase = Phase::Instantiate;
         let ended = {
-            let invocation = pin!(invoke(&mut store, call, values, &mut phase));
+            let invocation = pin!(invoke(&mut store, call, &values, &mut phase));
             let supervised = Supervised::new(invocation, Arc::clone(&meter), stop);
-            end_of(tokio::time::timeout(call.limits.timeout, supervised), scratch.as_ref()).await
+            end_of(tokio::time::timeout(call.limits.timeout, supervised), scratch).await
         };
         let fuel_left = store.get_fuel().ok();
         let (stdout, stderr) = (stdout.take(redactor.as_mut()), stderr.take(redactor.as_mut()));
@@ -144,10 +178,8 @@ impl Sandbox {
             End::TimedOut => classify::timed_out(call),
             End::Overflowed(message) => Outcome::ended(OutcomeCode::FsDenied, message),
         };
-        let outcome = classify::bounded(with_result(outcome, scratch, call).await, call);
         let state = store.into_data();
-        let draft = if outcome.code == OutcomeCode::Succeeded { state.state.into_draft() } else { None };
-        let mut report = Report {
+        Report {
             cpu_time: meter.used(),
             memory_peak_bytes: state.limiter.memory_peak_bytes,
             fuel_used: call.limits.fuel.zip(fuel_left).map(|(fuel, left)| fuel.saturating_sub(left)),
@@ -156,23 +188,24 @@ impl Sandbox {
             n_logs_dropped: state.logs.n_dropped,
             logs: state.logs.lines,
             progress: state.progress,
-            state: draft,
+            state: state.state.into_draft(),
             ..self.report(call, outcome)
-        };
-        redactor.iter_mut().for_each(|redactor| redactor.report(&mut report));
-        report
+        }
     }
 
-    /// The scratch folder of an attempt. Only commands have one, and only where no granted directory has its name.
-    fn scratch(&self, call: &Call) -> Result<Option<Scratch>, String> {
+    /// A scratch folder for an attempt, or for the process that runs attempts of the call. Only commands have one, and
+    /// only where no granted directory has its name.
+    pub(crate) fn scratch(&self, call: &Call) -> Result<Option<Scratch>, Outcome> {
         let is_granted = call.grants.dirs.iter().any(|dir| dir.guest == scratch::GUEST_PATH);
         if !call.function().is_command() || is_granted {
             return Ok(None);
         }
-        self.scratch_root()?.folder().map(Some).map_err(|error| format!("no scratch folder could be made: {error}"))
+        let made =
+            self.scratch_root().and_then(|root| root.folder().map(Some).map_err(|error| scratch::refused(&error)));
+        made.map_err(|message| Outcome::ended(OutcomeCode::FsDenied, message))
     }
 
-    fn report(&self, call: &Call, outcome: Outcome) -> Report {
+    pub(crate) fn report(&self, call: &Call, outcome: Outcome) -> Report {
         Report { digest: Arc::clone(&call.plugin.digest), generation: 1, ..Report::without_guest(outcome) }
     }
 
@@ -183,6 +216,7 @@ impl Sandbox {
         facts: Facts,
         mut wasi: WasiP1Ctx,
         secrets: Secrets,
+        state: StateUse,
         meter: &Arc<CpuMeter>,
     ) -> Store<GuestState> {
         wasi.ctx().table.set_max_capacity(RESOURCES_MAX);
@@ -192,7 +226,7 @@ impl Sandbox {
             facts,
             logs: Logs::default(),
             progress: None,
-            state: StateUse::new(call.grants.state),
+            state,
             state_bytes_max: call.limits.state_bytes_max,
             variables: Arc::clone(&call.variables),
             secrets,
@@ -248,6 +282,21 @@ where
         },
         message = overflow => End::Overflowed(message),
     }
+}
+
+/// The report of an attempt that was conducted, as it leaves the sandbox: with what the guest left in its scratch folder,
+/// bounded, without the values of secrets, and with nothing to keep where it did not succeed.
+pub(crate) async fn concluded(
+    report: Report,
+    mut redactor: Option<Redactor>,
+    scratch: Option<Scratch>,
+    call: &Call,
+) -> Report {
+    let outcome = classify::bounded(with_result(report.outcome, scratch, call).await, call);
+    let state = report.state.filter(|_| outcome.code == OutcomeCode::Succeeded);
+    let mut report = Report { outcome, state, ..report };
+    redactor.iter_mut().for_each(|redactor| redactor.report(&mut report));
+    report
 }
 
 /// The outcome of a command with what it left in its scratch folder, which is removed here. What was ended from outside

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use clockjack_schedule::{
+    command::ExitCodes,
     diagnostic::did_you_mean,
     job::{Arguments, Grants, Limits},
     manifest::scalar::show_size,
@@ -149,6 +150,29 @@ impl Call {
             })
         } else {
             Err(problems)
+        }
+    }
+
+    /// A call that another process has checked. Its arguments come with each attempt.
+    pub(crate) fn received(
+        plugin: Arc<Plugin>,
+        function: usize,
+        exit_codes: ExitCodes,
+        limits: Limits,
+        grants: Grants,
+    ) -> Self {
+        Self {
+            plugin,
+            function,
+            // The code has one form only, and that is the right one.
+            metering: Metering::Plain,
+            values: Vec::new(),
+            command_line: Vec::new(),
+            templated: Vec::new(),
+            command: CommandInput::of(exit_codes),
+            variables: Arc::new(grants.env.clone()),
+            limits,
+            grants,
         }
     }
 

@@ -135,6 +135,17 @@ pub(crate) fn timed_out(call: &Call) -> Outcome {
     Outcome::ended(OutcomeCode::TimeoutWall, format!("the attempt took longer than its timeout of {limit} (`timeout`)"))
 }
 
+/// The process in which the guest ran is gone. `how` says by what, `said` are its last words.
+pub(crate) fn worker_died(how: &str, said: &str) -> Outcome {
+    let said = clean(said, 300);
+    let said = if said.is_empty() { said } else { format!(": {said}") };
+    let message = format!(
+        "the worker process of the job {how} while the guest ran, and took nothing else with it: this attempt has failed, \
+         the host goes on{said}"
+    );
+    Outcome::ended(OutcomeCode::Trap(TrapKind::Other), cut(&message))
+}
+
 /// The guest was stopped: by itself, by a bound, or by the rules of the component model.
 pub(crate) fn trapped(error: &wasmtime::Error, phase: Phase, call: &Call, stderr: &Captured) -> Outcome {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {

@@ -52,6 +52,11 @@ impl Default for Input {
 }
 
 impl CommandInput {
+    /// No input that is the same for all attempts, and this meaning of exit codes.
+    pub(crate) fn of(exit_codes: ExitCodes) -> Self {
+        Self { stdin: Input::default(), exit_codes }
+    }
+
     /// Checks what a manifest says of a command and reads the file that it names.
     ///
     /// # Errors

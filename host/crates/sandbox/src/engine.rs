@@ -108,6 +108,19 @@ impl Sandbox {
                 (bench(&settings, Metering::Plain, Allocation::OnDemand)?, Allocation::OnDemand)
             }
         };
+        Ok(Self::of(settings, allocation, plain))
+    }
+
+    /// A sandbox whose instances come from where those of another process come from, so that both take the same code.
+    ///
+    /// # Errors
+    /// When such an engine cannot be made.
+    pub(crate) fn with_allocation(settings: EngineSettings, allocation: Allocation) -> Result<Self, LoadError> {
+        let plain = bench(&settings, Metering::Plain, allocation)?;
+        Ok(Self::of(settings, allocation, plain))
+    }
+
+    fn of(settings: EngineSettings, allocation: Allocation, plain: Bench) -> Self {
         let inner = Inner {
             settings,
             allocation,
@@ -116,7 +129,12 @@ impl Sandbox {
             adapted: Adapted::default(),
             scratch: OnceLock::new(),
         };
-        Ok(Self { inner: Arc::new(inner), vault: None })
+        Self { inner: Arc::new(inner), vault: None }
+    }
+
+    /// How it was set up.
+    pub(crate) fn settings(&self) -> &EngineSettings {
+        &self.inner.settings
     }
 
     /// The same sandbox with the values of secrets. Without them, none can be had.

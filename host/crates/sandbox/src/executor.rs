@@ -11,13 +11,20 @@ use clockjack_schedule::{
     ports::{Attempt, Executor, PortFuture, Report},
 };
 
-use crate::{attempt::Facts, call::Call, engine::Sandbox};
+use crate::{
+    attempt::Facts,
+    call::Call,
+    engine::Sandbox,
+    worker::{IsolatedPool, Workers},
+};
 
 /// What runs when a job runs.
 struct Prepared {
     call: Call,
     zone: Arc<str>,
     labels: Arc<BTreeMap<String, String>>,
+    /// The pool that it is in, where its attempts have processes of their own.
+    isolated: Option<IsolatedPool>,
 }
 
 /// Runs attempts in a sandbox. Clones share their jobs.
@@ -25,18 +32,37 @@ struct Prepared {
 pub struct SandboxExecutor {
     sandbox: Sandbox,
     jobs: Arc<RwLock<HashMap<JobId, Arc<Prepared>>>>,
+    workers: Option<Workers>,
 }
 
 impl SandboxExecutor {
     /// An executor without jobs.
     #[must_use]
     pub fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox, jobs: Arc::default() }
+        Self { sandbox, jobs: Arc::default(), workers: None }
+    }
+
+    /// The same executor with worker processes, for the jobs of isolated pools.
+    #[must_use]
+    pub fn with_workers(self, workers: Workers) -> Self {
+        Self { workers: Some(workers), ..self }
     }
 
     /// Says what a job runs from now on. Attempts that go on finish with what they began.
     pub fn put(&self, job: JobId, call: Call, zone: Arc<str>, labels: BTreeMap<String, String>) {
-        let prepared = Prepared { call, zone, labels: Arc::new(labels) };
+        self.put_in(None, job, call, zone, labels);
+    }
+
+    /// The same for a job of an isolated pool.
+    pub fn put_in(
+        &self,
+        isolated: Option<IsolatedPool>,
+        job: JobId,
+        call: Call,
+        zone: Arc<str>,
+        labels: BTreeMap<String, String>,
+    ) {
+        let prepared = Prepared { call, zone, labels: Arc::new(labels), isolated };
         self.jobs.write().unwrap_or_else(PoisonError::into_inner).insert(job, Arc::new(prepared));
     }
 
@@ -56,10 +82,19 @@ impl Executor for SandboxExecutor {
             let message = format!("no plugin is loaded for the job `{}`", attempt.run.job);
             return Box::pin(std::future::ready(Report::without_guest(Outcome::ended(OutcomeCode::Failed, message))));
         };
-        let sandbox = self.sandbox.clone();
+        let (sandbox, workers) = (self.sandbox.clone(), self.workers.clone());
         Box::pin(async move {
             let facts = Facts { attempt, zone: Arc::clone(&prepared.zone), labels: Arc::clone(&prepared.labels) };
-            sandbox.run(&prepared.call, facts).await
+            match (&prepared.isolated, workers) {
+                (None, _) => sandbox.run(&prepared.call, facts).await,
+                (Some(pool), Some(workers)) => workers.run(&sandbox, pool, &prepared.call, facts).await,
+                // Never in the host's own process: its job asks for more.
+                (Some(pool), None) => {
+                    let message =
+                        format!("the pool `{}` has `isolation: process`, and this host starts none", pool.name);
+                    sandbox.report(&prepared.call, Outcome::ended(OutcomeCode::Failed, message))
+                }
+            }
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::attempt::{Facts, GuestState};
 mod secrets;
 mod state;
 
-pub(crate) use state::{Closed, StateUse};
+pub(crate) use state::StateUse;
 
 mod bindings {
     wasmtime::component::bindgen!({

@@ -18,6 +18,7 @@ mod grants;
 mod guest_api;
 mod imports;
 mod limiter;
+mod lockdown;
 mod output;
 mod own_package;
 mod plugin;
@@ -27,7 +28,9 @@ mod scratch;
 mod secrets;
 mod standard;
 mod ticker;
+mod trusted;
 mod values;
+mod worker;
 
 #[cfg(test)]
 mod tests;
@@ -50,4 +53,5 @@ pub use self::{
         to_json::to_json as value_to_json,
         typename::type_name,
     },
+    worker::{IsolatedPool, Workers, serve as serve_worker},
 };

@@ -16,7 +16,7 @@ use crate::{
     engine::{Bench, Metering, Sandbox},
     error::{LoadCode, LoadError},
     exports::{self, Function},
-    imports,
+    imports, trusted,
 };
 
 /// Largest component file. The largest language runtime measured (Python) makes 18.4 MB.
@@ -106,6 +106,47 @@ impl Plugin {
             plain,
             fuel: if metered { Some(link(sandbox, bytes, form, Metering::Fuel)?.0) } else { None },
         })
+    }
+
+    /// A plugin of code that the process which started this one has compiled and checked. It runs in one way only: with
+    /// or without counted instructions.
+    ///
+    /// # Errors
+    /// When the code does not fit this process's engine.
+    pub(crate) fn from_code(
+        sandbox: &Sandbox,
+        code: &[u8],
+        form: Form,
+        metering: Metering,
+        digest: &str,
+    ) -> Result<Self, LoadError> {
+        let bench = sandbox.bench(metering)?;
+        let (plain, described) = match form {
+            Form::Component | Form::Adapted => {
+                let component =
+                    trusted::component(&bench.engine, code).map_err(|error| refused(&error, "component"))?;
+                linked_component(bench, &component)?
+            }
+            Form::Program => {
+                let module = trusted::module(&bench.engine, code).map_err(|error| refused(&error, "program"))?;
+                linked_program(bench, &module)?
+            }
+        };
+        let Described { functions, imports, memory_bytes_min } = described;
+        let n_bytes = u64::try_from(code.len()).unwrap_or(u64::MAX);
+        Ok(Self { digest: digest.into(), n_bytes, form, functions, imports, memory_bytes_min, plain, fuel: None })
+    }
+
+    /// The compiled code, for another process of this program.
+    ///
+    /// # Errors
+    /// When there is too little memory for a copy of it.
+    pub(crate) fn code(&self, metering: Metering) -> wasmtime::Result<Vec<u8>> {
+        match self.linked(metering) {
+            Some(Linked::Component { pre, .. }) => pre.component().serialize(),
+            Some(Linked::Program { pre }) => pre.module().serialize(),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The function that a manifest or a command line names, or the only one there is.
@@ -223,14 +264,16 @@ fn link(sandbox: &Sandbox, bytes: &[u8], form: Form, metering: Metering) -> Resu
 
 fn link_component(bench: &Bench, bytes: &[u8]) -> Result<(Linked, Described), LoadError> {
     let component = Component::from_binary(&bench.engine, bytes).map_err(|error| refused(&error, "component"))?;
-    let pre = bench
-        .linker
-        .instantiate_pre(&component)
-        .map_err(|error| imports::explain(&bench.engine, &component, &error))?;
-    let (functions, places) = exports::functions(&bench.engine, &component).into_iter().unzip();
+    linked_component(bench, &component)
+}
+
+fn linked_component(bench: &Bench, component: &Component) -> Result<(Linked, Described), LoadError> {
+    let pre =
+        bench.linker.instantiate_pre(component).map_err(|error| imports::explain(&bench.engine, component, &error))?;
+    let (functions, places) = exports::functions(&bench.engine, component).into_iter().unzip();
     let described = Described {
         functions,
-        imports: imports::names(&bench.engine, &component),
+        imports: imports::names(&bench.engine, component),
         memory_bytes_min: component.resources_required().as_ref().map(memory_bytes_min),
     };
     Ok((Linked::Component { pre, places }, described))
@@ -238,11 +281,15 @@ fn link_component(bench: &Bench, bytes: &[u8]) -> Result<(Linked, Described), Lo
 
 fn link_program(bench: &Bench, bytes: &[u8]) -> Result<(Linked, Described), LoadError> {
     let module = Module::from_binary(&bench.engine, bytes).map_err(|error| refused(&error, "program"))?;
-    let pre = bench.core_linker.instantiate_pre(&module).map_err(|error| core_module::unlinkable(&error))?;
-    core_module::check_start(&module)?;
+    linked_program(bench, &module)
+}
+
+fn linked_program(bench: &Bench, module: &Module) -> Result<(Linked, Described), LoadError> {
+    let pre = bench.core_linker.instantiate_pre(module).map_err(|error| core_module::unlinkable(&error))?;
+    core_module::check_start(module)?;
     let described = Described {
         functions: vec![Function::program()],
-        imports: core_module::imports(&module),
+        imports: core_module::imports(module),
         memory_bytes_min: Some(memory_bytes_min(&module.resources_required())),
     };
     Ok((Linked::Program { pre }, described))

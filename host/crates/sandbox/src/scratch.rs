@@ -83,8 +83,13 @@ impl ScratchRoot {
     pub(crate) fn folder(&self) -> io::Result<Scratch> {
         let path = self.path.join(self.n_made.fetch_add(1, Relaxed).to_string());
         private_folder(&path)?;
-        Ok(Scratch { path })
+        Ok(Scratch { path, is_own: true })
     }
+}
+
+/// Says that no folder could be made.
+pub(crate) fn refused(error: &io::Error) -> String {
+    format!("no scratch folder could be made: {error}")
 }
 
 impl Drop for ScratchRoot {
@@ -122,9 +127,23 @@ fn locked(folder: &Path) -> io::Result<File> {
 #[derive(Debug)]
 pub(crate) struct Scratch {
     path: PathBuf,
+    /// Whether this process removes it.
+    is_own: bool,
 }
 
 impl Scratch {
+    /// A folder that another process has made, and removes.
+    pub(crate) fn of_another(path: PathBuf) -> Self {
+        Self { path, is_own: false }
+    }
+
+    /// A fresh folder in this one.
+    pub(crate) fn inner(&self, number: u32) -> io::Result<Self> {
+        let path = self.path.join(number.to_string());
+        private_folder(&path)?;
+        Ok(Self { path, is_own: true })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -183,7 +202,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // Most attempts leave nothing behind.
-        if fs::remove_dir(&self.path).is_ok() {
+        if !self.is_own || fs::remove_dir(&self.path).is_ok() {
             return;
         }
         if let Err(error) = fs::remove_dir_all(&self.path) {

@@ -41,6 +41,24 @@ impl Secrets {
         Ok(secrets)
     }
 
+    /// Values that were read before, in another process.
+    pub(crate) fn of(
+        by_name: BTreeMap<SecretName, Result<SecretText, String>>,
+        by_variable: BTreeMap<String, (SecretName, SecretText)>,
+    ) -> Self {
+        Self { by_name, by_variable }
+    }
+
+    /// All that are granted by name.
+    pub(crate) fn by_name(&self) -> &BTreeMap<SecretName, Result<SecretText, String>> {
+        &self.by_name
+    }
+
+    /// All that stand in variables.
+    pub(crate) fn by_variable(&self) -> &BTreeMap<String, (SecretName, SecretText)> {
+        &self.by_variable
+    }
+
     /// The value of a secret, or why it cannot be had now; nothing where it is not granted.
     pub(crate) fn get(&self, name: &str) -> Option<Result<&SecretText, &str>> {
         self.by_name.get(name).map(|value| value.as_ref().map_err(String::as_str))

@@ -6,7 +6,6 @@
 use clockjack_schedule::{
     manifest::scalar::show_size,
     ports::{LogLevel, LogLine},
-    state::{Draft, DraftError},
 };
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::WasiView as _;
@@ -21,7 +20,7 @@ use self::bindings::wasi::{
 };
 use crate::{
     attempt::{GuestState, HOSTCALL_BYTES_MAX},
-    guest_api::Closed,
+    worker::wire::{StateCall, StateFault},
 };
 
 mod bindings {
@@ -55,28 +54,21 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     logging::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
 }
 
-impl From<Closed> for Error {
-    fn from(closed: Closed) -> Self {
-        match closed {
-            Closed::Denied => Self::AccessDenied,
-            Closed::Unavailable(why) => Self::Other(why),
+impl From<StateFault> for Error {
+    fn from(fault: StateFault) -> Self {
+        match fault {
+            StateFault::Denied => Self::AccessDenied,
+            StateFault::Unavailable(why) => Self::Other(why),
+            StateFault::Key(_) | StateFault::Quota(_) | StateFault::Keys | StateFault::Conflict(_) => {
+                Self::Other(fault.to_string())
+            }
         }
     }
 }
 
-impl From<DraftError> for Error {
-    fn from(error: DraftError) -> Self {
-        Self::Other(error.to_string())
-    }
-}
-
-fn value(draft: &Draft, key: &str) -> Result<Option<Vec<u8>>, Error> {
-    Ok(draft.get(key)?.map(|entry| entry.value.to_vec()))
-}
-
 impl store::Host for GuestState {
     async fn open(&mut self, identifier: String) -> Result<Resource<Bucket>, Error> {
-        self.draft().await?;
+        self.ask_state(StateCall::Open).await?;
         if !BUCKETS.contains(&identifier.as_str()) {
             return Err(Error::NoSuchStore);
         }
@@ -86,35 +78,36 @@ impl store::Host for GuestState {
 
 impl store::HostBucket for GuestState {
     async fn get(&mut self, _bucket: Resource<Bucket>, key: String) -> Result<Option<Vec<u8>>, Error> {
-        value(self.draft().await?, &key)
+        Ok(self.value(key).await?.map(|value| value.value))
     }
 
     async fn set(&mut self, _bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> Result<(), Error> {
-        Ok(self.draft().await?.set(&key, value)?)
+        self.ask_state(StateCall::Set { key, value }).await?;
+        Ok(())
     }
 
     async fn delete(&mut self, _bucket: Resource<Bucket>, key: String) -> Result<(), Error> {
-        Ok(self.draft().await?.delete(&key)?)
+        self.ask_state(StateCall::Delete { key }).await?;
+        Ok(())
     }
 
     async fn exists(&mut self, _bucket: Resource<Bucket>, key: String) -> Result<bool, Error> {
-        Ok(self.draft().await?.get(&key)?.is_some())
+        Ok(self.value(key).await?.is_some())
     }
 
     /// The cursor says how many keys were given already.
     async fn list_keys(&mut self, _bucket: Resource<Bucket>, cursor: Option<u64>) -> Result<KeyResponse, Error> {
-        let draft = self.draft().await?;
         let mut n_left = cursor.and_then(|cursor| usize::try_from(cursor).ok()).unwrap_or_default();
         let mut after: Option<String> = None;
         while 0 < n_left {
-            let given = draft.list("", after.as_deref(), n_left.min(PAGE));
+            let given = self.keys(String::new(), after.clone(), n_left.min(PAGE)).await?;
             n_left -= given.len();
             match given.into_iter().last() {
                 Some(last) => after = Some(last),
                 None => return Ok(KeyResponse { keys: Vec::new(), cursor: None }),
             }
         }
-        let keys = draft.list("", after.as_deref(), PAGE);
+        let keys = self.keys(String::new(), after, PAGE).await?;
         let n_given = u64::try_from(keys.len()).unwrap_or(u64::MAX);
         let cursor = (keys.len() == PAGE).then(|| cursor.unwrap_or_default().saturating_add(n_given));
         Ok(KeyResponse { keys, cursor })
@@ -130,8 +123,7 @@ impl atomics::Host for GuestState {
     /// Numbers are decimal text, as in the engine's own implementation. Where another run of the job writes the key before
     /// this one is kept, this attempt fails, so that no increment is lost.
     async fn increment(&mut self, _bucket: Resource<Bucket>, key: String, delta: u64) -> Result<u64, Error> {
-        let draft = self.draft().await?;
-        let entry = draft.get(&key)?;
+        let entry = self.value(key.clone()).await?;
         let version = entry.as_ref().map(|entry| entry.version);
         let number = match &entry {
             Some(entry) => std::str::from_utf8(&entry.value).ok().and_then(|text| text.parse::<u64>().ok()),
@@ -141,7 +133,8 @@ impl atomics::Host for GuestState {
         let Some(sum) = number.checked_add(delta) else {
             return Err(Error::Other(format!("`{key}` would be greater than 64 bits can hold")));
         };
-        draft.compare_and_set(&key, version, sum.to_string().into_bytes())?;
+        let value = sum.to_string().into_bytes();
+        self.ask_state(StateCall::CompareAndSet { key, expected: version, value }).await?;
         Ok(sum)
     }
 }
@@ -152,10 +145,10 @@ impl batch::Host for GuestState {
         _bucket: Resource<Bucket>,
         keys: Vec<String>,
     ) -> Result<Vec<Option<(String, Vec<u8>)>>, Error> {
-        let draft = self.draft().await?;
+        self.ask_state(StateCall::Open).await?;
         let (mut found, mut n_bytes) = (Vec::new(), 0_usize);
         for key in keys {
-            let value = value(draft, &key)?;
+            let value = self.value(key.clone()).await?.map(|value| value.value);
             // What is too large to cross over is not even put together: a key may be asked for again and again.
             n_bytes += size_of::<Option<(String, Vec<u8>)>>() + key.len() + value.as_ref().map_or(0, Vec::len);
             if HOSTCALL_BYTES_MAX < n_bytes {
@@ -168,17 +161,17 @@ impl batch::Host for GuestState {
     }
 
     async fn set_many(&mut self, _bucket: Resource<Bucket>, pairs: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
-        let draft = self.draft().await?;
+        self.ask_state(StateCall::Open).await?;
         for (key, value) in pairs {
-            draft.set(&key, value)?;
+            self.ask_state(StateCall::Set { key, value }).await?;
         }
         Ok(())
     }
 
     async fn delete_many(&mut self, _bucket: Resource<Bucket>, keys: Vec<String>) -> Result<(), Error> {
-        let draft = self.draft().await?;
+        self.ask_state(StateCall::Open).await?;
         for key in keys {
-            draft.delete(&key)?;
+            self.ask_state(StateCall::Delete { key }).await?;
         }
         Ok(())
     }

@@ -1,13 +1,19 @@
 //! `clockjack:job/state`: what a job remembers from run to run.
 
 use clockjack_schedule::{
-    ports::KeepError,
+    ports::{Attempt, KeepError},
     state::{Draft, DraftError, Refusal},
 };
 use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::clockjack::job::state::{self, Entry, Error};
-use crate::attempt::GuestState;
+use crate::{
+    attempt::GuestState,
+    worker::{
+        line::StateLine,
+        wire::{StateAnswer, StateCall, StateFault, StateValue},
+    },
+};
 
 /// How far an attempt has come with the state of its job.
 #[derive(Debug)]
@@ -18,6 +24,8 @@ pub(crate) enum StateUse {
     Closed,
     /// What it has written so far, over what is kept.
     Open(Box<Draft>),
+    /// It is another process that has it.
+    Elsewhere(StateLine),
 }
 
 impl StateUse {
@@ -28,8 +36,80 @@ impl StateUse {
     /// What is to be kept, where there is anything.
     pub(crate) fn into_draft(self) -> Option<Box<Draft>> {
         match self {
-            Self::Denied | Self::Closed => None,
+            Self::Denied | Self::Closed | Self::Elsewhere(_) => None,
             Self::Open(draft) => Some(draft).filter(|draft| !draft.is_empty()),
+        }
+    }
+
+    /// Does what the attempt asks for.
+    pub(crate) async fn ask(
+        &mut self,
+        call: StateCall,
+        attempt: &Attempt,
+        bytes_max: u64,
+    ) -> Result<StateAnswer, StateFault> {
+        if let Self::Elsewhere(line) = self {
+            return line.ask(call).await;
+        }
+        let draft = self.draft(attempt, bytes_max).await?;
+        match call {
+            StateCall::Open => {}
+            StateCall::Get { key } => {
+                let value = draft.get(&key)?;
+                let value = value.map(|entry| StateValue { version: entry.version, value: entry.value.to_vec() });
+                return Ok(StateAnswer::Value(value));
+            }
+            StateCall::Set { key, value } => draft.set(&key, value)?,
+            StateCall::CompareAndSet { key, expected, value } => draft.compare_and_set(&key, expected, value)?,
+            StateCall::Delete { key } => draft.delete(&key)?,
+            StateCall::List { prefix, after, n_max } => {
+                return Ok(StateAnswer::Keys(draft.list(&prefix, after.as_deref(), n_max)));
+            }
+            StateCall::Commit => keep(draft, attempt).await?,
+        }
+        Ok(StateAnswer::Done)
+    }
+
+    /// The draft of this attempt, which is opened when it is first asked for.
+    async fn draft(&mut self, attempt: &Attempt, bytes_max: u64) -> Result<&mut Draft, StateFault> {
+        if let Self::Closed = self {
+            let book = attempt.states.0.open(&attempt.run.job).await.map_err(StateFault::Unavailable)?;
+            *self = Self::Open(Box::new(Draft::new(book, bytes_max)));
+        }
+        match self {
+            Self::Open(draft) => Ok(draft),
+            Self::Denied | Self::Closed | Self::Elsewhere(_) => Err(StateFault::Denied),
+        }
+    }
+}
+
+/// Keeps what was written so far. What can never be kept is dropped, so that the attempt may begin anew.
+async fn keep(draft: &mut Draft, attempt: &Attempt) -> Result<(), StateFault> {
+    if draft.is_empty() {
+        return Ok(());
+    }
+    let taken = draft.take();
+    match attempt.states.0.keep(&attempt.run.job, taken.clone()).await {
+        Ok(()) => Ok(()),
+        Err(KeepError::Refused(Refusal::Conflict { version, .. })) => Err(StateFault::Conflict(version)),
+        Err(error) => {
+            *draft = taken;
+            Err(match error {
+                KeepError::Refused(Refusal::Quota { bytes_max }) => StateFault::Quota(bytes_max),
+                KeepError::Refused(refusal) => StateFault::Unavailable(refusal.to_string()),
+                KeepError::Unavailable(why) => StateFault::Unavailable(why),
+            })
+        }
+    }
+}
+
+impl From<DraftError> for StateFault {
+    fn from(error: DraftError) -> Self {
+        match error {
+            DraftError::Key(n_bytes) => Self::Key(n_bytes),
+            DraftError::Quota(bytes_max) => Self::Quota(bytes_max),
+            DraftError::Keys => Self::Keys,
+            DraftError::Conflict(version) => Self::Conflict(version),
         }
     }
 }
@@ -38,95 +118,75 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     state::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
 }
 
-/// Why a draft could not even be opened.
-pub(crate) enum Closed {
-    /// There is no grant.
-    Denied,
-    /// The ledger cannot be read.
-    Unavailable(String),
-}
-
-impl From<Closed> for Error {
-    fn from(closed: Closed) -> Self {
-        match closed {
-            Closed::Denied => Self::Denied,
-            Closed::Unavailable(why) => Self::Unavailable(why),
-        }
-    }
-}
-
 impl GuestState {
-    /// The draft of this attempt, which is opened when it is first asked for.
-    pub(crate) async fn draft(&mut self) -> Result<&mut Draft, Closed> {
-        if let StateUse::Closed = self.state {
-            let attempt = &self.facts.attempt;
-            let book = attempt.states.0.open(&attempt.run.job).await.map_err(Closed::Unavailable)?;
-            self.state = StateUse::Open(Box::new(Draft::new(book, self.state_bytes_max)));
-        }
-        match &mut self.state {
-            StateUse::Open(draft) => Ok(draft),
-            StateUse::Denied | StateUse::Closed => Err(Closed::Denied),
+    /// Asks for something of the state of the job.
+    pub(crate) async fn ask_state(&mut self, call: StateCall) -> Result<StateAnswer, StateFault> {
+        let Self { state, facts, state_bytes_max, .. } = self;
+        state.ask(call, &facts.attempt, *state_bytes_max).await
+    }
+
+    /// The value of a key.
+    pub(crate) async fn value(&mut self, key: String) -> Result<Option<StateValue>, StateFault> {
+        match self.ask_state(StateCall::Get { key }).await? {
+            StateAnswer::Value(value) => Ok(value),
+            StateAnswer::Done | StateAnswer::Keys(_) => Err(StateFault::mixed_up()),
         }
     }
 
-    /// Keeps what was written so far. What can never be kept is dropped, so that the attempt may begin anew.
-    async fn keep_draft(&mut self) -> Result<(), Error> {
-        let (states, job) = (self.facts.attempt.states.clone(), self.facts.attempt.run.job.clone());
-        let draft = self.draft().await?;
-        if draft.is_empty() {
-            return Ok(());
-        }
-        let taken = draft.take();
-        match states.0.keep(&job, taken.clone()).await {
-            Ok(()) => Ok(()),
-            Err(KeepError::Refused(Refusal::Conflict { version, .. })) => Err(Error::Conflict(version)),
-            Err(error) => {
-                *draft = taken;
-                Err(match error {
-                    KeepError::Refused(Refusal::Quota { bytes_max }) => Error::Quota(bytes_max),
-                    KeepError::Refused(refusal) => Error::Unavailable(refusal.to_string()),
-                    KeepError::Unavailable(why) => Error::Unavailable(why),
-                })
-            }
+    /// The keys that begin with `prefix` and come after `after`.
+    pub(crate) async fn keys(
+        &mut self,
+        prefix: String,
+        after: Option<String>,
+        n_max: usize,
+    ) -> Result<Vec<String>, StateFault> {
+        match self.ask_state(StateCall::List { prefix, after, n_max }).await? {
+            StateAnswer::Keys(keys) => Ok(keys),
+            StateAnswer::Done | StateAnswer::Value(_) => Err(StateFault::mixed_up()),
         }
     }
 }
 
-impl From<DraftError> for Error {
-    fn from(error: DraftError) -> Self {
-        match error {
-            DraftError::Key(_) => Self::InvalidKey(error.to_string()),
-            DraftError::Quota(bytes_max) => Self::Quota(bytes_max),
-            DraftError::Keys => Self::Unavailable(error.to_string()),
-            DraftError::Conflict(version) => Self::Conflict(version),
+impl From<StateFault> for Error {
+    fn from(fault: StateFault) -> Self {
+        match fault {
+            StateFault::Denied => Self::Denied,
+            StateFault::Unavailable(why) => Self::Unavailable(why),
+            StateFault::Key(_) => Self::InvalidKey(fault.to_string()),
+            StateFault::Quota(bytes_max) => Self::Quota(bytes_max),
+            StateFault::Keys => Self::Unavailable(fault.to_string()),
+            StateFault::Conflict(version) => Self::Conflict(version),
         }
     }
 }
 
 impl state::Host for GuestState {
     async fn get(&mut self, key: String) -> Result<Option<Entry>, Error> {
-        let entry = self.draft().await?.get(&key)?;
-        Ok(entry.map(|entry| Entry { value: entry.value.to_vec(), version: entry.version }))
+        let value = self.value(key).await?;
+        Ok(value.map(|StateValue { version, value }| Entry { value, version }))
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Error> {
-        Ok(self.draft().await?.set(&key, value)?)
+        self.ask_state(StateCall::Set { key, value }).await?;
+        Ok(())
     }
 
     async fn compare_and_set(&mut self, key: String, expected: Option<u64>, value: Vec<u8>) -> Result<(), Error> {
-        Ok(self.draft().await?.compare_and_set(&key, expected, value)?)
+        self.ask_state(StateCall::CompareAndSet { key, expected, value }).await?;
+        Ok(())
     }
 
     async fn delete(&mut self, key: String) -> Result<(), Error> {
-        Ok(self.draft().await?.delete(&key)?)
+        self.ask_state(StateCall::Delete { key }).await?;
+        Ok(())
     }
 
     async fn list(&mut self, prefix: String, after: Option<String>, limit: u32) -> Result<Vec<String>, Error> {
-        let n_max = usize::try_from(limit).unwrap_or(usize::MAX);
-        Ok(self.draft().await?.list(&prefix, after.as_deref(), n_max))
+        Ok(self.keys(prefix, after, usize::try_from(limit).unwrap_or(usize::MAX)).await?)
     }
 
     async fn commit(&mut self) -> Result<(), Error> {
-        self.keep_draft().await
+        self.ask_state(StateCall::Commit).await?;
+        Ok(())
     }
 }

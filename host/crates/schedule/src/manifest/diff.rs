@@ -1,6 +1,6 @@
 //! What changes from one manifest to the next: pure comparison, by value.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use super::resolved::Manifest;
 use crate::id::{JobId, PluginName, PoolName, StoreName};
@@ -12,7 +12,7 @@ pub struct Diff {
     pub jobs: Changes<JobId>,
     /// Changes of plugins: another path or another digest.
     pub plugins: Changes<PluginName>,
-    /// Changes of pools: another size.
+    /// Changes of pools: another size, or another isolation.
     pub pools: Changes<PoolName>,
     /// Changes of stores: another place.
     pub stores: Changes<StoreName>,
@@ -53,9 +53,15 @@ pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
     Diff {
         jobs: changes(&old.jobs, &new.jobs),
         plugins: changes(&old.plugins, &new.plugins),
-        pools: changes(&old.pools, &new.pools),
+        pools: changes(&pools(old), &pools(new)),
         stores: changes(&old.stores, &new.stores),
     }
+}
+
+/// What a pool is: its size, and whether its runs have processes of their own.
+fn pools(manifest: &Manifest) -> BTreeMap<PoolName, (NonZeroU32, bool)> {
+    let of = |(name, size): (&PoolName, &NonZeroU32)| (name.clone(), (*size, manifest.isolated.contains(name)));
+    manifest.pools.iter().map(of).collect()
 }
 
 fn changes<N: Ord + Clone, V: PartialEq>(old: &BTreeMap<N, V>, new: &BTreeMap<N, V>) -> Changes<N> {

@@ -3,6 +3,9 @@
 /// What to answer to an unknown key: the names without `_`, `-` and capitals, and the answer.
 type Answers = &'static [(&'static [&'static str], &'static str)];
 
+/// Where the second wall is written.
+const INTO_A_POOL: &str = "it belongs to a pool: write `pools: { untrusted: { size: 8, isolation: process } }`, and `pool: untrusted` in the job";
+
 const LATER: &str = "not supported by this version yet: remove it";
 
 const JOB: Answers = &[
@@ -71,7 +74,8 @@ const JOB: Answers = &[
         "it belongs to a trigger: move it beside its `cron`, `every` or `calendar`",
     ),
     (&["secrets"], "move it under `grants:`, as `grants: { secrets: [api-key] }`"),
-    (&["isolation", "async", "onreload", "notify"], LATER),
+    (&["isolation", "sandbox"], INTO_A_POOL),
+    (&["async", "onreload", "notify"], LATER),
     (
         &["exitcode", "successexitcodes", "successcodes", "okcodes", "allowedexitcodes", "exitcodesuccess"],
         "write `exit_codes: { success: [0] }`",
@@ -101,7 +105,8 @@ const PLUGIN: Answers = &[
     (&["path", "file", "image", "url", "component", "wasm"], "write `source: ./file.wasm`"),
     (&["digest", "sha", "checksum", "hash"], "write `sha256:` with 64 hexadecimal digits"),
     (&["command", "run", "make"], "write `build: COMMAND`, which `clockjack dev` runs"),
-    (&["grants", "capabilities", "isolation", "onreload", "signature"], LATER),
+    (&["isolation", "sandbox"], INTO_A_POOL),
+    (&["grants", "capabilities", "onreload", "signature"], LATER),
 ];
 
 const BUILD: Answers = &[
@@ -114,7 +119,7 @@ const POOL: Answers = &[
         &["maxinstances", "concurrency", "parallelism", "slots", "places", "workers", "maxworkers", "max", "limit"],
         "write `size:`",
     ),
-    (&["isolation"], LATER),
+    (&["process", "processes", "isolate", "isolated", "sandbox"], "write `isolation: process`"),
 ];
 
 const RETRY: Answers = &[

@@ -1,6 +1,9 @@
 //! Reading `pools`, and the pool that a job names.
 
-use std::{collections::BTreeMap, num::NonZeroU32};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+};
 
 use super::{
     document::Document,
@@ -25,12 +28,15 @@ pub(super) const DEFAULT_SIZE: NonZeroU32 = NonZeroU32::new(64).expect("64 is no
 /// All pools of all sources.
 pub(super) struct PoolTable {
     pub(super) pools: BTreeMap<PoolName, NonZeroU32>,
+    /// Those whose runs have processes of their own.
+    pub(super) isolated: BTreeSet<PoolName>,
     names: Names,
 }
 
 impl PoolTable {
     pub(super) fn read(documents: &[Document<'_>], sources: &[Source], findings: &mut Findings) -> Self {
         let mut pools: BTreeMap<PoolName, NonZeroU32> = BTreeMap::new();
+        let mut isolated = BTreeSet::new();
         let mut first_seen: BTreeMap<&str, Span> = BTreeMap::new();
         for entry in documents.iter().flat_map(|document| document.pools) {
             if findings.is_full() {
@@ -41,7 +47,12 @@ impl PoolTable {
                 diagnostics.push(duplicate(entry, *first, sources));
             } else {
                 first_seen.insert(&entry.key, entry.key_span);
-                pools.extend(read_one(entry, &mut diagnostics));
+                if let Some((name, pool)) = read_one(entry, &mut diagnostics) {
+                    if pool.isolation == Isolation::Process {
+                        isolated.insert(name.clone());
+                    }
+                    pools.insert(name, pool.size);
+                }
             }
             findings.take(diagnostics);
         }
@@ -54,7 +65,7 @@ impl PoolTable {
         let is_complete = documents.len() == sources.len();
         let written = documents.iter().flat_map(|document| document.pools).map(|entry| entry.key.as_str());
         let names = Names::new(written.chain([PoolName::default().as_str()]), is_complete);
-        Self { pools, names }
+        Self { pools, isolated, names }
     }
 
     /// The pool that a job names.
@@ -69,7 +80,25 @@ impl PoolTable {
     }
 }
 
-fn read_one(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<(PoolName, NonZeroU32)> {
+/// What stands behind the name of a pool.
+struct Written {
+    size: NonZeroU32,
+    isolation: Isolation,
+}
+
+/// What is between the runs of a pool and the host, beside the sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Isolation {
+    /// `none`: they share its process.
+    #[default]
+    None,
+    /// `process`: each attempt is in a process of its job.
+    Process,
+}
+
+const ISOLATIONS: [(&str, Isolation); 2] = [("none", Isolation::None), ("process", Isolation::Process)];
+
+fn read_one(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<(PoolName, Written)> {
     let subject = format!("pool `{}`", entry.key);
     let name = match entry.key.parse::<PoolName>() {
         Ok(name) => Some(name),
@@ -79,8 +108,8 @@ fn read_one(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<(PoolName, N
         }
     };
     let write = |size: i128| format!("write `{}: {{ size: {size} }}`", entry.key);
-    let size = match entry.value.value {
-        Value::Map(_) => read_size(&entry.value, &subject, entry.key_span, diagnostics),
+    let written = match entry.value.value {
+        Value::Map(_) => read_keys(&entry.value, &subject, entry.key_span, diagnostics),
         Value::Null => {
             let error = Diagnostic::error("manifest.missing_key", entry.key_span, format!("{subject} has no `size`"));
             diagnostics.reject(error.fix(write(8)))
@@ -90,7 +119,7 @@ fn read_one(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<(PoolName, N
             diagnostics.reject(not_a_map(entry, &subject).fix(write(8)))
         }
     };
-    Some((name?, size?))
+    Some((name?, written?))
 }
 
 fn not_a_map(entry: &Entry, subject: &str) -> Diagnostic {
@@ -98,15 +127,20 @@ fn not_a_map(entry: &Entry, subject: &str) -> Diagnostic {
     Diagnostic::error("manifest.type", entry.value.span, message)
 }
 
-fn read_size(node: &Node, subject: &str, key_span: Span, diagnostics: &mut Diagnostics) -> Option<NonZeroU32> {
+fn read_keys(node: &Node, subject: &str, key_span: Span, diagnostics: &mut Diagnostics) -> Option<Written> {
     let mut fields = Fields::open(node, subject, diagnostics)?;
     let size_node = fields.get("size");
+    let isolation = match fields.get("isolation") {
+        Some(node) => fields::one_of(node, &ISOLATIONS, diagnostics),
+        None => Some(Isolation::default()),
+    };
     if size_node.is_none() && fields.unasked().all(|entry| foreign::answer(Place::Pool, &entry.key).is_none()) {
         let error = Diagnostic::error("manifest.missing_key", key_span, format!("{subject} has no `size`"));
         diagnostics.push(error.fix("add `size:`, the most runs that go on in it at once, such as `size: 8`"));
     }
     fields.finish_translated(|key| foreign::answer(Place::Pool, key), diagnostics);
-    NonZeroU32::new(fields::integer(size_node?, 1..=PLACES_MAX, diagnostics)?)
+    let size = NonZeroU32::new(fields::integer(size_node?, 1..=PLACES_MAX, diagnostics)?)?;
+    Some(Written { size, isolation: isolation? })
 }
 
 fn check_sum(pools: &BTreeMap<PoolName, NonZeroU32>, written: &BTreeMap<&str, Span>) -> Diagnostics {

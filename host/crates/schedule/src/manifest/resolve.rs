@@ -108,6 +108,7 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     manifest.plugins = tables.plugins.plugins;
     manifest.plugin_places = tables.plugins.places;
     manifest.pools = tables.pools.pools;
+    manifest.isolated = tables.pools.isolated;
     manifest.stores = tables.stores.stores;
     manifest.store_places = tables.stores.places;
     manifest.secrets = tables.secrets.secrets;

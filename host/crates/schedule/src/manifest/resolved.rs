@@ -1,7 +1,7 @@
 //! What a manifest means: plugins, pools, stores, jobs and settings of the host, with the places where they were written.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
@@ -32,6 +32,9 @@ pub struct Manifest {
     /// The pools with the number of runs that go on in each at once (`pools: { heavy: { size: 2 } }`): 1 to 1,000, and at
     /// most 1,000 in all. A manifest that was read always has `default`, with 64 where nothing is written.
     pub pools: BTreeMap<PoolName, NonZeroU32>,
+    /// The pools whose runs have processes of their own, as a second wall (`pools: { untrusted: { size: 8, isolation:
+    /// process } }`). The runs of all others share the process of the host.
+    pub isolated: BTreeSet<PoolName>,
     /// The stores that are written (`stores: { default: "sqlite:state.db" }`), paths joined to the folder of their
     /// source. Where `default` is not among them, the host says where it is.
     pub stores: BTreeMap<StoreName, StoreUrl>,

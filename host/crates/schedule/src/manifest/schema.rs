@@ -36,7 +36,13 @@ pub fn manifest_schema() -> Json {
             "defaults": object(common(), &[]),
             "plugin": plugin(),
             "secret": secret(),
-            "pool": object([("size", key("The most runs that go on in it at once.", whole(1, 1_000)))], &["size"]),
+            "pool": object(
+                [
+                    ("size", key("The most runs that go on in it at once.", whole(1, 1_000))),
+                    ("isolation", key("`process` puts them into processes of their own.", words(&["none", "process"]))),
+                ],
+                &["size"],
+            ),
             "ceilings": object(
                 [
                     ("timeout", key("For `timeout`.", reference("duration"))),

@@ -107,8 +107,10 @@ fn show_manifest(manifest: &Manifest) -> String {
         writeln!(shown, "plugin {} = {}{sha256}", plugin.name, plugin.source.display()).unwrap();
     }
     for (pool, size) in &manifest.pools {
-        if *pool != PoolName::default() || *size != pools::DEFAULT_SIZE {
-            writeln!(shown, "pool {pool} = {size}").unwrap();
+        let is_isolated = manifest.isolated.contains(pool);
+        if *pool != PoolName::default() || *size != pools::DEFAULT_SIZE || is_isolated {
+            let isolation = if is_isolated { " isolation process" } else { "" };
+            writeln!(shown, "pool {pool} = {size}{isolation}").unwrap();
         }
     }
     for (store, url) in &manifest.stores {

@@ -160,6 +160,8 @@ fn pools_and_stores_count_as_differences() {
     let names = |names: &[PoolName]| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let told = [&pools.added, &pools.changed, &pools.removed, &pools.untouched].map(|list| names(list));
     assert_eq!(told, ["c", "b", "a", "default"]);
+    let isolated = read(&format!("{TWO_JOBS}pools: {{ default: {{ size: 64, isolation: process }} }}\n"));
+    assert_eq!(diff(&old, &isolated).pools.changed, [PoolName::default()]);
     let moved = read(&format!("{TWO_JOBS}stores: {{ default: 'memory:' }}\n"));
     assert_eq!(diff(&old, &moved).stores.added, [StoreName::default()]);
     assert!(!diff(&old, &moved).is_empty() && diff(&moved, &moved).is_empty());

@@ -1,0 +1,337 @@
+//! Calls, attempts and reports as what goes between a host and its workers, and back.
+
+use std::{
+    collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt as _, path::PathBuf, sync::Arc, time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use clockjack_schedule::{
+    command::ExitCodes,
+    id::JobId,
+    job::{DirGrant, DirMode, Grants, Limits},
+    outcome::{Again, Outcome, OutcomeCode},
+    ports::{Attempt, Captured, LogLevel, LogLine, Report, StateAccess},
+    run::{Cause, Run},
+    state::Unkept,
+    stop::Stop,
+};
+
+use super::{
+    values::{read_json, read_values, write_json, write_values},
+    wire::{AgainWire, Begin, Blob, CallSetup, CapturedWire, CauseWire, DirWire, Ended, LimitsWire, LogWire, Moment},
+};
+use crate::{
+    attempt::{Facts, Inputs},
+    call::Call,
+    engine::Metering,
+    plugin::Form,
+    secrets::Secrets,
+};
+
+/// What a worker of a call has to know. `memory_bytes_max` and `is_pooled` are those of the host's own engine.
+pub(super) fn of_call(call: &Call, job: &JobId, is_pooled: bool, memory_bytes_max: u64) -> CallSetup {
+    let dir = |dir: &DirGrant| DirWire {
+        host: path(dir.host.clone()),
+        guest: dir.guest.clone(),
+        is_writable: dir.mode == DirMode::ReadWrite,
+    };
+    let codes = &call.command.exit_codes;
+    CallSetup {
+        job: job.to_string(),
+        digest: call.plugin.digest.to_string(),
+        is_program: call.plugin.form == Form::Program,
+        is_metered: call.metering == Metering::Fuel,
+        is_pooled,
+        memory_bytes_max,
+        function: call.function,
+        limits: of_limits(&call.limits),
+        variables: call.variables.as_ref().clone(),
+        dirs: call.grants.dirs.iter().map(dir).collect(),
+        exit_codes: [&codes.success, &codes.retry, &codes.permanent, &codes.skipped].map(Clone::clone),
+    }
+}
+
+fn of_limits(limits: &Limits) -> LimitsWire {
+    // Each by its name, so that a limit that comes later is not forgotten here.
+    let Limits {
+        timeout,
+        cpu_time,
+        memory_bytes_max,
+        table_elements_max,
+        instances_max,
+        output_bytes_max,
+        fuel,
+        state_bytes_max,
+    } = limits.clone();
+    LimitsWire {
+        timeout_nanos: nanos(timeout),
+        cpu_time_nanos: nanos(cpu_time),
+        memory_bytes_max,
+        table_elements_max,
+        instances_max,
+        output_bytes_max,
+        fuel,
+        state_bytes_max,
+    }
+}
+
+impl LimitsWire {
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            timeout: Duration::from_nanos(self.timeout_nanos),
+            cpu_time: Duration::from_nanos(self.cpu_time_nanos),
+            memory_bytes_max: self.memory_bytes_max,
+            table_elements_max: self.table_elements_max,
+            instances_max: self.instances_max,
+            output_bytes_max: self.output_bytes_max,
+            fuel: self.fuel,
+            state_bytes_max: self.state_bytes_max,
+        }
+    }
+}
+
+impl CallSetup {
+    /// What the job was granted, but for what comes with each attempt: secrets and state.
+    pub(super) fn grants(&self) -> Grants {
+        let dir = |dir: &DirWire| DirGrant {
+            host: dir.host.path(),
+            guest: dir.guest.clone(),
+            mode: if dir.is_writable { DirMode::ReadWrite } else { DirMode::Read },
+        };
+        Grants { env: self.variables.clone(), dirs: self.dirs.iter().map(dir).collect(), ..Grants::default() }
+    }
+
+    pub(super) fn exit_codes(&self) -> ExitCodes {
+        let [success, retry, permanent, skipped] = self.exit_codes.clone();
+        ExitCodes { success, retry, permanent, skipped }
+    }
+}
+
+impl Blob {
+    pub(super) fn path(&self) -> PathBuf {
+        OsString::from_vec(self.0.clone()).into()
+    }
+}
+
+pub(super) fn path(path: PathBuf) -> Blob {
+    Blob(path.into_os_string().into_vec())
+}
+
+/// An attempt with what it gets. `scratch` is its folder, if it has one.
+///
+/// # Errors
+/// When an argument cannot leave the process.
+pub(super) fn of_attempt(
+    call: &Call,
+    facts: &Facts,
+    inputs: &Inputs<'_>,
+    scratch: Option<PathBuf>,
+) -> Result<Begin, String> {
+    let Attempt { run, number, number_max, started_at, last_success, .. } = &facts.attempt;
+    let values = write_values(&inputs.values).map_err(|unfit| format!("the arguments: {unfit}"))?;
+    Ok(Begin {
+        run: run.id.to_string(),
+        scheduled_for: moment(run.scheduled_for),
+        due_at: moment(run.due_at),
+        cause: of_cause(&run.cause),
+        number: *number,
+        number_max: *number_max,
+        started_at: moment(*started_at),
+        last_success: last_success.map(moment),
+        zone: facts.zone.to_string(),
+        labels: facts.labels.as_ref().clone(),
+        values: Blob(values),
+        command_line: inputs.command_line.to_vec(),
+        stdin: Blob(inputs.stdin.to_vec()),
+        facts: inputs.env.clone(),
+        secrets: inputs.secrets.to_names(),
+        secret_variables: inputs.secrets.to_variables(),
+        has_state: call.grants.state,
+        scratch: scratch.map(path),
+    })
+}
+
+impl Begin {
+    /// The attempt as the worker runs it.
+    ///
+    /// # Errors
+    /// When it makes no sense, which a host never sends.
+    pub(super) fn facts(&self, job: &JobId, stop: Stop) -> Result<Facts, String> {
+        let run = Run {
+            id: self.run.parse().map_err(|error| format!("the id of the run: {error}"))?,
+            job: job.clone(),
+            scheduled_for: instant(self.scheduled_for)?,
+            due_at: instant(self.due_at)?,
+            cause: cause(&self.cause)?,
+            // What a payload stands for was filled in already.
+            payload: None,
+        };
+        let attempt = Attempt {
+            run: Arc::new(run),
+            number: self.number,
+            number_max: self.number_max,
+            started_at: instant(self.started_at)?,
+            last_success: self.last_success.map(instant).transpose()?,
+            stop,
+            // Never asked: the state is on the other side of the line.
+            states: StateAccess(Arc::new(Unkept::default())),
+        };
+        Ok(Facts { attempt, zone: self.zone.as_str().into(), labels: Arc::new(self.labels.clone()) })
+    }
+
+    /// What the attempt gets.
+    ///
+    /// # Errors
+    /// As `facts`.
+    pub(super) fn inputs(&mut self) -> Result<Inputs<'static>, String> {
+        Ok(Inputs {
+            values: read_values(&self.values.0).map_err(|unfit| format!("the arguments: {unfit}"))?.into(),
+            command_line: std::mem::take(&mut self.command_line).into(),
+            stdin: std::mem::take(&mut self.stdin.0).into(),
+            env: std::mem::take(&mut self.facts),
+            secrets: Secrets::received(std::mem::take(&mut self.secrets), std::mem::take(&mut self.secret_variables))?,
+        })
+    }
+}
+
+fn of_cause(cause: &Cause) -> CauseWire {
+    match cause {
+        Cause::Schedule => CauseWire::Schedule,
+        Cause::CatchUp(n_slots) => CauseWire::CatchUp(*n_slots),
+        Cause::Manual => CauseWire::Manual,
+        Cause::Upstream(job) => CauseWire::Upstream(job.to_string()),
+        Cause::Api => CauseWire::Api,
+        Cause::Start => CauseWire::Start,
+    }
+}
+
+fn cause(cause: &CauseWire) -> Result<Cause, String> {
+    Ok(match cause {
+        CauseWire::Schedule => Cause::Schedule,
+        CauseWire::CatchUp(n_slots) => Cause::CatchUp(*n_slots),
+        CauseWire::Manual => Cause::Manual,
+        CauseWire::Upstream(job) => Cause::Upstream(job.parse().map_err(|error| format!("the job before: {error}"))?),
+        CauseWire::Api => Cause::Api,
+        CauseWire::Start => Cause::Start,
+    })
+}
+
+/// The report of a worker, for the host.
+pub(super) fn of_report(report: Report) -> Ended {
+    let Outcome { code, message, output, again } = report.outcome;
+    Ended {
+        code: code.as_str().to_owned(),
+        message,
+        output: output.map(|output| Blob(write_json(&output))),
+        again: match again {
+            Again::AsPolicySays => AgainWire::AsPolicySays,
+            Again::Never => AgainWire::Never,
+            Again::After(time) => AgainWire::AfterNanos(nanos(time)),
+        },
+        cpu_nanos: nanos(report.cpu_time),
+        memory_peak_bytes: report.memory_peak_bytes,
+        fuel_used: report.fuel_used,
+        stdout: of_captured(report.stdout),
+        stderr: of_captured(report.stderr),
+        logs: report.logs.into_iter().map(of_log).collect(),
+        n_logs_dropped: report.n_logs_dropped,
+        progress: report.progress,
+    }
+}
+
+impl Ended {
+    /// The report that a worker gave.
+    ///
+    /// # Errors
+    /// When it makes no sense, which only a broken worker sends.
+    pub(super) fn report(self) -> Result<Report, String> {
+        let code: OutcomeCode = self.code.parse().map_err(|unknown| format!("{unknown}"))?;
+        let output = self.output.map(|output| read_json(&output.0)).transpose();
+        let again = match self.again {
+            AgainWire::AsPolicySays => Again::AsPolicySays,
+            AgainWire::Never => Again::Never,
+            AgainWire::AfterNanos(nanos) => Again::After(Duration::from_nanos(nanos)),
+        };
+        let output = output.map_err(|unfit| format!("its output: {unfit}"))?;
+        Ok(Report {
+            cpu_time: Duration::from_nanos(self.cpu_nanos),
+            memory_peak_bytes: self.memory_peak_bytes,
+            fuel_used: self.fuel_used,
+            stdout: self.stdout.captured(),
+            stderr: self.stderr.captured(),
+            logs: self.logs.into_iter().map(LogWire::line).collect::<Result<_, _>>()?,
+            n_logs_dropped: self.n_logs_dropped,
+            progress: self.progress,
+            ..Report::without_guest(Outcome { code, message: self.message, output, again })
+        })
+    }
+}
+
+fn of_captured(captured: Captured) -> CapturedWire {
+    let Captured { text, n_bytes, n_bytes_dropped } = captured;
+    CapturedWire { text: Blob(text.into_bytes()), n_bytes, n_bytes_dropped }
+}
+
+impl CapturedWire {
+    fn captured(self) -> Captured {
+        let text = String::from_utf8_lossy(&self.text.0).into_owned();
+        Captured { text, n_bytes: self.n_bytes, n_bytes_dropped: self.n_bytes_dropped }
+    }
+}
+
+const LEVELS: [LogLevel; 5] = [LogLevel::Trace, LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error];
+
+fn of_log(line: LogLine) -> LogWire {
+    let LogLine { at, level, message, fields } = line;
+    let level = LEVELS.iter().position(|known| *known == level).and_then(|at| u8::try_from(at).ok());
+    LogWire { at: moment(at), level: level.unwrap_or_default(), message, fields }
+}
+
+impl LogWire {
+    fn line(self) -> Result<LogLine, String> {
+        let Self { at, level, message, fields } = self;
+        let level = LEVELS.get(usize::from(level)).copied().ok_or("a line of its log has no level")?;
+        Ok(LogLine { at: instant(at)?, level, message, fields })
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn moment(at: DateTime<Utc>) -> Moment {
+    (at.timestamp(), at.timestamp_subsec_nanos())
+}
+
+fn instant((seconds, nanos): Moment) -> Result<DateTime<Utc>, String> {
+    DateTime::from_timestamp(seconds, nanos).ok_or_else(|| format!("{seconds} s is no instant"))
+}
+
+impl Secrets {
+    fn to_names(&self) -> BTreeMap<String, Result<String, String>> {
+        let names = self.by_name().iter();
+        let shown = |value: &Result<clockjack_schedule::secret::SecretText, String>| {
+            value.as_ref().map(|value| value.reveal().to_owned()).map_err(Clone::clone)
+        };
+        names.map(|(name, value)| (name.to_string(), shown(value))).collect()
+    }
+
+    fn to_variables(&self) -> BTreeMap<String, (String, String)> {
+        let variables = self.by_variable().iter();
+        variables
+            .map(|(variable, (name, value))| (variable.clone(), (name.to_string(), value.reveal().to_owned())))
+            .collect()
+    }
+
+    fn received(
+        names: BTreeMap<String, Result<String, String>>,
+        variables: BTreeMap<String, (String, String)>,
+    ) -> Result<Self, String> {
+        let told = |error| format!("the name of a secret: {error}");
+        let by_name = names.into_iter().map(|(name, value)| Ok((name.parse().map_err(told)?, value.map(Into::into))));
+        let by_variable = variables
+            .into_iter()
+            .map(|(variable, (name, value))| Ok((variable, (name.parse().map_err(told)?, value.into()))));
+        Ok(Self::of(by_name.collect::<Result<_, String>>()?, by_variable.collect::<Result<_, String>>()?))
+    }
+}
