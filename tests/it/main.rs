@@ -20,6 +20,7 @@ mod cli_schema;
 mod cli_templates;
 mod dev;
 mod hosted;
+mod isolation;
 mod log;
 mod new;
 mod program;

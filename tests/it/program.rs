@@ -180,7 +180,8 @@ impl Running {
         }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 

@@ -246,7 +246,7 @@ impl Held {
     fn by(host: &Running) -> Self {
         let looks = (0..8).map(|_| {
             thread::sleep(Duration::from_millis(15));
-            Self::now(host.pid())
+            Self::now(host.id())
         });
         looks
             .reduce(|a, b| Self { memory_kib: a.memory_kib.min(b.memory_kib), n_files: a.n_files.min(b.n_files) })

@@ -124,8 +124,9 @@ impl Worker {
         match ready.unwrap_or_else(|_elapsed| Err(format!("it was not ready within {} s", READY_WITHIN.as_secs()))) {
             Ok(missing) => Ok(Self { missing, ..worker }),
             Err(why) => {
-                let words = worker.end().await.1;
-                Err(if words.is_empty() { why } else { format!("{why}: {words}") })
+                let (how, words) = worker.end().await;
+                let words = if words.is_empty() { words } else { format!(": {words}") };
+                Err(format!("{why}; the process {how}{words}"))
             }
         }
     }
