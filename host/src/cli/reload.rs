@@ -9,7 +9,7 @@ use clockjack_schedule::{
     manifest::diff::{Diff, diff},
 };
 use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{diagnostics, up};
 use crate::{
@@ -78,6 +78,9 @@ pub(super) async fn apply(
     };
     if let Err(error) = routed {
         return error!("not reloaded, the jobs stay as they are: {error}");
+    }
+    if manifest.host.memory != scene.manifest.host.memory {
+        warn!("`host.memory` has changed, which the next start of the host puts in force");
     }
     put(executor, jobs);
     let definition = |id| manifest.jobs.get(id).map(Arc::clone);

@@ -35,7 +35,7 @@ impl StateUse {
 }
 
 pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    state::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+    state::add_to_linker::<_, HasSelf<_>>(linker, GuestState::counted)
 }
 
 /// Why a draft could not even be opened.
