@@ -1,5 +1,6 @@
 //! The command line. Data goes to stdout, talk to stderr; only this module prints.
 
+mod advise;
 mod check;
 mod codes;
 mod dev;

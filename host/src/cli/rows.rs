@@ -9,7 +9,7 @@ use clockjack_schedule::{
     id::RunId,
     manifest::scalar::show_duration,
     outcome::{Outcome, OutcomeCode},
-    ports::{Captured, Finish, LogLine, Report, RunRow, RunState, RunStory},
+    ports::{Captured, Finish, LogLine, Report, RunRow, RunState, RunStory, Usage},
     run::{Cause, Skip},
 };
 use serde_json::{Map, Value as Json, json};
@@ -99,10 +99,17 @@ pub(super) fn end_json(finish: Option<&Finish>) -> Map<String, Json> {
         ("cpu_time_ms", json!(guest.map(|report| print::millis(report.cpu_time)))),
         ("memory_peak_bytes", json!(guest.map(|report| report.memory_peak_bytes))),
         ("fuel_used", json!(guest.and_then(|report| report.fuel_used))),
+        ("usage", json!(guest.map(|report| usage_json(report.usage)))),
         ("generation", json!(guest.map(|report| report.generation))),
         ("digest", json!(guest.map(|report| &*report.digest))),
     ];
     fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+}
+
+/// What was used of what is counted, without zeros.
+pub(super) fn usage_json(usage: Usage) -> Json {
+    let used = usage.figures().filter(|(_, figure)| *figure != 0);
+    Json::Object(used.map(|(name, figure)| (name.to_owned(), json!(figure))).collect())
 }
 
 fn error(outcome: &Outcome) -> Option<&str> {

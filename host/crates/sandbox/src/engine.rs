@@ -17,7 +17,7 @@ use crate::{
     attempt::GuestState,
     core_module::Adapted,
     error::{LoadCode, LoadError},
-    guest_api,
+    files, guest_api,
     limiter::{MEMORIES_MAX, TABLES_MAX},
     preview_1,
     scratch::{self, ScratchRoot},
@@ -260,6 +260,7 @@ fn bench(settings: &EngineSettings, metering: Metering, allocation: Allocation) 
     let engine = Engine::new(&config(settings, metering, allocation)).map_err(unusable)?;
     let mut linker = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(unusable)?;
+    files::add_to_linker(&mut linker).map_err(unusable)?;
     guest_api::add_to_linker(&mut linker).map_err(unusable)?;
     standard::add_to_linker(&mut linker).map_err(unusable)?;
     let mut core_linker = wasmtime::Linker::new(&engine);
