@@ -34,6 +34,12 @@ pub fn state_directory() -> Option<PathBuf> {
         .or_else(|| Some(named("HOME")?.join(".local/state/clockjack")))
 }
 
+/// The home of the user that the host runs as.
+#[must_use]
+pub fn home() -> Option<PathBuf> {
+    variable("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
 /// Where commands get folders for the time of an attempt: `TMPDIR`, or what the system has for such things.
 #[must_use]
 pub fn temporary_directory() -> PathBuf {

@@ -19,7 +19,7 @@ use clockjack_schedule::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{Exit, Output, OutputArgs, diagnostics, print};
+use super::{Exit, Output, OutputArgs, diagnostics, print, rows};
 use crate::{
     clock::SystemClock,
     load::{self, secrets::Missing},
@@ -214,6 +214,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
     };
     let mut loaded = load::manifest(&args.files, &load::zones::newest());
     load::secrets::check(&mut loaded, Some(id), Missing::Error);
+    load::check_dirs(&mut loaded, Some(id));
     if loaded.diagnostics.has_errors() {
         refuse_manifest(&loaded, args.output.output)?;
         return Ok(None);
@@ -384,11 +385,13 @@ fn view(report: &Report, duration: Duration) -> Json {
         "outcome": code.as_str(),
         "output": output,
         "error": if *code == OutcomeCode::Succeeded { Json::Null } else { json!(message) },
+        "note": rows::note(&report.outcome),
         "attempts": 1,
         "duration_ms": print::millis(duration),
         "cpu_time_ms": print::millis(report.cpu_time),
         "memory_peak_bytes": report.memory_peak_bytes,
         "fuel_used": report.fuel_used,
+        "usage": rows::usage_json(report.usage),
         "stdout": report.stdout.text,
         "stdout_bytes": report.stdout.n_bytes,
         "stdout_truncated": 0 < report.stdout.n_bytes_dropped,

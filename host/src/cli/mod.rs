@@ -1,6 +1,8 @@
 //! The command line. Data goes to stdout, talk to stderr; only this module prints.
 
+mod advise;
 mod check;
+mod codes;
 mod dev;
 pub mod diagnostics;
 mod exec;
@@ -74,6 +76,8 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Say what became of a job's slots, and why.
     Why(why::WhyArgs),
+    /// Say what a code means and what to do about it.
+    Explain(codes::ExplainArgs),
     /// Run the attempts of one job for the host that started this process.
     #[command(hide = true)]
     GuestWorker,
@@ -122,6 +126,7 @@ pub fn main() -> ExitCode {
         Some(Command::Runs(args)) => runs::run(&args),
         Some(Command::Logs(args)) => logs::run(&args),
         Some(Command::Why(args)) => why::run(&args),
+        Some(Command::Explain(args)) => codes::run(&args),
         Some(Command::GuestWorker) => guest_worker::run(),
         None => Ok(Exit::Usage),
     };

@@ -12,7 +12,7 @@ use clockjack_schedule::{
     },
 };
 use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{diagnostics, up};
 use crate::{
@@ -82,6 +82,9 @@ pub(super) async fn apply(
     };
     if let Err(error) = routed {
         return error!("not reloaded, the jobs stay as they are: {error}");
+    }
+    if manifest.host.memory != scene.manifest.host.memory {
+        warn!("`host.memory` has changed, which the next start of the host puts in force");
     }
     put(executor, jobs, &manifest);
     let definition = |id| manifest.jobs.get(id).map(Arc::clone);

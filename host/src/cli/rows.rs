@@ -9,7 +9,7 @@ use clockjack_schedule::{
     id::RunId,
     manifest::scalar::show_duration,
     outcome::{Outcome, OutcomeCode},
-    ports::{Captured, Finish, LogLine, Report, RunRow, RunState, RunStory},
+    ports::{Captured, Finish, LogLine, Report, RunRow, RunState, RunStory, Usage},
     run::{Cause, Skip},
 };
 use serde_json::{Map, Value as Json, json};
@@ -93,19 +93,33 @@ pub(super) fn end_json(finish: Option<&Finish>) -> Map<String, Json> {
     let fields = [
         ("outcome", json!(outcome.map(|outcome| outcome.code.as_str()))),
         ("error", json!(outcome.and_then(error))),
+        ("note", json!(outcome.and_then(note))),
         ("finished_at", instant(finish.map(|finish| finish.finished_at))),
         ("duration_ms", json!(finish.and_then(took).map(print::millis))),
         ("cpu_time_ms", json!(guest.map(|report| print::millis(report.cpu_time)))),
         ("memory_peak_bytes", json!(guest.map(|report| report.memory_peak_bytes))),
         ("fuel_used", json!(guest.and_then(|report| report.fuel_used))),
+        ("usage", json!(guest.map(|report| usage_json(report.usage)))),
         ("generation", json!(guest.map(|report| report.generation))),
         ("digest", json!(guest.map(|report| &*report.digest))),
     ];
     fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
+/// What was used of what is counted, without zeros.
+pub(super) fn usage_json(usage: Usage) -> Json {
+    let used = usage.figures().filter(|(_, figure)| *figure != 0);
+    Json::Object(used.map(|(name, figure)| (name.to_owned(), json!(figure))).collect())
+}
+
 fn error(outcome: &Outcome) -> Option<&str> {
     (outcome.code != OutcomeCode::Succeeded).then_some(outcome.message.as_str())
+}
+
+/// What is to be said of a success, such as that its result was too large to be kept.
+pub(super) fn note(outcome: &Outcome) -> Option<&str> {
+    let is_said = outcome.code == OutcomeCode::Succeeded && !outcome.message.is_empty();
+    is_said.then_some(outcome.message.as_str())
 }
 
 /// What a guest wrote, logged and returned, for programs.

@@ -12,7 +12,7 @@ use clockjack_schedule::{
 use serde_json::Value as Json;
 
 use super::{
-    Exit, Output, find, print,
+    Exit, Output, advise, find, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
     rows, show,
 };
@@ -33,6 +33,8 @@ pub(super) struct RunsArgs {
 enum RunsCommand {
     /// Show everything that is kept of one run.
     Show(show::ShowArgs),
+    /// Propose limits for a job from what its last runs used.
+    Advise(advise::AdviseArgs),
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +76,7 @@ enum Row {
 pub(super) fn run(args: &RunsArgs) -> anyhow::Result<Exit> {
     match &args.command {
         Some(RunsCommand::Show(args)) => show::run(args),
+        Some(RunsCommand::Advise(args)) => advise::run(args),
         None => {
             let args = &args.list;
             reading::answer(&args.reading, async |reading| list(reading, args).await)

@@ -175,7 +175,10 @@ pub(super) struct Scene<'a> {
 async fn serve(mut scene: Scene<'_>, jobs: Vec<PreparedJob>, guests: &Runtime, log: &Log) -> anyhow::Result<Exit> {
     let args = scene.args;
     let mut signals = Signals::new()?;
-    let executor = SandboxExecutor::new(scene.sandbox.clone()).with_workers(Workers::new(settings::program()));
+    let memory = load::memory::budget(&scene.manifest);
+    info!(memory = show_size(memory), "what all attempts together may have");
+    let workers = Workers::new(settings::program());
+    let executor = SandboxExecutor::new(scene.sandbox.clone()).with_workers(workers).with_memory(memory);
     let clock = Arc::new(SystemClock);
     let began = clock.monotonic();
     let mut host = Host::start(HostParts {

@@ -1,6 +1,9 @@
 //! Reading manifests: the files that were named, the files in folders that were named, and what they include.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Diagnostics, Source, Span},
@@ -63,11 +66,7 @@ impl Files {
                 self.sources.push(Source::new(path.display().to_string(), text));
                 self.folders.push(path.parent().map_or_else(PathBuf::new, Path::to_path_buf));
             }
-            Err(problem) => {
-                let error = Diagnostic::error("manifest.unreadable", span, format!("`{}` {problem}", path.display()));
-                self.diagnostics
-                    .push(error.fix("name a manifest with `-f`; without it `clockjack.yaml` in this folder is read"));
-            }
+            Err(unread) => self.diagnostics.push(unread.diagnostic(path, span)),
         }
     }
 
@@ -123,15 +122,41 @@ impl Files {
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+/// Why a source could not be read.
+enum Unread {
+    TooLarge,
+    Other(String),
+}
+
+impl Unread {
+    fn diagnostic(&self, path: &Path, span: Span) -> Diagnostic {
+        let shown = path.display();
+        match self {
+            Self::TooLarge => {
+                let message =
+                    format!("`{shown}` has more than {SOURCE_BYTES_MAX} bytes, the most that one file may have");
+                Diagnostic::error("manifest.too_large", span, message)
+                    .fix("split it into several files, and name them under `include:`")
+            }
+            Self::Other(problem) => Diagnostic::error("manifest.unreadable", span, format!("`{shown}` {problem}"))
+                .fix("name a manifest with `-f`; without it `clockjack.yaml` in this folder is read"),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, Unread> {
+    let unreadable = |error: std::io::Error| Unread::Other(format!("cannot be read: {error}"));
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err("is no regular file".to_owned());
+        return Err(Unread::Other("is no regular file".to_owned()));
     }
+    // What the file says of its size is no bound: it may grow meanwhile, and what is in `/proc` says nothing.
     let n_bytes_max = u64::try_from(SOURCE_BYTES_MAX).unwrap_or(u64::MAX);
-    if n_bytes_max < metadata.len() {
-        return Err(format!("has {} bytes; at most {SOURCE_BYTES_MAX} are read from one file", metadata.len()));
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(n_bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    if SOURCE_BYTES_MAX < bytes.len() {
+        return Err(Unread::TooLarge);
     }
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    String::from_utf8(bytes).map_err(|error| format!("is no UTF-8 text: {error}"))
+    String::from_utf8(bytes).map_err(|error| Unread::Other(format!("is no UTF-8 text: {error}")))
 }

@@ -1,6 +1,8 @@
 //! Loading: files become a manifest, plugins become calls. All findings are collected; nothing runs yet.
 
+mod dirs;
 mod files;
+pub mod memory;
 mod plugins;
 pub mod secrets;
 pub mod stores;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use clockjack_sandbox::{Plugin, Sandbox};
 use clockjack_schedule::{
     diagnostic::{Diagnostics, Source},
-    id::PluginName,
+    id::{JobId, PluginName},
     manifest::resolved::Manifest,
     zone::Zones,
 };
@@ -34,7 +36,14 @@ pub fn manifest(paths: &[std::path::PathBuf], zones: &Zones) -> Loaded {
     files::load(paths, zones)
 }
 
+/// Checks where the directories lie that jobs are granted, for whoever loads no plugins.
+pub fn check_dirs(loaded: &mut Loaded, only: Option<&JobId>) {
+    dirs::check(loaded, only);
+}
+
 /// Loads every plugin of a manifest and prepares the call of every job.
 pub fn jobs(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginName, Arc<Plugin>)>, Vec<PreparedJob>) {
+    dirs::check(loaded, None);
+    memory::check(loaded);
     plugins::prepare(loaded, sandbox)
 }

@@ -250,6 +250,12 @@ impl Shared {
         let Begin { start, stop } = begin;
         let run = &start.run;
         crash_point!("dispatcher::before_attempt");
+        // Held until the attempt has ended; its clock starts when it has what it needs.
+        let Some(_admission) = self.executor.admit(&run.job, &stop).await else {
+            let mut report = Report::without_guest(Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"));
+            self.name_the_reason(run.id, &mut report);
+            return Self::never_began(start, report.outcome, self.clock.now());
+        };
         let (started_at, began) = (self.clock.now(), self.clock.monotonic());
         self.bus.publish(Event::RunStarted { run: Arc::clone(run), attempt: start.attempt });
         let attempt = Attempt {

@@ -5,12 +5,12 @@ use std::{borrow::Cow, collections::BTreeMap, pin::pin, sync::Arc, time::Duratio
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
-    outcome::{Again, Outcome, OutcomeCode},
-    ports::{Attempt, Report},
+    outcome::{Again, Outcome, OutcomeCode, json_bytes},
+    ports::{Attempt, Captured, Report, Usage},
 };
 use tokio::time::{Instant, Timeout};
 use wasmtime::{Store, UpdateDeadline, component::Val};
-use wasmtime_wasi::{WasiCtxView, WasiView, p1::WasiP1Ctx};
+use wasmtime_wasi::{WasiCtxView, WasiView, filesystem::WasiFilesystemView as _, p1::WasiP1Ctx};
 
 use crate::{
     call::{Call, Filled},
@@ -19,24 +19,20 @@ use crate::{
     core_module::START,
     cpu::{CpuMeter, CpuSpent, Stopped, Supervised},
     engine::Sandbox,
+    files::{Files, Guarded},
     grants::{self, Streams},
     guest_api::{Logs, StateUse},
-    limiter::Limiter,
+    limiter::{LimitHit, Limiter},
     output::Capture,
     plugin::Linked,
     redact::Redactor,
+    refusals::Refusals,
     scratch::{self, Scratch},
     secrets::Secrets,
 };
 
 /// Bytes that one host call may copy between guest and host: bounds arguments, log lines and results.
 pub(crate) const HOSTCALL_BYTES_MAX: usize = 16 << 20;
-
-/// Resource handles of one store, lends included.
-const HANDLES_MAX: usize = 4_096;
-
-/// Host resources (streams, files, pollables) of one store. Each open file is a descriptor of the whole process.
-const RESOURCES_MAX: usize = 256;
 
 /// What a guest may be told about its attempt.
 #[derive(Clone, Debug)]
@@ -54,6 +50,13 @@ pub(crate) struct GuestState {
     /// Holds what WASI 0.2 needs, too.
     wasi: WasiP1Ctx,
     limiter: Limiter,
+    /// How often the guest called the host.
+    n_host_calls: u64,
+    /// What it does with files.
+    pub(crate) files: Files,
+    /// What it was refused.
+    pub(crate) refusals: Refusals,
+    pub(crate) usage: Usage,
     pub(crate) facts: Facts,
     pub(crate) logs: Logs,
     pub(crate) progress: Option<String>,
@@ -80,9 +83,44 @@ impl GuestState {
         TimeDelta::from_std(self.timeout).unwrap_or(TimeDelta::MAX)
     }
 
+    /// Counts a call from the guest. Each interface asks for its view of the state once per call.
+    pub(crate) fn counted(&mut self) -> &mut Self {
+        self.n_host_calls = self.n_host_calls.saturating_add(1);
+        self
+    }
+
     /// What a program of WASI preview 1 sees.
     pub(crate) fn preview_1(&mut self) -> &mut WasiP1Ctx {
+        &mut self.counted().wasi
+    }
+
+    /// The same within one call.
+    pub(crate) fn preview_1_again(&mut self) -> &mut WasiP1Ctx {
         &mut self.wasi
+    }
+
+    /// The files as components see them.
+    pub(crate) fn guarded(&mut self) -> Guarded<'_> {
+        let Self { wasi, files, refusals, .. } = self.counted();
+        Guarded { inner: wasi.filesystem(), files, refusals }
+    }
+
+    /// That the guest called the host too often, where it did.
+    fn too_many_calls(&self, limit: u64) -> Result<(), LimitHit> {
+        if limit < self.n_host_calls { Err(LimitHit::HostCalls { limit }) } else { Ok(()) }
+    }
+
+    /// All that was used.
+    fn usage(&self) -> Usage {
+        Usage {
+            host_calls: self.n_host_calls,
+            table_elements_peak: self.limiter.table_elements_peak,
+            log_lines: self.logs.n_lines(),
+            log_bytes: self.logs.n_bytes_all,
+            files_created: self.files.meter.n_files(),
+            file_bytes_written: self.files.meter.n_bytes(),
+            ..self.usage
+        }
     }
 
     /// How long until the attempt is stopped.
@@ -93,7 +131,7 @@ impl GuestState {
 
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.wasi.ctx()
+        self.counted().wasi.ctx()
     }
 }
 
@@ -162,7 +200,8 @@ impl Sandbox {
         };
         let meter = Arc::new(CpuMeter::default());
         let mut redactor = secrets.redactor();
-        let mut store = self.store(call, facts, wasi, secrets, state, &meter);
+        let files = Files::new(&call.limits.counts, &call.grants.dirs, scratch.map(|_| scratch::GUEST_PATH));
+        let mut store = self.store(call, facts, wasi, files, secrets, state, &meter);
         let mut phase = Phase::Instantiate;
         let ended = {
             let invocation = pin!(invoke(&mut store, call, &values, &mut phase));
@@ -171,7 +210,10 @@ impl Sandbox {
         };
         let fuel_left = store.get_fuel().ok();
         let (stdout, stderr) = (stdout.take(redactor.as_mut()), stderr.take(redactor.as_mut()));
+        // The tick between the last call and the end may be missing.
+        let too_many = store.data().too_many_calls(call.limits.counts.host_calls_max);
         let outcome = match ended {
+            End::Itself(Ok(_)) if let Err(hit) = too_many => classify::trapped(&hit.into(), phase, call, &stderr),
             End::Itself(Ok(result)) => classify::returned(result, call),
             End::Itself(Err(error)) => classify::trapped(&error, phase, call, &stderr),
             End::Stopped => Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"),
@@ -179,6 +221,9 @@ impl Sandbox {
             End::Overflowed(message) => Outcome::ended(OutcomeCode::FsDenied, message),
         };
         let state = store.into_data();
+        let outcome = state.refusals.outcome(outcome);
+        let warning = state.refusals.warning(state.now()).filter(|_| outcome.code.is_success());
+        let usage = Usage { output_bytes: output_bytes(&stdout, &stderr, &outcome), ..state.usage() };
         Report {
             cpu_time: meter.used(),
             memory_peak_bytes: state.limiter.memory_peak_bytes,
@@ -186,7 +231,8 @@ impl Sandbox {
             stdout,
             stderr,
             n_logs_dropped: state.logs.n_dropped,
-            logs: state.logs.lines,
+            logs: state.logs.lines.into_iter().chain(warning).collect(),
+            usage,
             progress: state.progress,
             state: state.state.into_draft(),
             ..self.report(call, outcome)
@@ -215,16 +261,23 @@ impl Sandbox {
         call: &Call,
         facts: Facts,
         mut wasi: WasiP1Ctx,
+        files: Files,
         secrets: Secrets,
         state: StateUse,
         meter: &Arc<CpuMeter>,
     ) -> Store<GuestState> {
-        wasi.ctx().table.set_max_capacity(RESOURCES_MAX);
+        let counts = &call.limits.counts;
+        let n_max = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        wasi.ctx().table.set_max_capacity(n_max(counts.resources_max()));
         let state = GuestState {
             wasi,
             limiter: Limiter::new(&call.limits),
+            n_host_calls: 0,
+            files,
+            refusals: Refusals::default(),
+            usage: Usage::default(),
             facts,
-            logs: Logs::default(),
+            logs: Logs::new(counts),
             progress: None,
             state,
             state_bytes_max: call.limits.state_bytes_max,
@@ -236,13 +289,14 @@ impl Sandbox {
         let mut store = Store::new(call.linked().engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
-        store.set_max_component_handles(HANDLES_MAX);
+        store.set_max_component_handles(n_max(counts.handles_max));
         if let Some(fuel) = call.limits.fuel {
             store.set_fuel(fuel).expect("a call with fuel is linked in the engine that counts it");
         }
-        let (meter, limit) = (Arc::clone(meter), call.limits.cpu_time);
+        let (meter, limit, calls_max) = (Arc::clone(meter), call.limits.cpu_time, counts.host_calls_max);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
+        store.epoch_deadline_callback(move |context| {
+            context.data().too_many_calls(calls_max)?;
             if limit <= meter.used_in_poll() {
                 return Err(CpuSpent { limit }.into());
             }
@@ -322,10 +376,10 @@ async fn invoke(
 ) -> wasmtime::Result<Option<Val>> {
     let (pre, places) = match call.linked() {
         Linked::Component { pre, places } => (pre, places),
-        Linked::Program { pre } => return start(store, pre, phase).await,
+        Linked::Program { pre } => return start(store, call, pre, phase).await,
     };
-    let instance = pre.instantiate_async(&mut *store).await?;
-    *phase = Phase::Call;
+    let instance = started(call, pre.instantiate_async(&mut *store)).await?;
+    begin_call(store, phase);
     let place = &places[call.function];
     let function =
         instance.get_func(&mut *store, place).expect("the place of the function was taken from this component");
@@ -339,11 +393,33 @@ async fn invoke(
 /// Runs a program of WASI preview 1. One that returns has the exit code 0; any other way out is an error.
 async fn start(
     store: &mut Store<GuestState>,
+    call: &Call,
     pre: &wasmtime::InstancePre<GuestState>,
     phase: &mut Phase,
 ) -> wasmtime::Result<Option<Val>> {
-    let instance = pre.instantiate_async(&mut *store).await?;
-    *phase = Phase::Call;
+    store.data_mut().name_preopens();
+    let instance = started(call, pre.instantiate_async(&mut *store)).await?;
+    begin_call(store, phase);
     instance.get_typed_func::<(), ()>(&mut *store, START)?.call_async(&mut *store, ()).await?;
     Ok(None)
+}
+
+/// The instantiation, within its own limit where it has one.
+async fn started<T>(call: &Call, instantiation: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    let Some(limit) = call.limits.startup else { return instantiation.await };
+    let in_time = tokio::time::timeout(limit, instantiation).await;
+    in_time.unwrap_or_else(|_elapsed| Err(LimitHit::Startup { limit }.into()))
+}
+
+/// The guest is instantiated, and its function is next.
+fn begin_call(store: &mut Store<GuestState>, phase: &mut Phase) {
+    *phase = Phase::Call;
+    let state = store.data_mut();
+    state.usage.startup_ms = u64::try_from(state.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+}
+
+/// The largest of what `limits.output` bounds.
+fn output_bytes(stdout: &Captured, stderr: &Captured, outcome: &Outcome) -> u64 {
+    let output = outcome.output.as_ref().map_or(0, json_bytes);
+    stdout.n_bytes.max(stderr.n_bytes).max(u64::try_from(output).unwrap_or(u64::MAX))
 }

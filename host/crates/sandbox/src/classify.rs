@@ -194,6 +194,9 @@ fn reason(error: &wasmtime::Error, call: &Call, stderr: &Captured) -> (OutcomeCo
         let code = match hit {
             LimitHit::Memory { .. } => OutcomeCode::MemoryLimit,
             LimitHit::Tables { .. } => OutcomeCode::TableLimit,
+            LimitHit::HostCalls { .. } => OutcomeCode::HostcallLimit,
+            LimitHit::Startup { .. } => OutcomeCode::TimeoutWall,
+            LimitHit::FileBytes { .. } | LimitHit::Files { .. } => OutcomeCode::FsDenied,
         };
         return (code, hit.to_string());
     }
@@ -261,10 +264,10 @@ fn text_reason(text: &str, call: &Call) -> (OutcomeCode, String) {
     }
     if any(&["handle limit exceeded", "too many active lends", "resource table has no free keys", "table has no free"])
     {
+        let (handles, resources) = (call.limits.counts.handles_max, call.limits.counts.resources_max());
         return (
             OutcomeCode::HandlesLimit,
-            "the guest holds more open resources than the 1024 of the host or 4096 handles, and no key changes that"
-                .to_owned(),
+            format!("the guest holds more than {handles} handles, or more than {resources} open files, streams and timers (`limits.handles`)"),
         );
     }
     if text.contains("resource limit exceeded") || text.contains("count too high") {

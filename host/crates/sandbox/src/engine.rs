@@ -10,14 +10,14 @@ use std::{
 use clockjack_schedule::{job, ports::Vault};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
-    component::Linker,
+    WasmFeatures, component::Linker,
 };
 
 use crate::{
     attempt::GuestState,
     core_module::Adapted,
     error::{LoadCode, LoadError},
-    guest_api,
+    files, guest_api,
     limiter::{MEMORIES_MAX, TABLES_MAX},
     preview_1,
     scratch::{self, ScratchRoot},
@@ -204,6 +204,9 @@ pub(crate) fn config(settings: &EngineSettings, metering: Metering, allocation: 
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         // Each of these is one more way in, and no language that was measured needs it.
         .wasm_tail_call(false)
+        .wasm_features(WasmFeatures::FUNCTION_REFERENCES | WasmFeatures::GC | WasmFeatures::EXCEPTIONS, false)
+        .wasm_custom_page_sizes(false)
+        .wasm_wide_arithmetic(false)
         .wasm_memory64(false)
         .wasm_relaxed_simd(false)
         // Not off: wasmtime joins two parts of a component that have a memory each, as JavaScript's have, with a module
@@ -257,6 +260,7 @@ fn bench(settings: &EngineSettings, metering: Metering, allocation: Allocation) 
     let engine = Engine::new(&config(settings, metering, allocation)).map_err(unusable)?;
     let mut linker = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(unusable)?;
+    files::add_to_linker(&mut linker).map_err(unusable)?;
     guest_api::add_to_linker(&mut linker).map_err(unusable)?;
     standard::add_to_linker(&mut linker).map_err(unusable)?;
     let mut core_linker = wasmtime::Linker::new(&engine);

@@ -21,6 +21,8 @@ pub enum LoadCode {
     Type,
     /// Its digest is another one than the manifest says.
     Digest,
+    /// No trusted key has signed these bytes.
+    Signature,
     /// It declares more memory than it may have.
     MemoryLimit,
     /// It declares larger tables than it may have.
@@ -30,6 +32,22 @@ pub enum LoadCode {
 }
 
 impl LoadCode {
+    /// Every code, in the order of the documentation.
+    pub const ALL: [Self; 12] = [
+        Self::NotFound,
+        Self::TooLarge,
+        Self::Invalid,
+        Self::Budget,
+        Self::Feature,
+        Self::Import,
+        Self::Type,
+        Self::Digest,
+        Self::Signature,
+        Self::MemoryLimit,
+        Self::TableLimit,
+        Self::InstanceLimit,
+    ];
+
     /// The stable string.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -42,6 +60,7 @@ impl LoadCode {
             Self::Import => "load.import",
             Self::Type => "load.type",
             Self::Digest => "load.digest",
+            Self::Signature => "load.signature",
             Self::MemoryLimit => "memory.limit",
             Self::TableLimit => "table.limit",
             Self::InstanceLimit => "instance.limit",

@@ -2,16 +2,19 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    future::ready,
     sync::{Arc, PoisonError, RwLock},
 };
 
 use clockjack_schedule::{
     id::JobId,
     outcome::{Outcome, OutcomeCode},
-    ports::{Attempt, Executor, PortFuture, Report},
+    ports::{Admission, Attempt, Executor, PortFuture, Report},
+    stop::Stop,
 };
 
 use crate::{
+    admission::MemoryBudget,
     attempt::Facts,
     call::Call,
     engine::Sandbox,
@@ -33,19 +36,27 @@ pub struct SandboxExecutor {
     sandbox: Sandbox,
     jobs: Arc<RwLock<HashMap<JobId, Arc<Prepared>>>>,
     workers: Option<Workers>,
+    /// Without it, memory is not shared out.
+    memory: Option<MemoryBudget>,
 }
 
 impl SandboxExecutor {
     /// An executor without jobs.
     #[must_use]
     pub fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox, jobs: Arc::default(), workers: None }
+        Self { sandbox, jobs: Arc::default(), workers: None, memory: None }
     }
 
     /// The same executor with worker processes, for the jobs of isolated pools.
     #[must_use]
     pub fn with_workers(self, workers: Workers) -> Self {
         Self { workers: Some(workers), ..self }
+    }
+
+    /// The same executor with this much memory for all attempts together, by their limits.
+    #[must_use]
+    pub fn with_memory(self, bytes: u64) -> Self {
+        Self { memory: Some(MemoryBudget::new(bytes)), ..self }
     }
 
     /// Says what a job runs from now on. Attempts that go on finish with what they began.
@@ -77,10 +88,18 @@ impl SandboxExecutor {
 }
 
 impl Executor for SandboxExecutor {
+    fn admit(&self, job: &JobId, stop: &Stop) -> PortFuture<'static, Option<Admission>> {
+        let (Some(memory), Some(prepared)) = (self.memory.clone(), self.prepared(job)) else {
+            return Box::pin(ready(Some(Admission::default())));
+        };
+        let (bytes, stop) = (prepared.call.limits.memory_bytes_max, stop.clone());
+        Box::pin(async move { memory.share(bytes, &stop).await.map(Admission::holding) })
+    }
+
     fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report> {
         let Some(prepared) = self.prepared(&attempt.run.job) else {
             let message = format!("no plugin is loaded for the job `{}`", attempt.run.job);
-            return Box::pin(std::future::ready(Report::without_guest(Outcome::ended(OutcomeCode::Failed, message))));
+            return Box::pin(ready(Report::without_guest(Outcome::ended(OutcomeCode::Failed, message))));
         };
         let (sandbox, workers) = (self.sandbox.clone(), self.workers.clone());
         Box::pin(async move {

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
+    counts::Counts,
     ports::{LogLevel, LogLine},
     run,
 };
@@ -24,33 +25,49 @@ mod bindings {
     });
 }
 
-/// Most log lines that are kept of one attempt; more are counted.
-const LOG_LINES_MAX: usize = 1_000;
-
 /// Longest message of a progress report that is kept.
 const PROGRESS_CHARS_MAX: usize = 500;
 
 /// Most fields of one log line.
 const LOG_FIELDS_MAX: usize = 64;
 
-/// Most bytes of messages and fields that are kept of one attempt.
-const LOG_BYTES_MAX: usize = 256 * 1024;
-
 /// The log lines of one attempt.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Logs {
     pub(crate) lines: Vec<LogLine>,
     pub(crate) n_dropped: u64,
-    n_bytes: usize,
+    /// Bytes of what was kept.
+    n_bytes: u64,
+    /// Bytes of everything.
+    pub(crate) n_bytes_all: u64,
+    lines_max: u64,
+    bytes_max: u64,
 }
 
 impl Logs {
+    pub(crate) fn new(counts: &Counts) -> Self {
+        let (lines_max, bytes_max) = (counts.log_lines_max, counts.log_bytes_max);
+        Self { lines: Vec::new(), n_dropped: 0, n_bytes: 0, n_bytes_all: 0, lines_max, bytes_max }
+    }
+
+    /// How many lines there were, those included that were not kept.
+    pub(crate) fn n_lines(&self) -> u64 {
+        self.n_kept().saturating_add(self.n_dropped)
+    }
+
+    fn n_kept(&self) -> u64 {
+        u64::try_from(self.lines.len()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn push(&mut self, line: LogLine) {
         // Empty texts cost the host memory, too.
         let field = |(key, value): &(String, String)| size_of::<(String, String)>() + key.len() + value.len();
         let fields: usize = line.fields.iter().map(field).sum();
-        let n_bytes = self.n_bytes.saturating_add(size_of::<LogLine>() + line.message.len()).saturating_add(fields);
-        if LOG_LINES_MAX <= self.lines.len() || LOG_BYTES_MAX < n_bytes || LOG_FIELDS_MAX < line.fields.len() {
+        let more = size_of::<LogLine>().saturating_add(line.message.len()).saturating_add(fields);
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        self.n_bytes_all = self.n_bytes_all.saturating_add(more);
+        let n_bytes = self.n_bytes.saturating_add(more);
+        if self.lines_max <= self.n_kept() || self.bytes_max < n_bytes || LOG_FIELDS_MAX < line.fields.len() {
             self.n_dropped += 1;
             return;
         }
@@ -60,11 +77,11 @@ impl Logs {
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    run_api::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    run_api::add_to_linker::<_, HasSelf<_>>(linker, GuestState::counted)?;
+    log::add_to_linker::<_, HasSelf<_>>(linker, GuestState::counted)?;
     state::add_to_linker(linker)?;
     secrets::add_to_linker(linker)?;
-    types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+    types::add_to_linker::<_, HasSelf<_>>(linker, GuestState::counted)
 }
 
 impl types::Host for GuestState {}
@@ -160,13 +177,16 @@ mod tests {
             message: String::new(),
             fields: vec![(String::new(), String::new()); n_fields],
         };
-        let mut logs = Logs::default();
+        let counts = Counts::default();
+        let mut logs = Logs::new(&counts);
         logs.push(line(LOG_FIELDS_MAX + 1));
         assert_eq!((logs.lines.len(), logs.n_dropped), (0, 1));
-        for _ in 0..LOG_LINES_MAX {
+        for _ in 0..counts.log_lines_max {
             logs.push(line(LOG_FIELDS_MAX));
         }
-        assert!(logs.n_bytes <= LOG_BYTES_MAX);
+        assert!(logs.n_bytes <= counts.log_bytes_max);
+        assert_eq!(logs.n_lines(), counts.log_lines_max + 1);
+        assert!(counts.log_bytes_max < logs.n_bytes_all);
         assert!(logs.lines.len() < 200, "{} lines of {LOG_FIELDS_MAX} empty fields", logs.lines.len());
     }
 }

@@ -3,6 +3,7 @@
 //! It knows nothing of triggers, manifests or the ledger: it takes bytes and gives a `Plugin`, takes a call with
 //! bounds and gives a `Report`. Whatever a guest does is a report; an `Err` means that nothing was run.
 
+mod admission;
 mod attempt;
 mod call;
 mod classify;
@@ -14,6 +15,7 @@ mod engine;
 mod error;
 mod executor;
 mod exports;
+mod files;
 mod grants;
 mod guest_api;
 mod imports;
@@ -24,6 +26,7 @@ mod own_package;
 mod plugin;
 mod preview_1;
 mod redact;
+mod refusals;
 mod scratch;
 mod secrets;
 mod standard;

@@ -3,7 +3,12 @@
 //! wasmtime's own limit is per memory, and a component may have many. A growth beyond the limit ends the attempt at
 //! once, with our reason; answering -1 would leave it to the guest to fail in its own words.
 
-use clockjack_schedule::{job::Limits, manifest::scalar::show_size};
+use std::time::Duration;
+
+use clockjack_schedule::{
+    job::Limits,
+    manifest::scalar::{show_duration, show_size},
+};
 
 /// Most linear memories of one attempt. The runtime with the most (QuickJS with stubs) has 3.
 pub(crate) const MEMORIES_MAX: usize = 16;
@@ -18,6 +23,14 @@ pub(crate) enum LimitHit {
     Memory { asked: u64, limit: u64 },
     #[error("the guest asked for {asked} table elements in all; its limit is {limit} (`limits.table_elements`)")]
     Tables { asked: u64, limit: u64 },
+    #[error("the guest called the host more than {limit} times (`limits.host_calls`)")]
+    HostCalls { limit: u64 },
+    #[error("the guest took longer than its {} (`limits.startup`)", show_duration(*.limit))]
+    Startup { limit: Duration },
+    #[error("the guest wrote more than {} into files; holes count, too (`limits.file_bytes`)", show_size(*.limit))]
+    FileBytes { limit: u64 },
+    #[error("the guest made more than {limit} files, folders and links (`limits.files`)")]
+    Files { limit: u64 },
 }
 
 /// Counts what the store of one attempt holds.
@@ -30,6 +43,8 @@ pub(crate) struct Limiter {
     table_elements: u64,
     /// Highest sum of all memories.
     pub(crate) memory_peak_bytes: u64,
+    /// Highest sum of all tables.
+    pub(crate) table_elements_peak: u64,
 }
 
 impl Limiter {
@@ -41,6 +56,7 @@ impl Limiter {
             memory_bytes: 0,
             table_elements: 0,
             memory_peak_bytes: 0,
+            table_elements_peak: 0,
         }
     }
 }
@@ -74,6 +90,7 @@ impl wasmtime::ResourceLimiter for Limiter {
             return Err(LimitHit::Tables { asked, limit: self.table_elements_max }.into());
         }
         self.table_elements = asked;
+        self.table_elements_peak = self.table_elements_peak.max(asked);
         Ok(true)
     }
 

@@ -299,7 +299,15 @@ fn linked_program(bench: &Bench, module: &Module) -> Result<(Linked, Described),
 fn refused(error: &wasmtime::Error, what: &str) -> LoadError {
     let text = format!("{error:#}");
     let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if any(&["must be enabled", "not enabled", "proposal", "feature is disabled", "not supported"]) {
+    if any(&[
+        "must be enabled",
+        "not enabled",
+        "proposal",
+        "feature",
+        "types are disabled",
+        "references required",
+        "not supported",
+    ]) {
         let fix = "build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs";
         return LoadError::new(LoadCode::Feature, format!("the {what} uses a feature that is off here: {text}"), fix);
     }

@@ -4,7 +4,7 @@
 use wasmtime::Linker;
 use wasmtime_wasi::{I32Exit, p1};
 
-use crate::attempt::GuestState;
+use crate::{attempt::GuestState, files};
 
 const MODULE: &str = "wasi_snapshot_preview1";
 
@@ -13,6 +13,7 @@ const NOT_A_SOCKET: i32 = 57;
 
 pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     p1::add_to_linker_async(linker, GuestState::preview_1)?;
+    files::add_to_core_linker(linker)?;
     linker.allow_shadowing(true);
     // The library's own takes the codes from 126 on, which shells and programs use, for a fault of the guest.
     linker

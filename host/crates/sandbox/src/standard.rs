@@ -47,11 +47,11 @@ const BUCKETS: [&str; 2] = ["", "default"];
 const PAGE: usize = 1_000;
 
 pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    store::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    atomics::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    batch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    config::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    logging::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+    store::add_to_linker::<_, HasSelf<_>>(linker, GuestState::counted)?;
+    atomics::add_to_linker::<_, HasSelf<_>>(linker, GuestState::counted)?;
+    batch::add_to_linker::<_, HasSelf<_>>(linker, GuestState::counted)?;
+    config::add_to_linker::<_, HasSelf<_>>(linker, GuestState::counted)?;
+    logging::add_to_linker::<_, HasSelf<_>>(linker, GuestState::counted)
 }
 
 impl From<StateFault> for Error {

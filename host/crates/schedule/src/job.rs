@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     command::Command,
+    counts::Counts,
     id::{JobId, PluginName, PoolName, StoreName},
     outcome::OutcomeCode,
     secret::SecretGrants,
@@ -310,10 +311,15 @@ pub struct Limits {
     pub instances_max: u32,
     /// Bytes of stdout, and as many of stderr, that are kept (head and tail).
     pub output_bytes_max: u64,
-    /// Instructions of an attempt; absent means unmetered, which is faster.
+    /// Instructions of an attempt; absent means unmetered, which is faster. An instruction is one unit; those that fill or
+    /// copy memory cost one more for each byte, those that fill or copy tables one more for each element.
     pub fuel: Option<u64>,
     /// `state`: the sum of all keys and values that the job remembers, in bytes; at most 16 MiB, default 1 MiB.
     pub state_bytes_max: u64,
+    /// `startup`: wall-clock time of the instantiation; absent means that only the timeout of the attempt bounds it.
+    pub startup: Option<Duration>,
+    /// What is counted: calls, handles, log lines, files, requests.
+    pub counts: Counts,
 }
 
 /// Most that `limits.state` may say: the state of a job is in memory as a whole while a run of it uses it.
@@ -333,6 +339,8 @@ impl Default for Limits {
             output_bytes_max: 1 << 20,
             fuel: None,
             state_bytes_max: 1 << 20,
+            startup: None,
+            counts: Counts::default(),
         }
     }
 }
@@ -348,6 +356,10 @@ pub struct Ceilings {
     pub memory_bytes_max: u64,
     /// For `limits.output`.
     pub output_bytes_max: u64,
+    /// For `limits.startup`.
+    pub startup: Duration,
+    /// For what is counted. A manifest may lower these, not raise them.
+    pub counts: Counts,
 }
 
 impl Default for Ceilings {
@@ -357,6 +369,8 @@ impl Default for Ceilings {
             cpu_time: Duration::from_secs(3_600),
             memory_bytes_max: 1 << 30,
             output_bytes_max: 16 << 20,
+            startup: Duration::from_secs(24 * 3_600),
+            counts: Counts::ceilings(),
         }
     }
 }

@@ -14,11 +14,15 @@ use crate::{
     stop::Stop,
 };
 
+mod admission;
 mod states;
+mod usage;
 mod vault;
 mod written;
 
+pub use admission::Admission;
 pub use states::{KeepError, StateAccess, States};
+pub use usage::{Figure, Usage};
 pub use vault::Vault;
 pub use written::{Captured, LogLevel, LogLine};
 
@@ -42,6 +46,13 @@ pub trait Clock: Send + Sync {
 /// `execute` always ends with a report: whatever a guest does is an outcome. A request to stop ends the attempt
 /// within a fraction of a second, which the guest may use to end by itself. Dropping the future stops the guest too, and frees what it held; nothing of it goes on afterwards.
 pub trait Executor: Send + Sync {
+    /// Waits until an attempt of a job may begin, which nothing counts against it. The attempt holds what it is given here
+    /// until it has ended. None where somebody asked for its end meanwhile. Without a bound of its own an executor answers
+    /// at once.
+    fn admit(&self, _job: &JobId, _stop: &Stop) -> PortFuture<'static, Option<Admission>> {
+        Box::pin(std::future::ready(Some(Admission::default())))
+    }
+
     /// Runs one attempt to its end.
     fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report>;
 }
@@ -76,6 +87,8 @@ pub struct Report {
     pub memory_peak_bytes: u64,
     /// Instructions, where they were metered.
     pub fuel_used: Option<u64>,
+    /// What it used of what is counted.
+    pub usage: Usage,
     /// What the guest wrote to stdout.
     pub stdout: Captured,
     /// What the guest wrote to stderr.
@@ -104,6 +117,7 @@ impl Report {
             cpu_time: Duration::ZERO,
             memory_peak_bytes: 0,
             fuel_used: None,
+            usage: Usage::default(),
             stdout: Captured::default(),
             stderr: Captured::default(),
             logs: Vec::new(),

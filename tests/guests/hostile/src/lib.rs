@@ -3,11 +3,14 @@
 #[clockjack_sdk::jobs]
 pub mod jobs {
     use std::{
-        env, fs,
+        collections::BTreeSet,
+        env,
+        ffi::{CString, c_char, c_int},
+        fs::{self, OpenOptions},
         hint::black_box,
         io::{self, Write as _},
         process, thread,
-        time::Duration,
+        time::{Duration, SystemTime},
     };
 
     use clockjack_sdk::{Failure, log::Level};
@@ -132,5 +135,86 @@ pub mod jobs {
             thread::sleep(Duration::from_millis(5));
         }
         n_asked
+    }
+
+    /// What the folder says to each of these names: the text of the file, or why there is none.
+    pub fn probe(paths: Vec<String>) -> Vec<String> {
+        let read = |path: &String| fs::read_to_string(path).unwrap_or_else(|error| format!("refused: {:?}", error.kind()));
+        paths.iter().map(read).collect()
+    }
+
+    /// Makes a name for something that has one: `rename`, `hard` or `symbolic`.
+    pub fn link(kind: String, from: String, to: String) -> Result<(), String> {
+        let done = match kind.as_str() {
+            "rename" => fs::rename(&from, &to),
+            "hard" => fs::hard_link(&from, &to),
+            _ => symbolic_link(&from, &to),
+        };
+        done.map_err(|error| format!("{kind} from `{from}` to `{to}`: {error}"))
+    }
+
+    fn symbolic_link(from: &str, to: &str) -> io::Result<()> {
+        unsafe extern "C" {
+            fn symlink(target: *const c_char, name: *const c_char) -> c_int;
+        }
+        let (from, to) = (CString::new(from)?, CString::new(to)?);
+        // SAFETY: both are texts that end with a zero, and the library keeps neither.
+        match unsafe { symlink(from.as_ptr(), to.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Changes a file that is there: `truncate`, `times` or `write`.
+    pub fn change(kind: String, path: String) -> Result<(), String> {
+        let open = || OpenOptions::new().write(kind != "times").read(kind == "times").open(&path);
+        let changed = open().and_then(|mut file| match kind.as_str() {
+            "truncate" => file.set_len(0),
+            "times" => file.set_modified(SystemTime::UNIX_EPOCH),
+            _ => file.write_all(b"changed"),
+        });
+        changed.map_err(|error| format!("{kind} of `{path}`: {error}"))
+    }
+
+    /// Reads a file so many times, and gives back the different texts that it saw.
+    pub fn read_often(path: String, times: u32) -> Vec<String> {
+        let mut seen = BTreeSet::new();
+        for _ in 0..times {
+            seen.extend(fs::read_to_string(&path));
+        }
+        seen.into_iter().take(8).collect()
+    }
+
+    /// Makes so many files of so many bytes each, or of a size without bytes.
+    pub fn fill(folder: String, files: u32, bytes: u64, sparse: bool) -> Result<(), String> {
+        let chunk = vec![b'x'; bytes.min(1 << 16) as usize];
+        for number in 0..files {
+            let path = format!("{folder}/{number}");
+            let write = || -> io::Result<()> {
+                let mut file = fs::File::create(&path)?;
+                if sparse {
+                    return file.set_len(bytes);
+                }
+                let mut left = bytes;
+                while 0 < left {
+                    let n_now = left.min(chunk.len() as u64);
+                    file.write_all(&chunk[..n_now as usize])?;
+                    left -= n_now;
+                }
+                Ok(())
+            };
+            write().map_err(|error| format!("cannot fill `{path}`: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a folder in a folder, so many times.
+    pub fn deepen(folder: String, levels: u32) -> Result<(), String> {
+        let mut path = folder;
+        for _ in 0..levels {
+            path.push_str("/d");
+            fs::create_dir(&path).map_err(|error| format!("cannot make a folder: {error}"))?;
+        }
+        Ok(())
     }
 }

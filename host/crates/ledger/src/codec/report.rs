@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use clockjack_schedule::{
     id::{JobId, RunId},
     outcome::{Again, Outcome},
-    ports::{Captured, Finish, Report},
+    ports::{Captured, Finish, Report, Usage},
 };
 use serde_json::{Map, Value as Json};
 
@@ -88,6 +88,9 @@ fn extra_value(report: &Report, belongings: Belongings) -> Value {
     if let Some(fuel) = report.fuel_used {
         extra.insert("fuel_used".into(), fuel.into());
     }
+    if let Some(usage) = usage_json(report.usage) {
+        extra.insert("usage".into(), usage);
+    }
     if let Some(progress) = &report.progress {
         extra.insert("progress".into(), progress.as_str().into());
     }
@@ -103,6 +106,22 @@ fn extra_value(report: &Report, belongings: Belongings) -> Value {
     if extra.is_empty() { Value::Null } else { Value::Text(Json::Object(extra).to_string()) }
 }
 
+/// What was used, without zeros; nothing where there is nothing else.
+fn usage_json(usage: Usage) -> Option<Json> {
+    let used = usage.figures().filter(|(_, figure)| *figure != 0);
+    let object: Map<String, Json> = used.map(|(name, figure)| (name.to_owned(), figure.into())).collect();
+    (!object.is_empty()).then_some(Json::Object(object))
+}
+
+/// Figures that an older host did not write are zero; those of a newer one are left out.
+fn read_usage(object: Option<&Json>) -> Usage {
+    let mut usage = Usage::default();
+    for (name, place) in Usage::FIGURES {
+        *place(&mut usage) = object.and_then(|object| object.get(name)?.as_u64()).unwrap_or_default();
+    }
+    usage
+}
+
 fn read_extra(text: &str, report: &mut Report) -> Result<Belongings, Undecodable> {
     let extra: Map<String, Json> =
         serde_json::from_str(text).map_err(|error| Undecodable(format!("what is said of a report: {error}")))?;
@@ -113,6 +132,7 @@ fn read_extra(text: &str, report: &mut Report) -> Result<Belongings, Undecodable
         (None, None) => Again::AsPolicySays,
     };
     report.fuel_used = number("fuel_used");
+    report.usage = read_usage(extra.get("usage"));
     report.progress = extra.get("progress").and_then(Json::as_str).map(str::to_owned);
     report.n_logs_dropped = number("n_logs_dropped").unwrap_or_default();
     let count = |key: &str| usize::try_from(number(key).unwrap_or_default()).unwrap_or(usize::MAX);

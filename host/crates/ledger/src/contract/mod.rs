@@ -7,7 +7,7 @@ use clockjack_schedule::{
     id::{JobId, RunId},
     outcome::{Outcome, OutcomeCode},
     payload::Payload,
-    ports::{Again, Captured, Change, Claim, Committed, Finish, Ledger, LogLevel, LogLine, Report},
+    ports::{Again, Captured, Change, Claim, Committed, Finish, Ledger, LogLevel, LogLine, Report, Usage},
     run::{Cause, JobState, Run, Skip, SkipReason},
 };
 
@@ -150,6 +150,7 @@ pub fn full_report(code: OutcomeCode, number: u32) -> Report {
         cpu_time: Duration::from_nanos(1_234_567),
         memory_peak_bytes: 1 << 33,
         fuel_used: Some(u64::MAX),
+        usage: full_usage(number),
         stdout: captured("out"),
         stderr: captured("err"),
         logs: vec![
@@ -163,6 +164,15 @@ pub fn full_report(code: OutcomeCode, number: u32) -> Report {
         digest: "3f1c".repeat(16).into(),
         state: None,
     }
+}
+
+/// A usage with another figure in every place.
+fn full_usage(number: u32) -> Usage {
+    let mut usage = Usage::default();
+    for (index, (_, place)) in (1_u64..).zip(Usage::FIGURES) {
+        *place(&mut usage) = (u64::MAX >> index) - u64::from(number);
+    }
+    usage
 }
 
 /// Slots that became no run.

@@ -6,7 +6,7 @@ use super::bindings::clockjack::job::secrets::{self, Error};
 use crate::attempt::GuestState;
 
 pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    secrets::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+    secrets::add_to_linker::<_, HasSelf<_>>(linker, GuestState::counted)
 }
 
 impl secrets::Host for GuestState {

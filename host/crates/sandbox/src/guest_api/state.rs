@@ -115,7 +115,7 @@ impl From<DraftError> for StateFault {
 }
 
 pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    state::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+    state::add_to_linker::<_, HasSelf<_>>(linker, GuestState::counted)
 }
 
 impl GuestState {

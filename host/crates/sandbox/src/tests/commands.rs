@@ -225,7 +225,7 @@ async fn a_folder_that_grows_too_large_ends_the_attempt() {
     expect![[r#"
         fs.denied: the attempt keeps more than 64MiB in `/out`, and no key changes that; grant a directory under `grants.dirs` for more
         fs.denied: the attempt keeps more than 64MiB in `/out`, and no key changes that; grant a directory under `grants.dirs` for more
-        fs.denied: the attempt keeps more than 1000 files in `/out`, and no key changes that; grant a directory under `grants.dirs` for more"#]].assert_eq(&cases.join("\n"));
+        fs.denied: the guest made more than 1000 files, folders and links (`limits.files`)"#]].assert_eq(&cases.join("\n"));
 }
 
 #[tokio::test]

@@ -7,10 +7,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     command::ExitCodes,
+    counts::Counts,
     id::JobId,
     job::{DirGrant, DirMode, Grants, Limits},
     outcome::{Again, Outcome, OutcomeCode},
-    ports::{Attempt, Captured, LogLevel, LogLine, Report, StateAccess},
+    ports::{Attempt, Captured, LogLevel, LogLine, Report, StateAccess, Usage},
     run::{Cause, Run},
     state::Unkept,
     stop::Stop,
@@ -65,6 +66,8 @@ fn of_limits(limits: &Limits) -> LimitsWire {
         output_bytes_max,
         fuel,
         state_bytes_max,
+        startup,
+        mut counts,
     } = limits.clone();
     LimitsWire {
         timeout_nanos: nanos(timeout),
@@ -75,11 +78,17 @@ fn of_limits(limits: &Limits) -> LimitsWire {
         output_bytes_max,
         fuel,
         state_bytes_max,
+        startup_nanos: startup.map(nanos),
+        counts: Counts::ALL.iter().map(|count| *(count.place)(&mut counts)).collect(),
     }
 }
 
 impl LimitsWire {
     pub(super) fn limits(&self) -> Limits {
+        let mut counts = Counts::default();
+        for (count, limit) in Counts::ALL.iter().zip(&self.counts) {
+            *(count.place)(&mut counts) = *limit;
+        }
         Limits {
             timeout: Duration::from_nanos(self.timeout_nanos),
             cpu_time: Duration::from_nanos(self.cpu_time_nanos),
@@ -89,6 +98,8 @@ impl LimitsWire {
             output_bytes_max: self.output_bytes_max,
             fuel: self.fuel,
             state_bytes_max: self.state_bytes_max,
+            startup: self.startup_nanos.map(Duration::from_nanos),
+            counts,
         }
     }
 }
@@ -234,6 +245,7 @@ pub(super) fn of_report(report: Report) -> Ended {
         cpu_nanos: nanos(report.cpu_time),
         memory_peak_bytes: report.memory_peak_bytes,
         fuel_used: report.fuel_used,
+        usage: report.usage.figures().filter(|(_, used)| 0 < *used).map(|(name, used)| (name.to_owned(), used)).collect(),
         stdout: of_captured(report.stdout),
         stderr: of_captured(report.stderr),
         logs: report.logs.into_iter().map(of_log).collect(),
@@ -256,10 +268,15 @@ impl Ended {
             AgainWire::AfterNanos(nanos) => Again::After(Duration::from_nanos(nanos)),
         };
         let output = output.map_err(|unfit| format!("its output: {unfit}"))?;
+        let mut usage = Usage::default();
+        for (name, place) in Usage::FIGURES {
+            *place(&mut usage) = self.usage.get(name).copied().unwrap_or_default();
+        }
         Ok(Report {
             cpu_time: Duration::from_nanos(self.cpu_nanos),
             memory_peak_bytes: self.memory_peak_bytes,
             fuel_used: self.fuel_used,
+            usage,
             stdout: self.stdout.captured(),
             stderr: self.stderr.captured(),
             logs: self.logs.into_iter().map(LogWire::line).collect::<Result<_, _>>()?,

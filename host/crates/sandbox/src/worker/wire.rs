@@ -81,6 +81,9 @@ pub(crate) struct LimitsWire {
     pub(crate) output_bytes_max: u64,
     pub(crate) fuel: Option<u64>,
     pub(crate) state_bytes_max: u64,
+    pub(crate) startup_nanos: Option<u64>,
+    /// In the order of `Counts::ALL`.
+    pub(crate) counts: Vec<u64>,
 }
 
 /// A directory of `grants`.
@@ -221,6 +224,8 @@ pub(crate) struct Ended {
     pub(crate) cpu_nanos: u64,
     pub(crate) memory_peak_bytes: u64,
     pub(crate) fuel_used: Option<u64>,
+    /// What was used, by its name.
+    pub(crate) usage: BTreeMap<String, u64>,
     pub(crate) stdout: CapturedWire,
     pub(crate) stderr: CapturedWire,
     pub(crate) logs: Vec<LogWire>,

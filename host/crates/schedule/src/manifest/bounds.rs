@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    counts,
     fields::{self, Fields},
     foreign::{self, Place},
     node::Node,
@@ -32,6 +33,10 @@ pub(super) fn read_ceilings(host: &mut Fields<'_>, built_in: &Ceilings, diagnost
     if let Some(output) = fields.get("output").and_then(|node| scalar::size(node, diagnostics)) {
         ceilings.output_bytes_max = output;
     }
+    if let Some(startup) = fields.get("startup").and_then(|node| scalar::positive_duration(node, diagnostics)) {
+        ceilings.startup = startup;
+    }
+    ceilings.counts = counts::read_ceilings(&mut fields, &built_in.counts, diagnostics);
     fields.finish(diagnostics);
     ceilings
 }
@@ -44,7 +49,12 @@ pub(super) fn read_limits(fields: &mut Fields<'_>, ceilings: &Ceilings, diagnost
         cpu_time: default.cpu_time.min(ceilings.cpu_time),
         memory_bytes_max: default.memory_bytes_max.min(ceilings.memory_bytes_max),
         output_bytes_max: default.output_bytes_max.min(ceilings.output_bytes_max),
-        ..default
+        counts: default.counts.under(&ceilings.counts),
+        table_elements_max: default.table_elements_max,
+        instances_max: default.instances_max,
+        fuel: default.fuel,
+        state_bytes_max: default.state_bytes_max,
+        startup: default.startup,
     };
     if let Some(node) = fields.get("timeout") {
         limits.timeout = time(node, "timeout", limits.timeout, ceilings.timeout, diagnostics);
@@ -72,6 +82,11 @@ pub(super) fn read_limits(fields: &mut Fields<'_>, ceilings: &Ceilings, diagnost
     limits.table_elements_max = elements.unwrap_or(limits.table_elements_max);
     let instances = fields.get("instances").and_then(|node| fields::integer(node, 1..=INSTANCES_MAX, diagnostics));
     limits.instances_max = instances.unwrap_or(limits.instances_max);
+    if let Some(node) = fields.get("startup") {
+        let or = limits.timeout.min(ceilings.startup);
+        limits.startup = Some(time(node, "startup", or, ceilings.startup, diagnostics));
+    }
+    limits.counts = counts::read_limits(&mut fields, limits.counts, &ceilings.counts, diagnostics);
     fields.finish_translated(|key| foreign::answer(Place::Limits, key), diagnostics);
     limits
 }
@@ -84,7 +99,7 @@ fn fuel(node: &Node, diagnostics: &mut Diagnostics) -> Option<u64> {
     }
 }
 
-fn memory(node: &Node, diagnostics: &mut Diagnostics) -> Option<u64> {
+pub(super) fn memory(node: &Node, diagnostics: &mut Diagnostics) -> Option<u64> {
     let bytes = scalar::size(node, diagnostics)?;
     if bytes < MEMORY_BYTES_MIN {
         let message = format!("{} is less than one page of memory", scalar::show_size(bytes));

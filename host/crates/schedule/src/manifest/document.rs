@@ -1,11 +1,14 @@
 //! Reading the top of one source: its version, and where its parts are.
 
+use std::path::Path;
+
 use super::{
     bounds,
     fields::{self, Fields},
     foreign::{self, Place},
     node::{Entry, Node, Value},
-    resolved::{HostSettings, Include},
+    grants,
+    resolved::{HostSettings, Include, Root},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Span},
@@ -87,8 +90,10 @@ impl<'n> Document<'n> {
         if let Some(entry) = fields.entry("host").filter(|entry| entry.value.value != Value::Null) {
             document.host = Fields::open(&entry.value, "`host`", diagnostics).map(|mut host| {
                 let ceilings = bounds::read_ceilings(&mut host, ceilings, diagnostics);
-                host.finish(diagnostics);
-                (entry.key_span, HostSettings { ceilings })
+                let memory = host.get("memory").and_then(|node| bounds::memory(node, diagnostics));
+                let roots = host.get("roots").map(|node| read_roots(node, diagnostics));
+                host.finish_translated(|key| foreign::answer(Place::Host, key), diagnostics);
+                (entry.key_span, HostSettings { ceilings, memory, roots })
             });
         }
         fields.finish_translated(|key| foreign::answer(Place::Top, key), diagnostics);
@@ -134,6 +139,15 @@ fn check_version(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) {
             error(format!("`version` is the number {VERSION}")).fix(format!("write `version: {VERSION}`"))
         }
     });
+}
+
+/// The paths as they are written; the folder that they start at is not known here.
+fn read_roots(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Root> {
+    let read = |item: &Node| {
+        let path = grants::path_in(item, Path::new(""), diagnostics)?;
+        Some(Root { path, span: item.span })
+    };
+    node.as_one_or_many().iter().filter_map(read).collect()
 }
 
 fn read_includes(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Include> {

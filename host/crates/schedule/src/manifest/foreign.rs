@@ -183,9 +183,21 @@ const LIMITS: Answers = &[
     (&["mem", "ram", "memorymax"], "write `memory: 64MiB`"),
     (&["cpu", "cputimemax"], "write `cpu_time: 10s`"),
     (&["timeout", "walltime"], "`timeout` stands beside `limits`, not in it"),
-    (&["stdout", "stderr", "log"], "write `output: 1MiB`"),
+    (&["stdout", "stderr"], "write `output: 1MiB`"),
+    (&["log"], "write `logs: { lines: 1000, bytes: 256KiB }`"),
     (&["tables", "table"], "write `table_elements`"),
-    (&["handles", "hostcalls", "stack", "disk"], LATER),
+    (&["calls", "hostcallsmax", "syscalls"], "write `host_calls: 100000`"),
+    (&["nofile", "openfiles", "fds", "descriptors"], "write `handles: 1024`"),
+    (&["disk", "storage", "ephemeralstorage", "filesize", "fsize"], "write `file_bytes: 100MiB`"),
+    (&["loglines", "logbytes"], "write `logs: { lines: 1000, bytes: 256KiB }`"),
+    (&["stack"], LATER),
+];
+
+const HOST: Answers = &[
+    (&["limits", "max", "maximum"], "write `ceilings: { memory: 1GiB }`"),
+    (&["ram", "mem", "memorylimit", "memorybudget"], "write `memory: 4GiB`, for all attempts together"),
+    (&["dirs", "allowdirs", "alloweddirs", "directories", "paths"], "write `roots: [./data]`"),
+    (&["isolation", "plugins", "api"], LATER),
 ];
 
 const DIR: Answers = &[
@@ -232,6 +244,7 @@ pub(super) enum Place {
     Dir,
     Secret,
     ExitCodes,
+    Host,
 }
 
 /// What to answer to a key that the map does not know.
@@ -250,6 +263,7 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
         Place::Dir => DIR,
         Place::Secret => SECRET,
         Place::ExitCodes => EXIT_CODES,
+        Place::Host => HOST,
         Place::Defaults => return defaults_answer(key),
     };
     find(answers, key)

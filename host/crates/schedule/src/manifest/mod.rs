@@ -60,6 +60,7 @@ mod after;
 mod bounds;
 mod build;
 mod command;
+mod counts;
 mod defaults;
 mod grants;
 mod jobs;

@@ -13,6 +13,7 @@ use super::{
     after, defaults,
     document::{Document, SHORTEST},
     findings::Findings,
+    grants,
     interpolate::{Lookup, interpolate},
     jobs::JobReader,
     names::Names,
@@ -169,13 +170,18 @@ fn host_settings(
     diagnostics: &mut Diagnostics,
 ) -> HostSettings {
     let mut written = documents.iter().filter_map(|document| document.host.as_ref());
-    let Some((first, host)) = written.next() else { return HostSettings { ceilings: options.ceilings.clone() } };
+    let Some((first, host)) = written.next() else { return HostSettings { ceilings: options.ceilings.clone(), ..HostSettings::default() };
+    };
     for (span, _) in written {
         let message = format!("`host` is set twice: here and at {}", wording::place(*first, sources));
         let error = Diagnostic::error("manifest.duplicate_setting", *span, message);
         diagnostics.push(error.fix("keep one of them"));
     }
-    host.clone()
+    let mut host = host.clone();
+    for root in host.roots.iter_mut().flatten() {
+        root.path = grants::join(folder_of(root.span, options), &root.path);
+    }
+    host
 }
 
 fn read_plugins(

@@ -80,6 +80,21 @@ pub struct BrokenJob {
 pub struct HostSettings {
     /// The highest bounds that jobs may ask for.
     pub ceilings: Ceilings,
+    /// `memory: 4GiB`: what all attempts that go on may have together, by their limits; where it is not written, the host
+    /// takes a part of the machine's.
+    pub memory: Option<u64>,
+    /// `roots: [./data]`: where directories must lie that jobs are granted; where it is not written, anywhere but in the
+    /// places that the host itself protects.
+    pub roots: Option<Vec<Root>>,
+}
+
+/// A folder in which directories may be granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// Its path, joined to the folder of its source.
+    pub path: PathBuf,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// A pattern of further files.

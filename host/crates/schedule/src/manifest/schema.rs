@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::outcome::OutcomeCode;
+use crate::{counts::{Count, Counts}, outcome::OutcomeCode};
 
 /// The schema of one file of a manifest.
 #[must_use]
@@ -22,7 +22,7 @@ pub fn manifest_schema() -> Json {
             "secrets": key("What jobs may be granted by name; the values stay outside.", map_of(reference("secret"))),
             "plugins": key("Component files, by name.", map_of(reference("plugin"))),
             "jobs": key("What runs when, by id.", map_of(reference("job"))),
-            "host": key("Settings of the host.", object([("ceilings", key("The highest limits that jobs may ask for.", reference("ceilings")))], &[])),
+            "host": key("Settings of the host.", host()),
         },
         "patternProperties": free(),
         "additionalProperties": false,
@@ -43,15 +43,7 @@ pub fn manifest_schema() -> Json {
                 ],
                 &["size"],
             ),
-            "ceilings": object(
-                [
-                    ("timeout", key("For `timeout`.", reference("duration"))),
-                    ("cpu_time", key("For `limits.cpu_time`.", reference("duration"))),
-                    ("memory", key("For `limits.memory`.", reference("size"))),
-                    ("output", key("For `limits.output`.", reference("size"))),
-                ],
-                &[],
-            ),
+            "ceilings": ceilings(),
             "retry": retry(),
             "exit_codes": exit_codes(),
             "keep": object(
@@ -183,19 +175,53 @@ fn retry() -> Json {
     )
 }
 
+fn host() -> Json {
+    let keys = [
+        ("ceilings", key("The highest limits that jobs may ask for.", reference("ceilings"))),
+        ("memory", key("What all attempts that go on may have together, by their limits.", reference("size"))),
+        ("roots", key("Where directories must lie that jobs are granted.", one_or_many(text()))),
+    ];
+    object(keys, &[])
+}
+
+fn ceilings() -> Json {
+    let keys = [
+        ("timeout", key("For `timeout`.", reference("duration"))),
+        ("cpu_time", key("For `limits.cpu_time`.", reference("duration"))),
+        ("memory", key("For `limits.memory`.", reference("size"))),
+        ("output", key("For `limits.output`.", reference("size"))),
+        ("startup", key("For `limits.startup`.", reference("duration"))),
+    ];
+    object(keys.into_iter().chain(counts()), &[])
+}
+
+/// The counted limits; those of log lines have a map of their own.
+fn counts() -> Vec<(&'static str, Json)> {
+    let schema = |count: &Count| {
+        let value = if count.is_size { reference("size") } else { json!({ "type": "integer", "minimum": count.min }) };
+        key(&format!("{}.", count.what), value)
+    };
+    let logs = Counts::ALL.iter().filter_map(|count| Some((count.key.split_once('.')?.1, schema(count))));
+    let logs = object(logs.collect::<Vec<_>>(), &[]);
+    let plain = Counts::ALL.iter().filter(|count| !count.key.contains('.'));
+    plain
+        .map(|count| (count.key, schema(count)))
+        .chain([("logs", key("How much of what an attempt logs is kept; more is counted.", logs))])
+        .collect()
+}
+
 fn limits() -> Json {
-    object(
-        [
+    let keys = [
             ("cpu_time", key("Processor time of an attempt; default 10s.", reference("duration"))),
             ("memory", key("All memories together; default 64MiB.", reference("size"))),
             ("output", key("Bytes of stdout, and as many of stderr, that are kept; default 1MiB.", reference("size"))),
-            ("fuel", key("Instructions of an attempt; default unmetered.", fuel())),
+            ("fuel", key("Instructions of an attempt, and a unit more for each byte that one fills or copies; default unmetered.", fuel())),
             ("table_elements", key("All table elements together.", whole(0, 1_000_000))),
             ("instances", key("Core instances of one attempt.", whole(1, 64))),
             ("state", key("How much the job may remember.", reference("size"))),
-        ],
-        &[],
-    )
+            ("startup", key("Wall-clock time of the instantiation; default the timeout.", reference("duration"))),
+    ];
+    object(keys.into_iter().chain(counts()), &[])
 }
 
 fn grants() -> Json {

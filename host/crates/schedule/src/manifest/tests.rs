@@ -99,6 +99,12 @@ fn show_manifest(manifest: &Manifest) -> String {
     if manifest.host.ceilings != Ceilings::default() {
         writeln!(shown, "{:?}", manifest.host.ceilings).unwrap();
     }
+    if let Some(memory) = manifest.host.memory {
+        writeln!(shown, "memory {memory}").unwrap();
+    }
+    for root in manifest.host.roots.iter().flatten() {
+        writeln!(shown, "root {}", root.path.display()).unwrap();
+    }
     for include in &manifest.includes {
         writeln!(shown, "include {}", include.pattern).unwrap();
     }

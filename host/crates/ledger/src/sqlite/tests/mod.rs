@@ -8,7 +8,7 @@ use std::{
 
 use clockjack_schedule::{
     outcome::OutcomeCode,
-    ports::{Change, Ledger, LedgerError},
+    ports::{Change, Ledger, LedgerError, Report, Usage},
     run::SkipReason,
 };
 use tempfile::TempDir;
@@ -48,7 +48,7 @@ fn place() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-/// Batches that leave something in every table.
+/// Batches that leave something in every table, and nothing that the first version did not know.
 fn batches() -> Vec<Vec<Change>> {
     let mut batches = vec![["a", "b", "c"].map(|id| Change::Job(state(id, 0))).to_vec()];
     for seconds in 0..30 {
@@ -61,7 +61,7 @@ fn batches() -> Vec<Vec<Change>> {
         if seconds % 4 != 0 {
             let mut finish = contract::end(&run, OutcomeCode::Succeeded, 2);
             if seconds % 2 == 0 {
-                finish.report = full_report(OutcomeCode::Succeeded, 2);
+                finish.report = Report { usage: Usage::default(), ..full_report(OutcomeCode::Succeeded, 2) };
             }
             changes.push(Change::Finish(Arc::new(finish)));
         }

@@ -56,7 +56,8 @@ fn what_the_readers_take_the_schema_takes() {
 /// The readers refuse more than a schema can say; these faults are of its kind: keys, types, words, ranges.
 #[test]
 fn what_is_wrong_in_shape_the_schema_refuses() {
-    const SHAPES: [&str; 19] = [
+    const SHAPES: [&str; 20] = [
+        "counts_faults",
         "delivery_faults",
         "grants_faults",
         "jobs_as_list",
@@ -122,6 +123,7 @@ fn the_schema_knows_the_keys_that_the_readers_know() {
         (of_job("retry: { qqqq: 1 }"), keys_of(&defs["retry"])),
         (of_job("keep: { qqqq: 1 }"), keys_of(&defs["keep"])),
         (of_job("limits: { qqqq: 1 }"), keys_of(&defs["limits"])),
+        (of_job("limits: { logs: { qqqq: 1 } }"), keys_of(&defs["limits"]["properties"]["logs"]["anyOf"][0])),
         (of_job("grants: { qqqq: 1 }"), keys_of(&defs["grants"])),
         (of_job("grants: { dirs: [{ host: ., guest: /a, qqqq: 1 }] }"), keys_of(dir)),
         (of_job("after: { job: a, qqqq: 1 }"), keys_of(alternative("after"))),
