@@ -34,8 +34,8 @@ use crate::{
 /// Room beside memories, tables and code: frames, host calls, the engine itself, stacks of threads.
 const ROOM_BYTES: u64 = 1 << 30;
 
-/// Files that may be open: what a guest may hold, and what the process itself has.
-const FILES_MAX: u64 = 512;
+/// Files that may be open beside those that the guest may hold: the granted folders, and what the process itself has.
+const OWN_FILES_MAX: u64 = 256;
 
 /// Threads for calls that wait for a disk. One attempt has one such call at a time, but some may never end.
 const BLOCKING_THREADS_MAX: usize = 16;
@@ -89,8 +89,11 @@ fn confine(setup: &Setup) -> Result<Vec<String>, String> {
         ROOM_BYTES,
     ];
     let data = data.into_iter().fold(0, u64::saturating_add);
-    let mut missing =
-        lockdown::limit(&ProcessLimits { data: Some(data), files: Some(FILES_MAX), ..ProcessLimits::default() });
+    let mut missing = lockdown::limit(&ProcessLimits {
+        data: Some(data),
+        files: Some(limits.counts.resources_max().saturating_add(OWN_FILES_MAX)),
+        ..ProcessLimits::default()
+    });
     // Where the host has gone in the meantime, nobody sends the signal that was just asked for.
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
     if parent != Some(setup.host) {
