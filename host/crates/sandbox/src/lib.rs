@@ -23,6 +23,7 @@ mod own_package;
 mod plugin;
 mod preview_1;
 mod redact;
+mod refusals;
 mod scratch;
 mod secrets;
 mod standard;
