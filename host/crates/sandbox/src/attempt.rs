@@ -10,6 +10,7 @@ use clockjack_schedule::{
 use tokio::time::{Instant, Timeout};
 use wasmtime::{Store, UpdateDeadline, component::Val};
 use wasmtime_wasi::{WasiCtxView, WasiView, p1::WasiP1Ctx};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::{
     call::Call,
@@ -17,8 +18,9 @@ use crate::{
     command::environment,
     core_module::START,
     cpu::{CpuMeter, CpuSpent, Stopped, Supervised},
+    egress::{Egress, HttpBounds, Network},
     engine::Sandbox,
-    grants::{self, Streams},
+    grants::{self, Given, Streams},
     guest_api::{Logs, StateUse},
     limiter::Limiter,
     output::Capture,
@@ -62,6 +64,9 @@ pub(crate) struct GuestState {
     pub(crate) variables: Arc<BTreeMap<String, String>>,
     /// The values of the secrets that it was granted.
     pub(crate) secrets: Secrets,
+    /// What its random numbers come from, where they are to be had again.
+    pub(crate) random_seed: Option<u64>,
+    egress: Egress,
     began: Instant,
     timeout: Duration,
 }
@@ -83,6 +88,11 @@ impl GuestState {
         &mut self.wasi
     }
 
+    /// What it does on the network.
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        self.egress.network()
+    }
+
     /// How long until the attempt is stopped.
     pub(crate) fn remaining(&self) -> Duration {
         self.timeout.saturating_sub(self.began.elapsed())
@@ -92,6 +102,12 @@ impl GuestState {
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.wasi.ctx()
+    }
+}
+
+impl WasiHttpView for GuestState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.egress.view(self.wasi.ctx().table)
     }
 }
 
@@ -117,9 +133,13 @@ impl Sandbox {
             Err(message) => return self.report(call, Outcome::ended(OutcomeCode::Failed, message)),
         };
         let streams = Streams { stdin, stdout: stdout.clone(), stderr: stderr.clone() };
+        let egress = Egress::new(&call.grants, HttpBounds::default(), call.limits.timeout, self.resolver());
+        let network = Arc::clone(egress.network());
         let opened = self.scratch(call).and_then(|scratch| {
             let folder = scratch.as_ref().map(Scratch::path);
-            let wasi = grants::context(&call.grants, &env, &secrets, command_line, folder, streams)?;
+            let given =
+                Given { env: &env, secrets: &secrets, args: command_line, scratch: folder, run: &facts.attempt.run };
+            let wasi = grants::context(&call.grants, &given, &network, streams)?;
             Ok((scratch, wasi))
         });
         let (scratch, wasi) = match opened {
@@ -128,7 +148,7 @@ impl Sandbox {
         };
         let meter = Arc::new(CpuMeter::default());
         let mut redactor = secrets.redactor();
-        let mut store = self.store(call, facts, wasi, secrets, &meter);
+        let mut store = self.store(call, facts, wasi, secrets, egress, &meter);
         let mut phase = Phase::Instantiate;
         let ended = {
             let invocation = pin!(invoke(&mut store, call, values, &mut phase));
@@ -144,8 +164,10 @@ impl Sandbox {
             End::TimedOut => classify::timed_out(call),
             End::Overflowed(message) => Outcome::ended(OutcomeCode::FsDenied, message),
         };
-        let outcome = classify::bounded(with_result(outcome, scratch, call).await, call);
-        let state = store.into_data();
+        let outcome = network.outcome(classify::bounded(with_result(outcome, scratch, call).await, call));
+        let warning = network.warning(store.data().now()).filter(|_| outcome.code.is_success());
+        let mut state = store.into_data();
+        warning.into_iter().for_each(|line| state.logs.push(line));
         let draft = if outcome.code == OutcomeCode::Succeeded { state.state.into_draft() } else { None };
         let mut report = Report {
             cpu_time: meter.used(),
@@ -183,9 +205,11 @@ impl Sandbox {
         facts: Facts,
         mut wasi: WasiP1Ctx,
         secrets: Secrets,
+        egress: Egress,
         meter: &Arc<CpuMeter>,
     ) -> Store<GuestState> {
         wasi.ctx().table.set_max_capacity(RESOURCES_MAX);
+        let network = Arc::clone(egress.network());
         let state = GuestState {
             wasi,
             limiter: Limiter::new(&call.limits),
@@ -196,6 +220,8 @@ impl Sandbox {
             state_bytes_max: call.limits.state_bytes_max,
             variables: Arc::clone(&call.variables),
             secrets,
+            random_seed: call.grants.random_seed,
+            egress,
             began: Instant::now(),
             timeout: call.limits.timeout,
         };
@@ -211,6 +237,9 @@ impl Sandbox {
         store.epoch_deadline_callback(move |_| {
             if limit <= meter.used_in_poll() {
                 return Err(CpuSpent { limit }.into());
+            }
+            if let Some(over) = network.over() {
+                return Err(wasmtime::Error::from(over));
             }
             meter.is_long();
             // The runtime's own yield: it goes to the end of the queue, so timers and other guests get their turn.

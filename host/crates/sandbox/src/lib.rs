@@ -10,18 +10,21 @@ mod command;
 mod core_module;
 mod cpu;
 mod docs;
+mod egress;
 mod engine;
 mod error;
 mod executor;
 mod exports;
 mod grants;
 mod guest_api;
+mod guest_clock;
 mod imports;
 mod limiter;
 mod output;
 mod own_package;
 mod plugin;
 mod preview_1;
+mod random;
 mod redact;
 mod refusals;
 mod scratch;
@@ -44,7 +47,7 @@ pub use self::{
     error::{LoadCode, LoadError},
     executor::SandboxExecutor,
     exports::{Function, FunctionKind, Parameter},
-    imports::grant_of,
+    imports::{grant_of, opened_by},
     plugin::{COMPONENT_BYTES_MAX, Form, Plugin},
     values::{
         schema::{SchemaOf, type_schema},

@@ -1,7 +1,7 @@
 //! Reading the top of one source: its version, and where its parts are.
 
 use super::{
-    bounds,
+    bounds, egress,
     fields::{self, Fields},
     foreign::{self, Place},
     node::{Entry, Node, Value},
@@ -87,8 +87,9 @@ impl<'n> Document<'n> {
         if let Some(entry) = fields.entry("host").filter(|entry| entry.value.value != Value::Null) {
             document.host = Fields::open(&entry.value, "`host`", diagnostics).map(|mut host| {
                 let ceilings = bounds::read_ceilings(&mut host, ceilings, diagnostics);
+                let egress = egress::read_policy(&mut host, diagnostics);
                 host.finish(diagnostics);
-                (entry.key_span, HostSettings { ceilings })
+                (entry.key_span, HostSettings { ceilings, egress })
             });
         }
         fields.finish_translated(|key| foreign::answer(Place::Top, key), diagnostics);

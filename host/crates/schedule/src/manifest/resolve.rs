@@ -168,7 +168,9 @@ fn host_settings(
     diagnostics: &mut Diagnostics,
 ) -> HostSettings {
     let mut written = documents.iter().filter_map(|document| document.host.as_ref());
-    let Some((first, host)) = written.next() else { return HostSettings { ceilings: options.ceilings.clone() } };
+    let Some((first, host)) = written.next() else {
+        return HostSettings { ceilings: options.ceilings.clone(), ..HostSettings::default() };
+    };
     for (span, _) in written {
         let message = format!("`host` is set twice: here and at {}", wording::place(*first, sources));
         let error = Diagnostic::error("manifest.duplicate_setting", *span, message);
@@ -214,7 +216,7 @@ fn read_jobs(
     manifest: &mut Manifest,
     findings: &mut Findings,
 ) {
-    let ceilings = manifest.host.ceilings.clone();
+    let HostSettings { ceilings, egress, .. } = manifest.host.clone();
     // The defaults of the first source hold for all; those of a further one stand over them, for its own jobs.
     let shared = documents.first().and_then(|document| document.defaults);
     let (calendars, calendar_hashes) = read_calendars(documents, options, findings);
@@ -230,6 +232,7 @@ fn read_jobs(
             secrets: &tables.secrets,
             jobs: &names,
             ceilings: &ceilings,
+            egress: egress.as_deref(),
             calendars: &calendars,
             calendar_hashes: &calendar_hashes,
             folder: folder_of(document.span, options),

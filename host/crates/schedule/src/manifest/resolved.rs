@@ -16,6 +16,7 @@ use super::{
 use crate::{
     command::Command,
     diagnostic::Span,
+    egress::EgressRule,
     id::{JobId, PluginName, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits},
     secret::{SecretName, SecretSource},
@@ -77,6 +78,8 @@ pub struct BrokenJob {
 pub struct HostSettings {
     /// The highest bounds that jobs may ask for.
     pub ceilings: Ceilings,
+    /// `egress: ["https://*.acme.dev"]`: what jobs may be granted at most; absent means whatever their entries say.
+    pub egress: Option<Vec<EgressRule>>,
 }
 
 /// A pattern of further files.

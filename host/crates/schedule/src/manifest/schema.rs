@@ -22,7 +22,7 @@ pub fn manifest_schema() -> Json {
             "secrets": key("What jobs may be granted by name; the values stay outside.", map_of(reference("secret"))),
             "plugins": key("Component files, by name.", map_of(reference("plugin"))),
             "jobs": key("What runs when, by id.", map_of(reference("job"))),
-            "host": key("Settings of the host.", object([("ceilings", key("The highest limits that jobs may ask for.", reference("ceilings")))], &[])),
+            "host": key("Settings of the host.", host()),
         },
         "patternProperties": free(),
         "additionalProperties": false,
@@ -72,6 +72,24 @@ pub fn manifest_schema() -> Json {
             "calendar": calendar(),
         },
     })
+}
+
+fn host() -> Json {
+    let rule = object(
+        [
+            ("url", described("`https://host`, or `tcp://host:port` and `udp://host:port`.", text())),
+            ("private", key("Whether the host may have a private address.", json!({ "type": "boolean" }))),
+        ],
+        &["url"],
+    );
+    let rule = json!({ "anyOf": [text(), rule] });
+    object(
+        [
+            ("ceilings", key("The highest limits that jobs may ask for.", reference("ceilings"))),
+            ("egress", key("What jobs may be granted at most of the network.", one_or_many(rule))),
+        ],
+        &[],
+    )
 }
 
 /// The keys of a job.
@@ -214,9 +232,48 @@ fn grants() -> Json {
             ("dirs", key("Directories of the host.", one_or_many(dir))),
             ("state", key("Whether the job may remember from run to run.", json!({ "type": "boolean" }))),
             ("secrets", key("Which secrets it may read.", one_or_many(text()))),
+            ("http", key("To whom it may send HTTP requests, such as `https://*.acme.dev`.", one_or_many(http_rule()))),
+            ("network", key("To whom it may open connections.", network())),
+            ("clock", key("How its clocks go.", clock())),
+            ("random", key("Where its random numbers come from.", random())),
         ],
         &[],
     )
+}
+
+fn http_rule() -> Json {
+    let keys = [
+        ("url", described("`https://host`, with a port and the beginning of a path where that matters.", text())),
+        ("methods", key("Which methods; default all.", one_or_many(json!({ "enum": crate::egress::METHODS })))),
+        ("private", key("Whether the host may have a private address.", json!({ "type": "boolean" }))),
+    ];
+    json!({ "anyOf": [text(), object(keys, &["url"])] })
+}
+
+fn network() -> Json {
+    let rule = || {
+        let keys = [
+            ("to", described("`host:port`; in `dns` a name alone.", text())),
+            ("private", key("Whether the name may stand for a private address.", json!({ "type": "boolean" }))),
+        ];
+        one_or_many(json!({ "anyOf": [text(), object(keys, &["to"])] }))
+    };
+    object(
+        [
+            ("tcp", key("To whom it may connect, such as `db.internal:5432`.", rule())),
+            ("udp", key("To whom it may send datagrams.", rule())),
+            ("dns", key("Which names it may look up beside those.", rule())),
+        ],
+        &[],
+    )
+}
+
+fn clock() -> Json {
+    object([("resolution", key("In which steps, at most `1s`.", reference("duration")))], &[])
+}
+
+fn random() -> Json {
+    object([("seed", key("The same slot sees the same numbers.", json!({ "type": "integer", "minimum": 0 })))], &[])
 }
 
 fn after() -> Json {
