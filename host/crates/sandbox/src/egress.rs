@@ -56,7 +56,8 @@ pub(crate) struct HttpBounds {
     pub(crate) calls_max: u64,
     /// Bytes of the bodies of all responses.
     pub(crate) bytes_max: u64,
-    /// Requests at once; more wait. Each is a connection of the whole process.
+    /// Requests and look-ups at once that wait for their answer; more wait for their turn. What has been answered and is
+    /// not read yet is bounded by the resources that a guest may hold.
     pub(crate) parallel_max: usize,
 }
 

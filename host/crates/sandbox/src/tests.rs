@@ -27,6 +27,7 @@ use expect_test::{Expect, expect};
 
 use crate::{Allocation, Call, EngineSettings, Facts, LoadError, Plugin, Sandbox};
 
+mod egress;
 mod remember;
 mod secrets;
 mod standard;

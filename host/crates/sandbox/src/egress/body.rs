@@ -1,4 +1,4 @@
-//! The body of a response: counted, and not waited for without end. Its place among the requests is free when it goes.
+//! The body of a response: counted, and not waited for without end.
 
 use std::{
     pin::Pin,
@@ -10,10 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::Error;
 
 use super::Network;
@@ -24,12 +21,11 @@ pub(super) struct Bounded {
     /// How long the next part may take.
     pause: Duration,
     patience: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Bounded {
-    pub(super) fn new(incoming: Incoming, network: Arc<Network>, pause: Duration, place: OwnedSemaphorePermit) -> Self {
-        Self { incoming, network, pause, patience: Box::pin(sleep(pause)), _place: place }
+    pub(super) fn new(incoming: Incoming, network: Arc<Network>, pause: Duration) -> Self {
+        Self { incoming, network, pause, patience: Box::pin(sleep(pause)) }
     }
 
     fn received(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Error> {

@@ -149,8 +149,10 @@ async fn send(network: Arc<Network>, to: Destination, request: Request<WasiBody>
     let time = within(options.first_byte_timeout, network.remaining());
     let head = timeout(time, head(sender.send_request(request), &mut connection)).await;
     let response = head.map_err(|_elapsed| Error::ConnectionReadTimeout)??;
+    // Not held for the body: a guest that waits for all answers before it reads the first one would wait for ever.
+    drop(place);
     let pause = within(options.between_bytes_timeout, network.remaining());
-    let response = response.map(|incoming| Bounded::new(incoming, Arc::clone(&network), pause, place).boxed_unsync());
+    let response = response.map(|incoming| Bounded::new(incoming, Arc::clone(&network), pause).boxed_unsync());
     let rest: Rest = Box::new(async move {
         if let Some(connection) = connection {
             // What goes wrong from here on is seen in the body.

@@ -31,10 +31,10 @@ impl Host {
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let fault = |part: &str, message: String, fix: String| Err(Fault::new(text, part, message, fix));
         if let Some(inner) = text.strip_prefix('[') {
-            let inner = inner.strip_suffix(']').unwrap_or(inner);
-            return match inner.parse() {
-                Ok(address) => Ok(Self::Address(IpAddr::V6(address).to_canonical())),
-                Err(_no_address) => {
+            let address = inner.strip_suffix(']').and_then(|inner| inner.parse().ok());
+            return match address {
+                Some(address) => Ok(Self::Address(IpAddr::V6(address).to_canonical())),
+                None => {
                     fault(text, format!("`{text}` is no IPv6 address"), "write it as in `[2001:db8::1]`".to_owned())
                 }
             };

@@ -30,7 +30,10 @@ pub(super) fn read(
         let read = rules(node, diagnostics, http_rule);
         let refused = policy.and_then(|policy| read.iter().find(|rule| !egress::allows_http(policy, rule)));
         if let Some(rule) = refused {
-            diagnostics.push(denied(node, &rule.to_string()));
+            let is_it = |item: &&Node| http_rule(item, &mut Diagnostics::default()).as_ref() == Some(rule);
+            let item = node.as_one_or_many().iter().find(is_it).unwrap_or(node);
+            let private = if rule.private { " with `private: true`" } else { "" };
+            diagnostics.push(denied(item, &rule.to_string(), private));
         }
         grants.http = read.into();
     }
@@ -44,7 +47,7 @@ pub(super) fn read(
         network.finish_translated(|key| foreign::answer(Place::Network, key), diagnostics);
         if let Some(refused) = policy.and_then(|policy| egress::first_refused(policy, &read)) {
             // What comes from the defaults alone is told there.
-            network_node.into_iter().for_each(|node| diagnostics.push(denied(node, &refused)));
+            network_node.into_iter().for_each(|node| diagnostics.push(denied(node, &refused, "")));
         }
         grants.network = (!read.is_empty()).then(|| Arc::new(read));
     }
@@ -58,15 +61,18 @@ pub(super) fn read(
     }
 }
 
-fn denied(node: &Node, refused: &str) -> Diagnostic {
-    let message = format!("`{refused}` is more than `host.egress` lets jobs have");
+fn denied(node: &Node, refused: &str, private: &str) -> Diagnostic {
+    let message = format!("`{refused}`{private} is more than `host.egress` lets jobs have");
     Diagnostic::error("manifest.denied", node.span, message)
         .fix(format!("remove it, or let whoever runs the host write `host: {{ egress: [\"{refused}\"] }}`"))
 }
 
 /// Reads `host: { egress: [...] }`.
 pub(super) fn read_policy(host: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<EgressRule>> {
-    Some(rules(host.get("egress")?, diagnostics, policy_rule))
+    let node = host.get("egress")?;
+    let read = rules(node, diagnostics, policy_rule);
+    // By half of a policy no grant can be judged.
+    (read.len() == node.as_one_or_many().len()).then_some(read)
 }
 
 fn policy_rule(node: &Node, diagnostics: &mut Diagnostics) -> Option<EgressRule> {
