@@ -4,9 +4,10 @@
 //! are return values, so a year can be simulated in seconds and every decision can be repeated.
 
 pub mod command;
-pub mod counts;
 pub mod core;
+pub mod counts;
 pub mod diagnostic;
+pub mod egress;
 pub mod id;
 pub mod job;
 pub mod manifest;

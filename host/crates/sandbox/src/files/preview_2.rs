@@ -344,7 +344,10 @@ impl HostDescriptor for Guarded<'_> {
 }
 
 impl HostDirectoryEntryStream for Guarded<'_> {
-    async fn read_directory_entry(&mut self, stream: Resource<DirectoryEntryStream>) -> FsResult<Option<DirectoryEntry>> {
+    async fn read_directory_entry(
+        &mut self,
+        stream: Resource<DirectoryEntryStream>,
+    ) -> FsResult<Option<DirectoryEntry>> {
         HostDirectoryEntryStream::read_directory_entry(&mut self.inner, stream).await
     }
 

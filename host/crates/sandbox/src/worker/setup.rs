@@ -18,6 +18,7 @@ use clockjack_schedule::{
 };
 
 use super::{
+    reach,
     values::{read_json, read_values, write_json, write_values},
     wire::{AgainWire, Begin, Blob, CallSetup, CapturedWire, CauseWire, DirWire, Ended, LimitsWire, LogWire, Moment},
 };
@@ -48,6 +49,7 @@ pub(super) fn of_call(call: &Call, job: &JobId, is_pooled: bool, memory_bytes_ma
         limits: of_limits(&call.limits),
         variables: call.variables.as_ref().clone(),
         dirs: call.grants.dirs.iter().map(dir).collect(),
+        reach: reach::of_grants(&call.grants),
         exit_codes: [&codes.success, &codes.retry, &codes.permanent, &codes.skipped].map(Clone::clone),
     }
 }
@@ -103,13 +105,17 @@ impl LimitsWire {
 
 impl CallSetup {
     /// What the job was granted, but for what comes with each attempt: secrets and state.
-    pub(super) fn grants(&self) -> Grants {
+    ///
+    /// # Errors
+    /// When the words of a rule cannot be read.
+    pub(super) fn grants(&self) -> Result<Grants, String> {
         let dir = |dir: &DirWire| DirGrant {
             host: dir.host.path(),
             guest: dir.guest.clone(),
             mode: if dir.is_writable { DirMode::ReadWrite } else { DirMode::Read },
         };
-        Grants { env: self.variables.clone(), dirs: self.dirs.iter().map(dir).collect(), ..Grants::default() }
+        let dirs = self.dirs.iter().map(dir).collect();
+        Ok(Grants { env: self.variables.clone(), dirs, ..self.reach.grants()? })
     }
 
     pub(super) fn exit_codes(&self) -> ExitCodes {
@@ -242,7 +248,12 @@ pub(super) fn of_report(report: Report) -> Ended {
         cpu_nanos: nanos(report.cpu_time),
         memory_peak_bytes: report.memory_peak_bytes,
         fuel_used: report.fuel_used,
-        usage: report.usage.figures().filter(|(_, used)| 0 < *used).map(|(name, used)| (name.to_owned(), used)).collect(),
+        usage: report
+            .usage
+            .figures()
+            .filter(|(_, used)| 0 < *used)
+            .map(|(name, used)| (name.to_owned(), used))
+            .collect(),
         stdout: of_captured(report.stdout),
         stderr: of_captured(report.stderr),
         logs: report.logs.into_iter().map(of_log).collect(),
@@ -312,7 +323,7 @@ impl LogWire {
     }
 }
 
-fn nanos(time: Duration) -> u64 {
+pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
