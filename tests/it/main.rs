@@ -19,6 +19,8 @@ mod cli_reading;
 mod cli_schema;
 mod cli_templates;
 mod dev;
+mod egress;
+mod egress_server;
 mod hosted;
 mod isolation;
 mod log;

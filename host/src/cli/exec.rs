@@ -6,9 +6,10 @@ use clap::{Args, ValueEnum};
 use clockjack_sandbox::{Call, Facts, Function, IsolatedPool, LoadError, Plugin, Workers};
 use clockjack_schedule::{
     command::{Command, Stdin},
+    egress::HttpRule,
     id::{JobId, PoolName, RunId},
     job::{Arguments, Ceilings, DirGrant, DirMode, Grants, Limits},
-    manifest::{parse::parse, scalar},
+    manifest::{self, parse::parse, scalar},
     outcome::{Outcome, OutcomeCode},
     payload::Payload,
     ports::{Attempt, Captured, Clock as _, LogLine, Report, StateAccess},
@@ -57,6 +58,9 @@ pub(super) struct ExecArgs {
     /// Grants a variable: `NAME=VALUE`.
     #[arg(long = "env", short = 'e', value_name = "NAME=VALUE", value_parser = parse_env)]
     env: Vec<(String, String)>,
+    /// Grants HTTP requests to hosts: a URL such as `https://*.acme.dev`, or an entry of `grants.http` as YAML.
+    #[arg(long = "http", value_name = "URL", value_parser = manifest::parse_http_rule)]
+    http: Vec<HttpRule>,
     /// Grants a state. It begins empty, also with `--job`, and is dropped when the function has ended: what hosts keep
     /// is neither read nor written.
     #[arg(long)]
@@ -283,6 +287,9 @@ fn override_limits(wanted: &mut Wanted, args: &ExecArgs) {
     limits.fuel = args.fuel.or(limits.fuel);
     wanted.grants.dirs.extend(args.dirs.iter().cloned());
     wanted.grants.env.extend(args.env.iter().cloned());
+    if !args.http.is_empty() {
+        wanted.grants.http = wanted.grants.http.iter().chain(&args.http).cloned().collect();
+    }
     wanted.grants.state |= args.state;
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clockjack_sandbox::{Form, Function, FunctionKind, Plugin, SchemaOf, grant_of, type_name};
+use clockjack_sandbox::{Form, Function, FunctionKind, Plugin, SchemaOf, grant_of, opened_by, type_name};
 use clockjack_schedule::{job::Ceilings, manifest::scalar::show_size};
 use serde_json::json;
 
@@ -64,6 +64,7 @@ fn view(plugin: &Plugin) -> serde_json::Value {
         "exports": plugin.functions.iter().map(function).collect::<Vec<_>>(),
         "imports": plugin.imports,
         "grants": grants(plugin),
+        "may_use": may_use(plugin),
     })
 }
 
@@ -77,6 +78,12 @@ fn whole(schema: serde_json::Value) -> serde_json::Value {
 /// The manifest keys that grant what the plugin asks for, each once.
 fn grants(plugin: &Plugin) -> Vec<&'static str> {
     let keys: std::collections::BTreeSet<_> = plugin.imports.iter().filter_map(|import| grant_of(import)).collect();
+    keys.into_iter().collect()
+}
+
+/// The manifest keys that open what the plugin may or may not use, each once.
+fn may_use(plugin: &Plugin) -> Vec<&'static str> {
+    let keys: std::collections::BTreeSet<_> = plugin.imports.iter().filter_map(|import| opened_by(import)).collect();
     keys.into_iter().collect()
 }
 
@@ -115,7 +122,9 @@ fn page(plugin: &Plugin) -> String {
     let (base_line, own): (Vec<_>, Vec<_>) = plugin.imports.iter().partition(|import| is_base_line(import));
     page.push_str("\nimports\n");
     for import in &own {
-        let needs = grant_of(import).map_or_else(String::new, |key| format!(" (needs `{key}`)"));
+        let needs = grant_of(import).map(|key| format!(" (needs `{key}`)"));
+        let needs =
+            needs.or_else(|| opened_by(import).map(|key| format!(" (closed without `{key}`)"))).unwrap_or_default();
         page.push_str(&format!("  {import}{needs}\n"));
     }
     page.push_str(&format!("  {} interfaces of WASI, which every language runtime asks for\n", base_line.len()));

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
     outcome::{Again, Outcome, OutcomeCode, json_bytes},
-    ports::{Attempt, Captured, Report, Usage},
+    ports::{Attempt, Captured, LogLine, Report, Usage},
 };
 use tokio::time::{Instant, Timeout};
 use wasmtime::{Store, UpdateDeadline, component::Val};
 use wasmtime_wasi::{WasiCtxView, WasiView, filesystem::WasiFilesystemView as _, p1::WasiP1Ctx};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::{
     call::{Call, Filled},
@@ -18,9 +19,10 @@ use crate::{
     command::environment,
     core_module::START,
     cpu::{CpuMeter, CpuSpent, Stopped, Supervised},
+    egress::{Egress, HttpBounds, Network},
     engine::Sandbox,
     files::{Files, Guarded},
-    grants::{self, Streams},
+    grants::{self, Given, Streams},
     guest_api::{Logs, StateUse},
     limiter::{LimitHit, Limiter},
     output::Capture,
@@ -67,6 +69,9 @@ pub(crate) struct GuestState {
     pub(crate) variables: Arc<BTreeMap<String, String>>,
     /// The values of the secrets that it was granted.
     pub(crate) secrets: Secrets,
+    /// What its random numbers come from, where they are to be had again.
+    pub(crate) random_seed: Option<u64>,
+    egress: Egress,
     began: Instant,
     timeout: Duration,
 }
@@ -112,7 +117,10 @@ impl GuestState {
 
     /// All that was used.
     fn usage(&self) -> Usage {
+        let (http_calls, http_bytes) = self.network().used();
         Usage {
+            http_calls,
+            http_bytes,
             host_calls: self.n_host_calls,
             table_elements_peak: self.limiter.table_elements_peak,
             log_lines: self.logs.n_lines(),
@@ -121,6 +129,11 @@ impl GuestState {
             file_bytes_written: self.files.meter.n_bytes(),
             ..self.usage
         }
+    }
+
+    /// What it does on the network.
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        self.egress.network()
     }
 
     /// How long until the attempt is stopped.
@@ -132,6 +145,13 @@ impl GuestState {
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.counted().wasi.ctx()
+    }
+}
+
+impl WasiHttpView for GuestState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.counted();
+        self.egress.view(self.wasi.ctx().table)
     }
 }
 
@@ -193,15 +213,24 @@ impl Sandbox {
         let Inputs { values, command_line, stdin, env, secrets } = inputs;
         let stop = facts.attempt.stop.clone();
         let streams = Streams { stdin, stdout: stdout.clone(), stderr: stderr.clone() };
-        let folder = scratch.map(Scratch::path);
-        let wasi = match grants::context(&call.grants, &env, &secrets, &command_line, folder, streams) {
+        let egress =
+            Egress::new(&call.grants, HttpBounds::of(&call.limits.counts), call.limits.timeout, self.resolver());
+        let network = Arc::clone(egress.network());
+        let given = Given {
+            env: &env,
+            secrets: &secrets,
+            args: &command_line,
+            scratch: scratch.map(Scratch::path),
+            run: &facts.attempt.run,
+        };
+        let wasi = match grants::context(&call.grants, &given, &network, streams) {
             Ok(wasi) => wasi,
             Err(message) => return self.report(call, Outcome::ended(OutcomeCode::FsDenied, message)),
         };
         let meter = Arc::new(CpuMeter::default());
         let mut redactor = secrets.redactor();
         let files = Files::new(&call.limits.counts, &call.grants.dirs, scratch.map(|_| scratch::GUEST_PATH));
-        let mut store = self.store(call, facts, wasi, files, secrets, state, &meter);
+        let mut store = self.store(call, facts, wasi, files, secrets, state, egress, &meter);
         let mut phase = Phase::Instantiate;
         let ended = {
             let invocation = pin!(invoke(&mut store, call, &values, &mut phase));
@@ -221,8 +250,11 @@ impl Sandbox {
             End::Overflowed(message) => Outcome::ended(OutcomeCode::FsDenied, message),
         };
         let state = store.into_data();
-        let outcome = state.refusals.outcome(outcome);
-        let warning = state.refusals.warning(state.now()).filter(|_| outcome.code.is_success());
+        let outcome = network.outcome(state.refusals.outcome(outcome));
+        let now = state.now();
+        let is_told = |_: &LogLine| outcome.code.is_success();
+        let warnings = [state.refusals.warning(now), network.warning(now)].into_iter().flatten().filter(is_told);
+        let warnings: Vec<_> = warnings.collect();
         let usage = Usage { output_bytes: output_bytes(&stdout, &stderr, &outcome), ..state.usage() };
         Report {
             cpu_time: meter.used(),
@@ -231,7 +263,7 @@ impl Sandbox {
             stdout,
             stderr,
             n_logs_dropped: state.logs.n_dropped,
-            logs: state.logs.lines.into_iter().chain(warning).collect(),
+            logs: state.logs.lines.into_iter().chain(warnings).collect(),
             usage,
             progress: state.progress,
             state: state.state.into_draft(),
@@ -264,11 +296,13 @@ impl Sandbox {
         files: Files,
         secrets: Secrets,
         state: StateUse,
+        egress: Egress,
         meter: &Arc<CpuMeter>,
     ) -> Store<GuestState> {
         let counts = &call.limits.counts;
         let n_max = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         wasi.ctx().table.set_max_capacity(n_max(counts.resources_max()));
+        let network = Arc::clone(egress.network());
         let state = GuestState {
             wasi,
             limiter: Limiter::new(&call.limits),
@@ -283,6 +317,8 @@ impl Sandbox {
             state_bytes_max: call.limits.state_bytes_max,
             variables: Arc::clone(&call.variables),
             secrets,
+            random_seed: call.grants.random_seed,
+            egress,
             began: Instant::now(),
             timeout: call.limits.timeout,
         };
@@ -299,6 +335,9 @@ impl Sandbox {
             context.data().too_many_calls(calls_max)?;
             if limit <= meter.used_in_poll() {
                 return Err(CpuSpent { limit }.into());
+            }
+            if let Some(over) = network.over() {
+                return Err(wasmtime::Error::from(over));
             }
             meter.is_long();
             // The runtime's own yield: it goes to the end of the queue, so timers and other guests get their turn.

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use wasmtime::{PoolConcurrencyLimitError, Trap, component::Val};
 use wasmtime_wasi::I32Exit;
 
-use crate::{call::Call, cpu::CpuSpent, limiter::LimitHit, values::to_json::to_json};
+use crate::{call::Call, cpu::CpuSpent, egress::OverHttp, limiter::LimitHit, values::to_json::to_json};
 
 /// Longest message that is kept: guests put text into it.
 const MESSAGE_CHARS_MAX: usize = 2_000;
@@ -203,6 +203,9 @@ fn reason(error: &wasmtime::Error, call: &Call, stderr: &Captured) -> (OutcomeCo
     if let Some(spent) = error.downcast_ref::<CpuSpent>() {
         return (OutcomeCode::TimeoutCpu, spent.to_string());
     }
+    if let Some(over) = error.downcast_ref::<OverHttp>() {
+        return (OutcomeCode::HostcallLimit, over.to_string());
+    }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return trap_reason(*trap, error, call, stderr);
     }
@@ -260,6 +263,13 @@ fn text_reason(text: &str, call: &Call) -> (OutcomeCode, String) {
         return (
             OutcomeCode::HostcallLimit,
             "the guest asked for more than 64KiB of random bytes in one call, and no key changes that".to_owned(),
+        );
+    }
+    if any(&["total size of fields exceeds limit", "too many fields"]) {
+        return (
+            OutcomeCode::HostcallLimit,
+            "the headers of one HTTP request were larger than 16KiB as the host holds them, and no key changes that"
+                .to_owned(),
         );
     }
     if any(&["handle limit exceeded", "too many active lends", "resource table has no free keys", "table has no free"])

@@ -16,6 +16,7 @@ use wasmtime::{
 use crate::{
     attempt::GuestState,
     core_module::Adapted,
+    egress::{self, Resolve},
     error::{LoadCode, LoadError},
     files, guest_api,
     limiter::{MEMORIES_MAX, TABLES_MAX},
@@ -84,6 +85,8 @@ pub(crate) struct Bench {
 pub struct Sandbox {
     inner: Arc<Inner>,
     vault: Option<Arc<dyn Vault>>,
+    /// Who looks names up; absent means the system.
+    resolver: Option<Arc<dyn Resolve>>,
 }
 
 struct Inner {
@@ -129,7 +132,7 @@ impl Sandbox {
             adapted: Adapted::default(),
             scratch: OnceLock::new(),
         };
-        Self { inner: Arc::new(inner), vault: None }
+        Self { inner: Arc::new(inner), vault: None, resolver: None }
     }
 
     /// How it was set up.
@@ -141,6 +144,16 @@ impl Sandbox {
     #[must_use]
     pub fn with_vault(self, vault: Arc<dyn Vault>) -> Self {
         Self { vault: Some(vault), ..self }
+    }
+
+    /// The same sandbox with another one to look names up.
+    #[cfg(test)]
+    pub(crate) fn with_resolver(self, resolver: Arc<dyn Resolve>) -> Self {
+        Self { resolver: Some(resolver), ..self }
+    }
+
+    pub(crate) fn resolver(&self) -> Option<Arc<dyn Resolve>> {
+        self.resolver.clone()
     }
 
     pub(crate) fn vault(&self) -> Option<&Arc<dyn Vault>> {
@@ -263,6 +276,7 @@ fn bench(settings: &EngineSettings, metering: Metering, allocation: Allocation) 
     files::add_to_linker(&mut linker).map_err(unusable)?;
     guest_api::add_to_linker(&mut linker).map_err(unusable)?;
     standard::add_to_linker(&mut linker).map_err(unusable)?;
+    egress::add_to_linker(&mut linker).map_err(unusable)?;
     let mut core_linker = wasmtime::Linker::new(&engine);
     preview_1::add_to_linker(&mut core_linker).map_err(unusable)?;
     let ticker = Ticker::start(vec![engine.clone()]).map_err(|error| unusable(error.into()))?;

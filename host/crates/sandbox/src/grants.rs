@@ -1,12 +1,15 @@
 //! What a guest may touch: the WASI context of an attempt. What is not given here does not exist for the guest.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
-use clockjack_schedule::job::{DirMode, Grants};
+use clockjack_schedule::{
+    job::{DirMode, Grants},
+    run::Run,
+};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, p1::WasiP1Ctx, p2::pipe::MemoryInputPipe};
 
-use crate::{output::Capture, scratch::GUEST_PATH, secrets::Secrets};
+use crate::{egress::Network, guest_clock, output::Capture, random, scratch::GUEST_PATH, secrets::Secrets};
 
 /// Most random bytes that one call may ask for.
 const RANDOM_BYTES_MAX: u64 = 64 * 1024;
@@ -18,18 +21,27 @@ pub(crate) struct Streams {
     pub(crate) stderr: Capture,
 }
 
-/// The context of one attempt. `scratch` is its own folder, if it has one. `env` and `args` come on top of what the grants say.
+/// What an attempt has on top of what its grants say.
+pub(crate) struct Given<'a> {
+    pub(crate) env: &'a [(String, String)],
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) args: &'a [String],
+    /// Its own folder, if it has one.
+    pub(crate) scratch: Option<&'a Path>,
+    pub(crate) run: &'a Run,
+}
+
+/// The context of one attempt.
 ///
 /// # Errors
 /// When a directory that was there at load is gone.
 pub(crate) fn context(
     grants: &Grants,
-    env: &[(String, String)],
-    secrets: &Secrets,
-    args: &[String],
-    scratch: Option<&Path>,
+    given: &Given<'_>,
+    network: &Arc<Network>,
     streams: Streams,
 ) -> Result<WasiP1Ctx, String> {
+    let Given { env, secrets, args, scratch, run } = given;
     let mut wasi = WasiCtxBuilder::new();
     wasi.max_random_size(RANDOM_BYTES_MAX).stdout(streams.stdout).stderr(streams.stderr);
     if !streams.stdin.is_empty() {
@@ -40,6 +52,13 @@ pub(crate) fn context(
     }
     for (name, value) in secrets.variables() {
         wasi.env(name, value.reveal());
+    }
+    network.open_sockets(&mut wasi);
+    if let Some(step) = grants.clock_resolution {
+        guest_clock::in_steps(&mut wasi, step);
+    }
+    if let Some(seed) = grants.random_seed {
+        random::seeded(&mut wasi, seed, run);
     }
     if !args.is_empty() {
         wasi.args(args);

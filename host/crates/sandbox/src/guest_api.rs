@@ -9,7 +9,10 @@ use clockjack_schedule::{
 use wasmtime::component::{HasSelf, Linker};
 
 use self::bindings::clockjack::job::{log, run as run_api, types};
-use crate::attempt::{Facts, GuestState};
+use crate::{
+    attempt::{Facts, GuestState},
+    random,
+};
 
 mod secrets;
 mod state;
@@ -111,6 +114,9 @@ impl run_api::Host for GuestState {
 
     fn random_seed(&mut self) -> u64 {
         use std::hash::BuildHasher as _;
+        if let Some(seed) = self.random_seed {
+            return random::of_run(seed, &self.facts.attempt.run);
+        }
         // Keyed by the operating system's randomness, and cut to what a JavaScript number holds.
         std::hash::RandomState::new().hash_one(self.facts.attempt.run.id.as_u128()) >> 11
     }

@@ -12,14 +12,19 @@ use crate::{
 };
 
 /// Packages that every language runtime drags in. They are always linked, and closed inside.
-const BASE_LINE: [&str; 6] = ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
+const BASE_LINE: [&str; 7] =
+    ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:http", "wasi:io", "wasi:random", "wasi:sockets"];
+
+/// The side of HTTP that takes requests: a job answers nobody.
+const INCOMING: &str = "wasi:http/incoming-handler";
 
 /// Our own package, and the version that this host speaks.
 const OWN_PACKAGE: &str = "clockjack:job";
 const OWN_VERSION: &str = "0.1.0";
 
-/// Interfaces that are requests for something that no manifest can grant yet, with the key that would.
-const REQUESTS: [(&str, &str); 1] = [("wasi:http", "grants.http")];
+/// Interfaces that a component may have without using them, with the key that opens them. JavaScript's runtime always
+/// asks for HTTP, so that its absence among the grants is no error: it is closed inside, and a use of it is told.
+const OPENED_BY: [(&str, &str); 1] = [("wasi:http/outgoing-handler", "grants.http")];
 
 /// Interfaces that are linked, and closed inside without a grant: the state of the job, and secrets.
 const STATE: [&str; 2] = ["clockjack:job/state", "wasi:keyvalue"];
@@ -65,8 +70,13 @@ pub(crate) fn names(engine: &Engine, component: &Component) -> Vec<String> {
 pub fn grant_of(import: &str) -> Option<&'static str> {
     let own = [(STATE.as_slice(), "grants.state"), (SECRETS.as_slice(), "grants.secrets")];
     let own = own.iter().find(|(packages, _)| packages.iter().any(|package| has_prefix(import, package)));
-    let other = || REQUESTS.iter().find(|(prefix, _)| has_prefix(import, prefix)).map(|(_, key)| *key);
-    own.map(|(_, key)| *key).or_else(other)
+    own.map(|(_, key)| *key)
+}
+
+/// The manifest key that opens what an import can do, for one that a component may have without using it.
+#[must_use]
+pub fn opened_by(import: &str) -> Option<&'static str> {
+    OPENED_BY.iter().find(|(interface, _)| has_prefix(import, interface)).map(|(_, key)| *key)
 }
 
 /// Explains why a component cannot be linked.
@@ -80,9 +90,9 @@ pub(crate) fn explain(engine: &Engine, component: &Component, error: &wasmtime::
         let fix = "build the component against WASI 0.2 and the `wit/` folder of this host";
         return LoadError::new(LoadCode::Type, format!("an import has another type than this host's: {error:#}"), fix);
     };
-    if let Some((_, key)) = REQUESTS.iter().find(|(prefix, _)| has_prefix(name, prefix)) {
-        let message = format!("the component imports `{name}`, which needs the grant `{key}`");
-        let fix = format!("this version of Clockjack cannot give `{key}`; build the component without that import");
+    if has_prefix(name, INCOMING) {
+        let message = format!("the component imports `{name}`: it wants to be called by HTTP, which no job is");
+        let fix = "build it without that import; requests to others go through `wasi:http/outgoing-handler`";
         return LoadError::new(LoadCode::Import, message, fix);
     }
     let wasi_3 = name.starts_with("wasi:") && name.contains("@0.3");
@@ -108,6 +118,9 @@ fn is_known(name: &str, item: &ComponentItem) -> bool {
         | ComponentItem::Module(_)
         | ComponentItem::Component(_)
         | ComponentItem::Resource(_) => return false,
+    }
+    if has_prefix(name, INCOMING) {
+        return false;
     }
     let base_line = BASE_LINE.iter().any(|package| has_prefix(name, package)) && name.contains("@0.2");
     let own = ["types", "run", "log", "state", "secrets"]

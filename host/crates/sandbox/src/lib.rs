@@ -11,6 +11,7 @@ mod command;
 mod core_module;
 mod cpu;
 mod docs;
+mod egress;
 mod engine;
 mod error;
 mod executor;
@@ -18,6 +19,7 @@ mod exports;
 mod files;
 mod grants;
 mod guest_api;
+mod guest_clock;
 mod imports;
 mod limiter;
 pub mod lockdown;
@@ -25,6 +27,7 @@ mod output;
 mod own_package;
 mod plugin;
 mod preview_1;
+mod random;
 mod redact;
 mod refusals;
 mod scratch;
@@ -49,7 +52,7 @@ pub use self::{
     error::{LoadCode, LoadError},
     executor::SandboxExecutor,
     exports::{Function, FunctionKind, Parameter},
-    imports::grant_of,
+    imports::{grant_of, opened_by},
     plugin::{COMPONENT_BYTES_MAX, Form, Plugin},
     values::{
         schema::{SchemaOf, type_schema},

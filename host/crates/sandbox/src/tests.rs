@@ -27,6 +27,7 @@ use expect_test::{Expect, expect};
 
 use crate::{Allocation, Call, EngineSettings, Facts, LoadError, Plugin, Sandbox};
 
+mod egress;
 mod limits;
 mod remember;
 mod secrets;
@@ -355,7 +356,7 @@ fn features_digests_and_imports_are_refused_with_their_names() {
         component("(table 20000000 funcref) (func (export \"run\"))"),
         component("(memory 65536) (func (export \"run\"))"),
         "(component (import \"acme:db/query@1.0.0\" (instance (export \"ask\" (func)))))".to_owned(),
-        "(component (import \"wasi:http/outgoing-handler@0.2.3\" (instance (export \"handle\" (func)))))".to_owned(),
+        "(component (import \"wasi:http/incoming-handler@0.2.3\" (instance (export \"handle\" (func)))))".to_owned(),
         "(component (import \"clockjack:job/run@0.2.0\" (instance (export \"heartbeat\" (func)))))".to_owned(),
         "(component (import \"clockjack:job/run@0.1.0\" (instance (export \"heartbeat\" (func (param \"x\" u32))))))"
             .to_owned(),
@@ -367,7 +368,7 @@ fn features_digests_and_imports_are_refused_with_their_names() {
         table.limit: the component declares more than a job may have: module table does not fit in pooling allocator requirements: table index 0 has a minimum element size of 20000000 which exceeds the limit of 1000001; build it with less; no job may raise `limits.table_elements` that far
         memory.limit: the component declares more than a job may have: module memory does not fit in pooling allocator requirements: memory index 0 is unsupported in this pooling allocator configuration: memory has a minimum byte size of 4294967296 which exceeds the limit of 0x40000000 bytes; build it with less; no job may raise `limits.memory` that far
         load.import: the component imports `acme:db/query@1.0.0`, which this host does not have; compose the component with one that exports `acme:db/query@1.0.0`, or build it without that import
-        load.import: the component imports `wasi:http/outgoing-handler@0.2.3`, which needs the grant `grants.http`; this version of Clockjack cannot give `grants.http`; build the component without that import
+        load.import: the component imports `wasi:http/incoming-handler@0.2.3`: it wants to be called by HTTP, which no job is; build it without that import; requests to others go through `wasi:http/outgoing-handler`
         load.import: the component was built for `clockjack:job@0.2.0`, of which it imports `run`, and this host has `clockjack:job@0.1.0`; upgrade this host to one with `clockjack:job@0.2.0`, or build it with the SDK or the `wit/` folder of `clockjack:job@0.1.0`
         load.type: an import has another type than this host's: component imports instance `clockjack:job/run@0.1.0`, but a matching implementation was not found in the linker: instance export `heartbeat` has the wrong type: type mismatch with parameters: expected 0-tuple, found 1-tuple; build the component against WASI 0.2 and the `wit/` folder of this host
         load.import: the component imports `wasi:cli/stdin@0.3.0`, which this host does not have; build it for WASI 0.2 (`wasm32-wasip2`); WASI 0.3 is still experimental in the engine"#]].assert_eq(&cases.map(|wat| told(&wat)).join("\n"));

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     command::Command,
     counts::Counts,
+    egress::{HttpRule, NetworkGrants},
     id::{JobId, PluginName, PoolName, StoreName},
     outcome::OutcomeCode,
     secret::SecretGrants,
@@ -386,7 +387,18 @@ pub struct Grants {
     pub state: bool,
     /// `secrets: [api-key]`: secrets that the manifest names.
     pub secrets: SecretGrants,
+    /// `http: ["https://*.acme.dev"]`: to whom requests may be sent. Shared, because attempts take it along.
+    pub http: Arc<[HttpRule]>,
+    /// `network: { tcp: ["db.internal:5432"] }`: to whom connections may be opened; absent means to nobody.
+    pub network: Option<Arc<NetworkGrants>>,
+    /// `clock: { resolution: 1ms }`: in which steps the clocks of the guest go, at most 1 s; absent means as they are.
+    pub clock_resolution: Option<Duration>,
+    /// `random: { seed: 42 }`: the same slot sees the same random numbers; absent means that nobody can foresee them.
+    pub random_seed: Option<u64>,
 }
+
+/// The longest step that `grants.clock.resolution` may say: beyond it, sleeping for a moment looks like no time at all.
+pub const CLOCK_RESOLUTION_MAX: Duration = Duration::from_secs(1);
 
 /// One directory of the host that a guest sees.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ pub mod command;
 pub mod core;
 pub mod counts;
 pub mod diagnostic;
+pub mod egress;
 pub mod id;
 pub mod job;
 pub mod manifest;

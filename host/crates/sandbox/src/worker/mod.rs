@@ -10,6 +10,7 @@ mod inherited;
 pub(crate) mod line;
 mod pool;
 mod process;
+mod reach;
 mod serve;
 mod setup;
 pub(crate) mod values;

@@ -99,7 +99,7 @@ fn confine(setup: &Setup) -> Result<Vec<String>, String> {
     if parent != Some(setup.host) {
         return Err("the host is gone".to_owned());
     }
-    let dirs = setup.call.grants().dirs;
+    let dirs = setup.call.grants()?.dirs;
     missing.extend(drop_privileges(!dirs.is_empty()).err().map(|error| format!("privileges: {error}")));
     let dirs = dirs.into_iter().map(|dir| match dir.mode {
         DirMode::Read => (dir.host, Access::Read),
@@ -107,8 +107,11 @@ fn confine(setup: &Setup) -> Result<Vec<String>, String> {
     });
     let scratch = setup.scratch.iter().map(|folder| (folder.path(), Access::ReadWrite));
     let own = OWN_FILES.map(|path| (PathBuf::from(path), Access::Read));
-    let paths = dirs.chain(scratch).chain(own).collect();
-    missing.extend(lockdown::lock_down(&Lockdown { paths, network: Network::Denied }));
+    let reach = &setup.call.reach;
+    let on_the_way = reach.paths().into_iter().map(|path| (path, Access::Read));
+    let paths = dirs.chain(scratch).chain(own).chain(on_the_way).collect();
+    let network = if reach.is_open() { Network::Allowed } else { Network::Denied };
+    missing.extend(lockdown::lock_down(&Lockdown { paths, network }));
     Ok(missing)
 }
 
@@ -168,7 +171,7 @@ impl Served {
         let plugin =
             Plugin::from_code(&sandbox, code, form, metering, &call.digest).map_err(|error| error.to_string())?;
         let job = call.job.parse().map_err(|error| format!("the job: {error}"))?;
-        let call = Call::received(Arc::new(plugin), call.function, call.exit_codes(), limits, call.grants());
+        let call = Call::received(Arc::new(plugin), call.function, call.exit_codes(), limits, call.grants()?);
         Ok(Self { sandbox, call, job, to_host })
     }
 

@@ -18,6 +18,7 @@ use clockjack_schedule::{
 };
 
 use super::{
+    reach,
     values::{read_json, read_values, write_json, write_values},
     wire::{AgainWire, Begin, Blob, CallSetup, CapturedWire, CauseWire, DirWire, Ended, LimitsWire, LogWire, Moment},
 };
@@ -43,8 +44,9 @@ pub(super) fn of_call(call: &Call, job: &JobId, is_pooled: bool, memory_bytes_ma
         is_writable: dir.mode == DirMode::ReadWrite,
     };
     // Each by its name, so that a grant that comes later is not forgotten here. The state stays in the host; secrets come
-    // with each attempt.
-    let Grants { env: _, dirs, state: _, secrets: _ } = &call.grants;
+    // with each attempt; the variables are those of the call; `reach` takes the rest.
+    let Grants { env: _, dirs, state: _, secrets: _, http: _, network: _, clock_resolution: _, random_seed: _ } =
+        &call.grants;
     let codes = &call.command.exit_codes;
     CallSetup {
         job: job.to_string(),
@@ -57,6 +59,7 @@ pub(super) fn of_call(call: &Call, job: &JobId, is_pooled: bool, memory_bytes_ma
         limits: of_limits(&call.limits),
         variables: call.variables.as_ref().clone(),
         dirs: dirs.iter().map(dir).collect(),
+        reach: reach::of_grants(&call.grants),
         exit_codes: [&codes.success, &codes.retry, &codes.permanent, &codes.skipped].map(Clone::clone),
     }
 }
@@ -112,13 +115,17 @@ impl LimitsWire {
 
 impl CallSetup {
     /// What the job was granted, but for what comes with each attempt: secrets and state.
-    pub(super) fn grants(&self) -> Grants {
+    ///
+    /// # Errors
+    /// When the words of a rule cannot be read.
+    pub(super) fn grants(&self) -> Result<Grants, String> {
         let dir = |dir: &DirWire| DirGrant {
             host: dir.host.path(),
             guest: dir.guest.clone(),
             mode: if dir.is_writable { DirMode::ReadWrite } else { DirMode::Read },
         };
-        Grants { env: self.variables.clone(), dirs: self.dirs.iter().map(dir).collect(), ..Grants::default() }
+        let dirs = self.dirs.iter().map(dir).collect();
+        Ok(Grants { env: self.variables.clone(), dirs, ..self.reach.grants()? })
     }
 
     pub(super) fn exit_codes(&self) -> ExitCodes {
@@ -337,7 +344,7 @@ impl LogWire {
     }
 }
 
-fn nanos(time: Duration) -> u64 {
+pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -66,6 +66,7 @@ pub(crate) struct CallSetup {
     pub(crate) limits: LimitsWire,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) dirs: Vec<DirWire>,
+    pub(crate) reach: ReachWire,
     /// Lists of codes: success, retry, permanent, skipped.
     pub(crate) exit_codes: [Vec<u8>; 4],
 }
@@ -84,6 +85,25 @@ pub(crate) struct LimitsWire {
     pub(crate) startup_nanos: Option<u64>,
     /// In the order of `Counts::ALL`.
     pub(crate) counts: Vec<u64>,
+}
+
+/// What of `grants` concerns the network, clocks and chance.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ReachWire {
+    pub(crate) http: Vec<RuleWire>,
+    pub(crate) tcp: Vec<RuleWire>,
+    pub(crate) udp: Vec<RuleWire>,
+    pub(crate) dns: Vec<RuleWire>,
+    pub(crate) clock_resolution_nanos: Option<u64>,
+    pub(crate) random_seed: Option<u64>,
+}
+
+/// One entry, as it was written.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RuleWire {
+    pub(crate) text: String,
+    pub(crate) methods: Vec<String>,
+    pub(crate) private: bool,
 }
 
 /// A directory of `grants`.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    bounds,
+    bounds, egress,
     fields::{self, Fields},
     foreign::{self, Place},
     grants,
@@ -92,8 +92,9 @@ impl<'n> Document<'n> {
                 let ceilings = bounds::read_ceilings(&mut host, ceilings, diagnostics);
                 let memory = host.get("memory").and_then(|node| bounds::memory(node, diagnostics));
                 let roots = host.get("roots").map(|node| read_roots(node, diagnostics));
+                let egress = egress::read_policy(&mut host, diagnostics);
                 host.finish_translated(|key| foreign::answer(Place::Host, key), diagnostics);
-                (entry.key_span, HostSettings { ceilings, memory, roots })
+                (entry.key_span, HostSettings { ceilings, memory, roots, egress })
             });
         }
         fields.finish_translated(|key| foreign::answer(Place::Top, key), diagnostics);

@@ -176,7 +176,40 @@ const GRANTS: Answers = &[
     (&["fs", "files", "volumes", "mounts", "directories", "dir", "preopens"], "write `dirs:`"),
     (&["kv", "keyvalue", "storage", "memory", "store"], "write `state: true`"),
     (&["secret"], "write `secrets: [api-key]`"),
-    (&["http", "network", "sockets", "config"], LATER),
+    (
+        &["https", "urls", "url", "hosts", "allowedhosts", "allowedoutboundhosts", "outbound", "egress", "fetch"],
+        "write `http: [\"https://api.acme.dev\"]`",
+    ),
+    (&["net", "sockets", "socket", "tcp", "udp", "dns", "ports"], "write `network: { tcp: [\"db.internal:5432\"] }`"),
+    (&["clocks", "time", "resolution"], "write `clock: { resolution: 1ms }`"),
+    (&["rand", "rng", "seed", "randomness", "entropy"], "write `random: { seed: 42 }`"),
+    (&["config"], LATER),
+];
+
+const HTTP: Answers = &[
+    (&["host", "hosts", "uri", "to", "origin", "address"], "write `url: \"https://api.acme.dev\"`"),
+    (&["method", "verbs", "verb"], "write `methods: [GET, POST]`"),
+    (
+        &["path", "paths", "prefix", "port", "ports", "scheme"],
+        "it is a part of `url`, as in `https://api.acme.dev:8443/v1/`",
+    ),
+    (&["internal", "local", "allowprivate", "loopback", "lan"], "write `private: true`"),
+    (
+        &["headers", "redirects", "followredirects", "timeout", "tls", "ca", "insecure"],
+        "remove it: the job's code says that",
+    ),
+];
+
+const NETWORK: Answers = &[
+    (&["connect", "outbound", "hosts", "sockets", "allow"], "write `tcp: [\"db.internal:5432\"]`"),
+    (&["names", "lookup", "resolve", "nameservers"], "write `dns: [\"*.acme.dev\"]`"),
+    (&["listen", "bind", "inbound", "ports"], "remove it: a job takes no connections"),
+    (&["http", "https", "urls"], "move it beside `network`, as `http: [\"https://api.acme.dev\"]`"),
+];
+
+const ENDPOINT: Answers = &[
+    (&["host", "address", "name", "url", "port", "ports"], "write `to: \"db.internal:5432\"`"),
+    (&["internal", "local", "allowprivate", "loopback", "lan"], "write `private: true`"),
 ];
 
 const LIMITS: Answers = &[
@@ -242,6 +275,9 @@ pub(super) enum Place {
     Grants,
     Limits,
     Dir,
+    Http,
+    Network,
+    Endpoint,
     Secret,
     ExitCodes,
     Host,
@@ -261,6 +297,9 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
         Place::Grants => GRANTS,
         Place::Limits => LIMITS,
         Place::Dir => DIR,
+        Place::Http => HTTP,
+        Place::Network => NETWORK,
+        Place::Endpoint => ENDPOINT,
         Place::Secret => SECRET,
         Place::ExitCodes => EXIT_CODES,
         Place::Host => HOST,

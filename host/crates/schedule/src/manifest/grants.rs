@@ -1,4 +1,5 @@
-//! Reading what a job may touch: environment variables, directories, a state of its own and secrets.
+//! Reading what a job may touch: environment variables, directories, a state of its own and secrets. What it may reach
+//! over the network is read next door.
 
 use std::{
     collections::BTreeMap,
@@ -6,8 +7,10 @@ use std::{
 };
 
 use super::{
+    egress,
     fields::{self, Fields},
     foreign::{self, Place},
+    jobs::JobReader,
     node::{Entry, Node},
     secrets::SecretTable,
 };
@@ -23,12 +26,8 @@ const RESERVED_PREFIX: &str = "CLOCKJACK_";
 const MODES: [(&str, DirMode); 2] = [("read", DirMode::Read), ("read_write", DirMode::ReadWrite)];
 
 /// Reads `grants`.
-pub(super) fn read(
-    fields: &mut Fields<'_>,
-    folder: &Path,
-    secrets: &SecretTable,
-    diagnostics: &mut Diagnostics,
-) -> Grants {
+pub(super) fn read(fields: &mut Fields<'_>, reader: &JobReader<'_>, diagnostics: &mut Diagnostics) -> Grants {
+    let (folder, secrets) = (reader.folder, reader.secrets);
     let mut grants = Grants::default();
     let Some(mut fields) = fields.open_inner("grants", diagnostics) else { return grants };
     if let Some(node) = fields.own("env").map(|entry| &entry.value).filter(|node| node.as_list().is_some()) {
@@ -47,6 +46,7 @@ pub(super) fn read(
         let found = node.as_one_or_many().iter().filter_map(|node| secrets.find(node, diagnostics));
         grants.secrets.by_name = found.collect();
     }
+    egress::read(&mut fields, reader.egress, &mut grants, diagnostics);
     fields.finish_translated(|key| foreign::answer(Place::Grants, key), diagnostics);
     grants
 }
@@ -157,7 +157,7 @@ fn dir<'n>(node: &'n Node, folder: &Path, diagnostics: &mut Diagnostics) -> Opti
     Some((DirGrant { host: host?, guest, mode: mode? }, guest_node))
 }
 
-fn required<'n>(
+pub(super) fn required<'n>(
     fields: &mut Fields<'n>,
     key: &'static str,
     meaning: &str,

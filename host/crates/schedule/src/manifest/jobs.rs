@@ -22,6 +22,7 @@ use super::{
 use crate::{
     command::ExitCodes,
     diagnostic::{Diagnostic, Diagnostics, Span},
+    egress::EgressRule,
     id::{JobId, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy, Setup},
     template::Template,
@@ -39,6 +40,8 @@ pub(super) struct JobReader<'a> {
     /// Every job of every source.
     pub(super) jobs: &'a Names,
     pub(super) ceilings: &'a Ceilings,
+    /// What the host lets jobs have; absent means whatever they ask for.
+    pub(super) egress: Option<&'a [EgressRule]>,
     pub(super) calendars: &'a Calendars,
     pub(super) calendar_hashes: &'a CalendarHashes,
     pub(super) folder: &'a Path,
@@ -173,7 +176,7 @@ impl JobReader<'_> {
             pool: fields.get("pool").and_then(|node| self.pools.find(node, diagnostics)).unwrap_or_default(),
             store: fields.get("store").and_then(|node| self.stores.find(node, diagnostics)).unwrap_or_default(),
             limits: bounds::read_limits(fields, self.ceilings, diagnostics),
-            grants: grants::read(fields, self.folder, self.secrets, diagnostics),
+            grants: grants::read(fields, self, diagnostics),
             exit_codes: command::read_exit_codes(fields, diagnostics),
             labels: grants::read_labels(fields, diagnostics),
             zone,

@@ -36,6 +36,8 @@
 //! | `manifest.sha256` | not a digest |
 //! | `manifest.guest_path` | a guest path that is not absolute, climbs, or is given twice |
 //! | `manifest.ceiling` | a limit above what the host allows |
+//! | `manifest.egress` | an entry of `grants.http`, `grants.network` or `host.egress` that is none, or cannot mean what it says |
+//! | `manifest.denied` | a grant that is more than `host.egress` lets jobs have |
 //! | `manifest.no_effect` | warning: a key that changes nothing |
 //!
 //! Codes that begin with `trigger.` come from the triggers.
@@ -49,6 +51,7 @@ pub mod fields;
 pub mod scalar;
 
 mod document;
+mod egress;
 mod findings;
 mod foreign;
 mod names;
@@ -75,6 +78,8 @@ mod when;
 
 pub mod resolve;
 pub mod resolved;
+
+pub use self::egress::parse_http_rule;
 
 pub mod diff;
 pub mod schema;

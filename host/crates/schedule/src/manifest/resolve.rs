@@ -222,7 +222,7 @@ fn read_jobs(
     manifest: &mut Manifest,
     findings: &mut Findings,
 ) {
-    let ceilings = manifest.host.ceilings.clone();
+    let HostSettings { ceilings, egress, .. } = manifest.host.clone();
     // The defaults of the first source hold for all; those of a further one stand over them, for its own jobs.
     let shared = documents.first().and_then(|document| document.defaults);
     let (calendars, calendar_hashes) = read_calendars(documents, options, findings);
@@ -238,6 +238,7 @@ fn read_jobs(
             secrets: &tables.secrets,
             jobs: &names,
             ceilings: &ceilings,
+            egress: egress.as_deref(),
             calendars: &calendars,
             calendar_hashes: &calendar_hashes,
             folder: folder_of(document.span, options),

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     command::Command,
     diagnostic::Span,
+    egress::EgressRule,
     id::{JobId, PluginName, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits},
     secret::{SecretName, SecretSource},
@@ -86,6 +87,8 @@ pub struct HostSettings {
     /// `roots: [./data]`: where directories must lie that jobs are granted; where it is not written, anywhere but in the
     /// places that the host itself protects.
     pub roots: Option<Vec<Root>>,
+    /// `egress: ["https://*.acme.dev"]`: what jobs may be granted at most; absent means whatever their entries say.
+    pub egress: Option<Vec<EgressRule>>,
 }
 
 /// A folder in which directories may be granted.

@@ -75,6 +75,26 @@ pub fn manifest_schema() -> Json {
     })
 }
 
+fn host() -> Json {
+    let rule = object(
+        [
+            ("url", described("`https://host`, or `tcp://host:port` and `udp://host:port`.", text())),
+            ("private", key("Whether the host may have a private address.", json!({ "type": "boolean" }))),
+        ],
+        &["url"],
+    );
+    let rule = json!({ "anyOf": [text(), rule] });
+    object(
+        [
+            ("ceilings", key("The highest limits that jobs may ask for.", reference("ceilings"))),
+            ("egress", key("What jobs may be granted at most of the network.", one_or_many(rule))),
+            ("memory", key("What all attempts that go on may have together, by their limits.", reference("size"))),
+            ("roots", key("Where directories must lie that jobs are granted.", one_or_many(text()))),
+        ],
+        &[],
+    )
+}
+
 /// The keys of a job.
 fn job() -> Json {
     let own = [
@@ -178,15 +198,6 @@ fn retry() -> Json {
     )
 }
 
-fn host() -> Json {
-    let keys = [
-        ("ceilings", key("The highest limits that jobs may ask for.", reference("ceilings"))),
-        ("memory", key("What all attempts that go on may have together, by their limits.", reference("size"))),
-        ("roots", key("Where directories must lie that jobs are granted.", one_or_many(text()))),
-    ];
-    object(keys, &[])
-}
-
 fn ceilings() -> Json {
     let keys = [
         ("timeout", key("For `timeout`.", reference("duration"))),
@@ -255,9 +266,48 @@ fn grants() -> Json {
             ("dirs", key("Directories of the host.", one_or_many(dir))),
             ("state", key("Whether the job may remember from run to run.", json!({ "type": "boolean" }))),
             ("secrets", key("Which secrets it may read.", one_or_many(text()))),
+            ("http", key("To whom it may send HTTP requests, such as `https://*.acme.dev`.", one_or_many(http_rule()))),
+            ("network", key("To whom it may open connections.", network())),
+            ("clock", key("How its clocks go.", clock())),
+            ("random", key("Where its random numbers come from.", random())),
         ],
         &[],
     )
+}
+
+fn http_rule() -> Json {
+    let keys = [
+        ("url", described("`https://host`, with a port and the beginning of a path where that matters.", text())),
+        ("methods", key("Which methods; default all.", one_or_many(json!({ "enum": crate::egress::METHODS })))),
+        ("private", key("Whether the host may have a private address.", json!({ "type": "boolean" }))),
+    ];
+    json!({ "anyOf": [text(), object(keys, &["url"])] })
+}
+
+fn network() -> Json {
+    let rule = || {
+        let keys = [
+            ("to", described("`host:port`; in `dns` a name alone.", text())),
+            ("private", key("Whether the name may stand for a private address.", json!({ "type": "boolean" }))),
+        ];
+        one_or_many(json!({ "anyOf": [text(), object(keys, &["to"])] }))
+    };
+    object(
+        [
+            ("tcp", key("To whom it may connect, such as `db.internal:5432`.", rule())),
+            ("udp", key("To whom it may send datagrams.", rule())),
+            ("dns", key("Which names it may look up beside those.", rule())),
+        ],
+        &[],
+    )
+}
+
+fn clock() -> Json {
+    object([("resolution", key("In which steps, at most `1s`.", reference("duration")))], &[])
+}
+
+fn random() -> Json {
+    object([("seed", key("The same slot sees the same numbers.", json!({ "type": "integer", "minimum": 0 })))], &[])
 }
 
 fn after() -> Json {

@@ -59,6 +59,7 @@ fn what_is_wrong_in_shape_the_schema_refuses() {
     const SHAPES: [&str; 20] = [
         "counts_faults",
         "delivery_faults",
+        "egress_faults",
         "grants_faults",
         "jobs_as_list",
         "keep_faults",
@@ -110,6 +111,10 @@ fn the_schema_knows_the_keys_that_the_readers_know() {
     let alternative = |name: &str| &defs[name]["anyOf"][1];
     let build = &alternative("plugin")["properties"]["build"]["anyOf"][0]["anyOf"][1];
     let dir = &defs["grants"]["properties"]["dirs"]["anyOf"][0]["anyOf"][0];
+    let of_grants = |key: &str| &defs["grants"]["properties"][key]["anyOf"][0]["anyOf"][0]["anyOf"][1];
+    let network = &defs["grants"]["properties"]["network"]["anyOf"][0];
+    let endpoint = &network["properties"]["tcp"]["anyOf"][0]["anyOf"][0]["anyOf"][1];
+    let policy = &host["properties"]["egress"]["anyOf"][0]["anyOf"][0]["anyOf"][1];
     for (text, keys) in [
         ("version: 1\nqqqq: 1\njobs: {}".to_owned(), keys_of(&schema)),
         ("version: 1\nhost: { qqqq: 1 }".to_owned(), keys_of(host)),
@@ -126,6 +131,12 @@ fn the_schema_knows_the_keys_that_the_readers_know() {
         (of_job("limits: { logs: { qqqq: 1 } }"), keys_of(&defs["limits"]["properties"]["logs"]["anyOf"][0])),
         (of_job("grants: { qqqq: 1 }"), keys_of(&defs["grants"])),
         (of_job("grants: { dirs: [{ host: ., guest: /a, qqqq: 1 }] }"), keys_of(dir)),
+        (of_job("grants: { http: { url: \"https://a.dev\", qqqq: 1 } }"), keys_of(of_grants("http"))),
+        (of_job("grants: { network: { qqqq: 1 } }"), keys_of(network)),
+        (of_job("grants: { network: { tcp: { to: \"a:1\", qqqq: 1 } } }"), keys_of(endpoint)),
+        (of_job("grants: { clock: { qqqq: 1 } }"), keys_of(&defs["grants"]["properties"]["clock"]["anyOf"][0])),
+        (of_job("grants: { random: { qqqq: 1 } }"), keys_of(&defs["grants"]["properties"]["random"]["anyOf"][0])),
+        ("version: 1\nhost: { egress: { url: \"https://a.dev\", qqqq: 1 } }".to_owned(), keys_of(policy)),
         (of_job("after: { job: a, qqqq: 1 }"), keys_of(alternative("after"))),
         (of_trigger("cron: { hour: 1, qqqq: 1 }"), keys_of(&defs["cron_fields"])),
         (of_trigger("every: { hours: 1, qqqq: 1 }"), keys_of(&defs["every_units"])),
