@@ -23,8 +23,9 @@ fn attempts_wait_until_their_memory_is_free() {
         format!("  a{n}: {{ plugin: hostile, call: sleep-ms, args: {{ ms: 400 }}, every: 1h, run_on_start: true }}\n")
     };
     let jobs: String = (0..JOBS).map(job).collect();
-    let hosted =
-        Hosted::with(&format!("host: {{ memory: 128MiB }}\ndefaults: {{ limits: {{ memory: 64MiB }} }}\njobs:\n{jobs}"));
+    let hosted = Hosted::with(&format!(
+        "host: {{ memory: 128MiB }}\ndefaults: {{ limits: {{ memory: 64MiB }} }}\njobs:\n{jobs}"
+    ));
     // Five rounds of 0.4 s; what has not ended by then ends within the grace.
     hosted.up(&["--for", "8s", "--grace", "30s"]).ends_with(0);
     let runs: Vec<Json> = (0..JOBS).flat_map(|n| hosted.runs(&format!("a{n}"))).collect();

@@ -47,7 +47,8 @@ async fn advise(reading: &Reading, args: &AdviseArgs) -> Result<Answer, Trouble>
         ..RunFilter::default()
     };
     let rows = reading.ledger.runs(filter).await?;
-    let ends: Vec<&Finish> = rows.iter().filter_map(RunRow::finish).filter(|end| !end.report.digest.is_empty()).collect();
+    let ends: Vec<&Finish> =
+        rows.iter().filter_map(RunRow::finish).filter(|end| !end.report.digest.is_empty()).collect();
     let n_succeeded = ends.iter().filter(|end| end.report.outcome.code.is_success()).count();
     if n_succeeded < SUCCESSES_MIN {
         return Err(Trouble::Asked(format!(
@@ -184,9 +185,8 @@ fn counted() -> impl Iterator<Item = Resource> {
             "logs.bytes" => "log_bytes",
             key => key,
         };
-        let used = move |end: &Finish| {
-            end.report.usage.figures().find(|(name, _)| *name == figure).map(|(_, used)| used)
-        };
+        let used =
+            move |end: &Finish| end.report.usage.figures().find(|(name, _)| *name == figure).map(|(_, used)| used);
         // How many handles were open at once is not recorded.
         if count.key == "handles" {
             return None;

@@ -50,7 +50,9 @@ fn canonical_roots(roots: &[Root]) -> Vec<PathBuf> {
 /// The folders in which the host keeps its own things.
 fn own_folders(manifest: &Manifest) -> Vec<PathBuf> {
     let file = |store: &StoreUrl| match store {
-        StoreUrl::Sqlite(path) => path.parent().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder }.to_owned()),
+        StoreUrl::Sqlite(path) => {
+            path.parent().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder }.to_owned())
+        }
         StoreUrl::Memory => None,
     };
     let ledgers = manifest.stores.values().filter_map(file);
@@ -94,7 +96,9 @@ mod tests {
 
     #[test]
     fn places_of_the_system_are_granted_only_where_a_root_names_them() {
-        for path in ["/", "/etc", "/etc/ssl", "/proc/self", "/sys", "/dev/shm", "/home", "/root", "/usr", "/var", "/run/x"] {
+        for path in
+            ["/", "/etc", "/etc/ssl", "/proc/self", "/sys", "/dev/shm", "/home", "/root", "/usr", "/var", "/run/x"]
+        {
             assert!(told(path, None, &[]).ends_with("is protected"), "{path}");
             assert!(path == "/" || told(path, Some(&["/"]), &[]).ends_with("is protected"), "{path}");
             assert_eq!(told(path, Some(&[path]), &[]), "granted", "{path}");

@@ -36,9 +36,12 @@ pub(super) fn check(loaded: &mut Loaded) {
             Some(_) => "(`host.memory`)".to_owned(),
             None => format!("({SHARE_PERCENT} % of this machine's memory, as `host.memory` is not written)"),
         };
-        let message = format!("job `{id}`: `memory` of {asked} is more than the {most} of all attempts together {whose}");
+        let message =
+            format!("job `{id}`: `memory` of {asked} is more than the {most} of all attempts together {whose}");
         let error = Diagnostic::error("manifest.ceiling", manifest.job_span(id, "limits.memory"), message);
-        loaded.diagnostics.push(error.fix(format!("lower `limits.memory` to `{most}` or less, or raise `host.memory`")));
+        loaded
+            .diagnostics
+            .push(error.fix(format!("lower `limits.memory` to `{most}` or less, or raise `host.memory`")));
     }
 }
 
@@ -59,7 +62,8 @@ fn limit_of(membership: &str, mount: &Path) -> Option<u64> {
         // `max` says that there is none.
         fs::read_to_string(folder.join("memory.max")).ok()?.trim().parse().ok()
     };
-    let folders: Vec<PathBuf> = group.ancestors().take_while(|path| path.starts_with(mount)).map(Path::to_owned).collect();
+    let folders: Vec<PathBuf> =
+        group.ancestors().take_while(|path| path.starts_with(mount)).map(Path::to_owned).collect();
     folders.iter().filter_map(|folder| read(folder)).min()
 }
 

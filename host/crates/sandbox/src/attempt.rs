@@ -9,7 +9,7 @@ use clockjack_schedule::{
 };
 use tokio::time::{Instant, Timeout};
 use wasmtime::{Store, UpdateDeadline, component::Val};
-use wasmtime_wasi::{WasiCtxView, WasiView, filesystem::WasiFilesystemView as _, p1::WasiP1Ctx};
+use wasmtime_wasi::{I32Exit, WasiCtxView, WasiView, filesystem::WasiFilesystemView as _, p1::WasiP1Ctx};
 
 use crate::{
     call::Call,
@@ -176,16 +176,8 @@ impl Sandbox {
         };
         let fuel_left = store.get_fuel().ok();
         let (stdout, stderr) = (stdout.take(redactor.as_mut()), stderr.take(redactor.as_mut()));
-        // The tick between the last call and the end may be missing.
         let too_many = store.data().too_many_calls(call.limits.counts.host_calls_max);
-        let outcome = match ended {
-            End::Itself(Ok(_)) if let Err(hit) = too_many => classify::trapped(&hit.into(), phase, call, &stderr),
-            End::Itself(Ok(result)) => classify::returned(result, call),
-            End::Itself(Err(error)) => classify::trapped(&error, phase, call, &stderr),
-            End::Stopped => Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"),
-            End::TimedOut => classify::timed_out(call),
-            End::Overflowed(message) => Outcome::ended(OutcomeCode::FsDenied, message),
-        };
+        let outcome = judged(ended, too_many, phase, call, &stderr);
         let outcome = classify::bounded(with_result(outcome, scratch, call).await, call);
         let state = store.into_data();
         let outcome = state.refusals.outcome(outcome);
@@ -301,6 +293,21 @@ where
             Err(_elapsed) => End::TimedOut,
         },
         message = overflow => End::Overflowed(message),
+    }
+}
+
+/// The outcome of an end. One that called the host too often may have ended by itself before the next tick saw that.
+fn judged(ended: End, calls: Result<(), LimitHit>, phase: Phase, call: &Call, stderr: &Captured) -> Outcome {
+    match (ended, calls) {
+        (End::Itself(Ok(_)), Err(hit)) => classify::trapped(&hit.into(), phase, call, stderr),
+        (End::Itself(Err(error)), Err(hit)) if error.is::<I32Exit>() => {
+            classify::trapped(&hit.into(), phase, call, stderr)
+        }
+        (End::Itself(Ok(result)), Ok(())) => classify::returned(result, call),
+        (End::Itself(Err(error)), _) => classify::trapped(&error, phase, call, stderr),
+        (End::Stopped, _) => Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"),
+        (End::TimedOut, _) => classify::timed_out(call),
+        (End::Overflowed(message), _) => Outcome::ended(OutcomeCode::FsDenied, message),
     }
 }
 

@@ -256,7 +256,9 @@ fn text_reason(text: &str, call: &Call) -> (OutcomeCode, String) {
         let (handles, resources) = (call.limits.counts.handles_max, call.limits.counts.resources_max());
         return (
             OutcomeCode::HandlesLimit,
-            format!("the guest holds more than {handles} handles, or more than {resources} open files, streams and timers (`limits.handles`)"),
+            format!(
+                "the guest holds more than {handles} handles, or more than {resources} open files, streams and timers (`limits.handles`)"
+            ),
         );
     }
     if text.contains("resource limit exceeded") || text.contains("count too high") {

@@ -180,8 +180,7 @@ mod tests {
     #[test]
     fn defaults_are_below_the_ceilings_and_resources_below_the_handles() {
         assert_eq!(Counts::default().under(&Counts::ceilings()), Counts::default());
-        let resources =
-            |handles_max| Counts { handles_max, ..Counts::default() }.resources_max();
+        let resources = |handles_max| Counts { handles_max, ..Counts::default() }.resources_max();
         assert_eq!([16, 255, 4_096, 8_192, 65_536].map(resources), [16, 255, 256, 512, 1_024]);
     }
 }

@@ -4,8 +4,8 @@
 //! are return values, so a year can be simulated in seconds and every decision can be repeated.
 
 pub mod command;
-pub mod counts;
 pub mod core;
+pub mod counts;
 pub mod diagnostic;
 pub mod id;
 pub mod job;

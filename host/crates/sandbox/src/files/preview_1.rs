@@ -38,7 +38,9 @@ impl Place {
 
     /// The path for people; what is no text is told by the function that reads it.
     fn shown(self, memory: &GuestMemory<'_>) -> String {
-        memory.as_cow_str(self.pointer()).map_or_else(|_| String::new(), |text| text.chars().take(super::PATH_CHARS_MAX).collect())
+        memory
+            .as_cow_str(self.pointer())
+            .map_or_else(|_| String::new(), |text| text.chars().take(super::PATH_CHARS_MAX).collect())
     }
 }
 
@@ -121,9 +123,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     watch!(linker, path_rename, "rename", (old: i32, old_at: i32, old_len: i32, dir: i32, at: i32, len: i32), dir, at, len);
     watch!(linker, path_unlink_file, "unlink", (dir: i32, at: i32, len: i32), dir, at, len);
     watch!(linker, path_remove_directory, "remove-directory", (dir: i32, at: i32, len: i32), dir, at, len);
-    watch!(linker, path_filestat_get, "stat", (dir: i32, flags: i32, at: i32, len: i32, to: i32), dir, at, len);
     watch!(linker, path_filestat_set_times, "set-times", (dir: i32, flags: i32, at: i32, len: i32, atim: i64, mtim: i64, set: i32), dir, at, len);
-    watch!(linker, path_readlink, "readlink", (dir: i32, at: i32, len: i32, to: i32, to_len: i32, size: i32), dir, at, len);
     add_open(linker)?;
     add_writes(linker)?;
     add_numbers(linker)?;
@@ -150,7 +150,8 @@ fn add_open(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             }
             let context = state.preview_1_again();
             let errno =
-                library::path_open(context, &mut memory, dir, lookup, at, len, open, rights, inherited, flags, to).await?;
+                library::path_open(context, &mut memory, dir, lookup, at, len, open, rights, inherited, flags, to)
+                    .await?;
             if errno != DONE {
                 if creates {
                     state.files.meter.not_created();
@@ -163,7 +164,8 @@ fn add_open(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             let stat = stat_of(WasiSnapshotPreview1::fd_filestat_get(context, &mut memory, Fd::from(opened)).await)?;
             // What stood there before may have been replaced meanwhile.
             if stat.is_ok_and(|stat| is_special(stat.filetype)) {
-                let closed = WasiSnapshotPreview1::fd_close(state.preview_1_again(), &mut memory, Fd::from(opened)).await;
+                let closed =
+                    WasiSnapshotPreview1::fd_close(state.preview_1_again(), &mut memory, Fd::from(opened)).await;
                 drop(closed);
                 state.files.refused_special(&mut state.refusals, dir.cast_unsigned(), &path);
                 return Ok(REFUSED);
@@ -191,19 +193,23 @@ fn add_writes(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         })
     })?;
     type WriteAt = (i32, i32, i32, i64, i32);
-    linker.func_wrap_async(MODULE, "fd_pwrite", |mut caller: Caller<'_, GuestState>, (fd, at, n, offset, to): WriteAt| {
-        Box::new(async move {
-            let (mut memory, state) = parts(&mut caller)?;
-            if BUFFERS_MAX < n.cast_unsigned() {
-                return Ok(TOO_MANY_BUFFERS);
-            }
-            let (position, n_bytes) = (Some(offset.cast_unsigned()), first_buffer(&memory, at, n));
-            count_write(state, &mut memory, fd, position, n_bytes).await?;
-            let errno = library::fd_pwrite(state.preview_1_again(), &mut memory, fd, at, n, offset, to).await?;
-            state.told("write", fd, "", errno);
-            wasmtime::Result::Ok(errno)
-        })
-    })?;
+    linker.func_wrap_async(
+        MODULE,
+        "fd_pwrite",
+        |mut caller: Caller<'_, GuestState>, (fd, at, n, offset, to): WriteAt| {
+            Box::new(async move {
+                let (mut memory, state) = parts(&mut caller)?;
+                if BUFFERS_MAX < n.cast_unsigned() {
+                    return Ok(TOO_MANY_BUFFERS);
+                }
+                let (position, n_bytes) = (Some(offset.cast_unsigned()), first_buffer(&memory, at, n));
+                count_write(state, &mut memory, fd, position, n_bytes).await?;
+                let errno = library::fd_pwrite(state.preview_1_again(), &mut memory, fd, at, n, offset, to).await?;
+                state.told("write", fd, "", errno);
+                wasmtime::Result::Ok(errno)
+            })
+        },
+    )?;
     linker.func_wrap_async(
         MODULE,
         "fd_filestat_set_size",

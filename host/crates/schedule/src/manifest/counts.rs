@@ -14,7 +14,12 @@ use crate::{
 const LOGS: &str = "logs";
 
 /// Reads the counts of a job, over its defaults. One above the ceiling is an error.
-pub(super) fn read_limits(fields: &mut Fields<'_>, mut limits: Counts, ceilings: &Counts, diagnostics: &mut Diagnostics) -> Counts {
+pub(super) fn read_limits(
+    fields: &mut Fields<'_>,
+    mut limits: Counts,
+    ceilings: &Counts,
+    diagnostics: &mut Diagnostics,
+) -> Counts {
     let mut ceilings = ceilings.clone();
     each(fields, diagnostics, |count, node, diagnostics| {
         let Some(asked) = value(count, node, diagnostics) else { return };

@@ -6,8 +6,8 @@ use super::{
     bounds,
     fields::{self, Fields},
     foreign::{self, Place},
-    node::{Entry, Node, Value},
     grants,
+    node::{Entry, Node, Value},
     resolved::{HostSettings, Include, Root},
 };
 use crate::{

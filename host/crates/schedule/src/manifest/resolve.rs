@@ -169,7 +169,8 @@ fn host_settings(
     diagnostics: &mut Diagnostics,
 ) -> HostSettings {
     let mut written = documents.iter().filter_map(|document| document.host.as_ref());
-    let Some((first, host)) = written.next() else { return HostSettings { ceilings: options.ceilings.clone(), ..HostSettings::default() };
+    let Some((first, host)) = written.next() else {
+        return HostSettings { ceilings: options.ceilings.clone(), ..HostSettings::default() };
     };
     for (span, _) in written {
         let message = format!("`host` is set twice: here and at {}", wording::place(*first, sources));

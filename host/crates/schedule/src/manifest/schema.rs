@@ -3,7 +3,10 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::{counts::{Count, Counts}, outcome::OutcomeCode};
+use crate::{
+    counts::{Count, Counts},
+    outcome::OutcomeCode,
+};
 
 /// The schema of one file of a manifest.
 #[must_use]
@@ -206,14 +209,20 @@ fn counts() -> Vec<(&'static str, Json)> {
 
 fn limits() -> Json {
     let keys = [
-            ("cpu_time", key("Processor time of an attempt; default 10s.", reference("duration"))),
-            ("memory", key("All memories together; default 64MiB.", reference("size"))),
-            ("output", key("Bytes of stdout, and as many of stderr, that are kept; default 1MiB.", reference("size"))),
-            ("fuel", key("Instructions of an attempt, and a unit more for each byte that one fills or copies; default unmetered.", fuel())),
-            ("table_elements", key("All table elements together.", whole(0, 1_000_000))),
-            ("instances", key("Core instances of one attempt.", whole(1, 64))),
-            ("state", key("How much the job may remember.", reference("size"))),
-            ("startup", key("Wall-clock time of the instantiation; default the timeout.", reference("duration"))),
+        ("cpu_time", key("Processor time of an attempt; default 10s.", reference("duration"))),
+        ("memory", key("All memories together; default 64MiB.", reference("size"))),
+        ("output", key("Bytes of stdout, and as many of stderr, that are kept; default 1MiB.", reference("size"))),
+        (
+            "fuel",
+            key(
+                "Instructions of an attempt, and a unit more for each byte that one fills or copies; default unmetered.",
+                fuel(),
+            ),
+        ),
+        ("table_elements", key("All table elements together.", whole(0, 1_000_000))),
+        ("instances", key("Core instances of one attempt.", whole(1, 64))),
+        ("state", key("How much the job may remember.", reference("size"))),
+        ("startup", key("Wall-clock time of the instantiation; default the timeout.", reference("duration"))),
     ];
     object(keys.into_iter().chain(counts()), &[])
 }
