@@ -124,7 +124,7 @@ fn limits_are_proposed_from_what_runs_used() {
     let logs = hosted.json(&["runs", "advise", "floods"]);
     let lines = figure(&logs, "logs.lines");
     assert_eq!((&lines["now"], &lines["max"], &lines["proposal"]), (&json!(20), &json!(30), &json!(50)));
-    assert_eq!(lines["hits"], advice_runs(&logs), "each run met that limit");
+    assert_eq!(lines["hits"], logs["runs"], "each run met that limit");
 
     // What is proposed can be pasted.
     let told = hosted.read(&["runs", "advise", "floods"]).ends_with(0);
@@ -135,9 +135,4 @@ fn limits_are_proposed_from_what_runs_used() {
 
     let told = hosted.read(&["runs", "advise", "seldom"]).ends_with(1);
     assert!(told.stderr.contains("with fewer than 5 there is nothing to go by"), "{}", told.stderr);
-}
-
-/// How many runs an advice is made from.
-fn advice_runs(advice: &Json) -> &Json {
-    &advice["runs"]
 }

@@ -252,7 +252,14 @@ fn link_program(bench: &Bench, bytes: &[u8]) -> Result<(Linked, Described), Load
 fn refused(error: &wasmtime::Error, what: &str) -> LoadError {
     let text = format!("{error:#}");
     let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if any(&["must be enabled", "not enabled", "proposal", "feature is disabled", "types are disabled", "not supported"]) {
+    if any(&[
+        "must be enabled",
+        "not enabled",
+        "proposal",
+        "feature is disabled",
+        "types are disabled",
+        "not supported",
+    ]) {
         let fix = "build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs";
         return LoadError::new(LoadCode::Feature, format!("the {what} uses a feature that is off here: {text}"), fix);
     }

@@ -1,6 +1,6 @@
 //! What is counted and what is refused, against guests that try. Names begin with the row of the attack catalogue.
 
-use std::{fs, path::Path, time::Instant};
+use std::{fs, path::Path};
 
 use clockjack_schedule::{
     counts::Counts,
@@ -297,7 +297,7 @@ async fn a38_a39_a40_what_leads_out_of_a_directory_is_refused_and_named() {
             path.len()
         );
         let report = run_in(&program(&paths, &body), &counted(Counts::default()), dirs()).await;
-        let start = format!("`open` of `/in/{}` was refused: ", path);
+        let start = format!("`open` of `/in/{path}` was refused: ");
         assert_eq!(report.outcome.code, OutcomeCode::FsDenied, "{path}: {}", told(&report));
         assert!(report.outcome.message.starts_with(&start), "{}", told(&report));
         assert!(report.outcome.message.contains("leads out of the granted directory `/in`"), "{}", told(&report));
@@ -366,7 +366,7 @@ async fn a44_pipes_and_devices_are_not_opened() {
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o666.into(), 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(scene.path().join("in/socket")).unwrap();
     let dirs = || vec![dir(&scene.path().join("in"), "/in", DirMode::ReadWrite)];
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     for name in ["pipe", "socket"] {
         let report =
             hostile("read-file", json!({ "path": format!("/in/{name}") }), &counted(Counts::default()), dirs()).await;
