@@ -18,6 +18,7 @@ mod grants;
 mod guest_api;
 mod imports;
 mod limiter;
+pub mod lockdown;
 mod output;
 mod own_package;
 mod plugin;

@@ -4,6 +4,7 @@ mod adapted;
 mod bad_values;
 mod calls;
 mod commands;
+mod lockdown;
 mod programs;
 mod versions;
 
