@@ -34,6 +34,27 @@ pub fn state_directory() -> Option<PathBuf> {
         .or_else(|| Some(named("HOME")?.join(".local/state/clockjack")))
 }
 
+/// Where compiled code is kept: `CLOCKJACK_CACHE` (a folder, or `off`), what systemd gives the program, else the folder
+/// that the XDG base directory specification names.
+#[must_use]
+pub fn cache_directory() -> Option<PathBuf> {
+    let named = |name| variable(name).filter(|path| Path::new(path).is_absolute()).map(PathBuf::from);
+    if variable("CLOCKJACK_CACHE").is_some_and(|value| value == "off") {
+        return None;
+    }
+    named("CLOCKJACK_CACHE")
+        .or_else(|| Some(named("CACHE_DIRECTORY")?.join("code")))
+        .or_else(|| Some(named("XDG_CACHE_HOME")?.join("clockjack")))
+        .or_else(|| Some(named("HOME")?.join(".cache/clockjack")))
+}
+
+/// This very program, also where its file was replaced or removed meanwhile.
+#[must_use]
+pub fn own_program() -> PathBuf {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() { running.to_owned() } else { env::current_exe().unwrap_or_else(|_error| running.to_owned()) }
+}
+
 /// Where commands get folders for the time of an attempt: `TMPDIR`, or what the system has for such things.
 #[must_use]
 pub fn temporary_directory() -> PathBuf {

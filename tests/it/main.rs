@@ -19,6 +19,7 @@ mod cli_schema;
 mod cli_templates;
 mod dev;
 mod hosted;
+mod loading;
 mod log;
 mod new;
 mod program;

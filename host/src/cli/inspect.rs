@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clockjack_sandbox::{Form, Function, FunctionKind, Plugin, SchemaOf, grant_of, type_name};
+use clockjack_sandbox::{Form, Function, FunctionKind, Plugin, SchemaOf, grant_of, shown_name, type_name};
 use clockjack_schedule::{job::Ceilings, manifest::scalar::show_size};
 use serde_json::json;
 
@@ -116,7 +116,7 @@ fn page(plugin: &Plugin) -> String {
     page.push_str("\nimports\n");
     for import in &own {
         let needs = grant_of(import).map_or_else(String::new, |key| format!(" (needs `{key}`)"));
-        page.push_str(&format!("  {import}{needs}\n"));
+        page.push_str(&format!("  {}{needs}\n", shown_name(import)));
     }
     page.push_str(&format!("  {} interfaces of WASI, which every language runtime asks for\n", base_line.len()));
     let keys = grants(plugin);
@@ -126,13 +126,14 @@ fn page(plugin: &Plugin) -> String {
 }
 
 fn signature(function: &Function) -> String {
+    let name = shown_name(&function.name);
     match function.kind {
-        FunctionKind::Command => format!("{} (a command: arguments, environment, exit code)", function.name),
+        FunctionKind::Command => format!("{name} (a command: arguments, environment, exit code)"),
         FunctionKind::Function => {
             let parameters: Vec<_> =
-                function.parameters.iter().map(|p| format!("{}: {}", p.name, type_name(&p.ty))).collect();
+                function.parameters.iter().map(|p| format!("{}: {}", shown_name(&p.name), type_name(&p.ty))).collect();
             let result = function.result.as_ref().map_or_else(String::new, |ty| format!(" -> {}", type_name(ty)));
-            format!("{}({}){result}", function.name, parameters.join(", "))
+            format!("{name}({}){result}", parameters.join(", "))
         }
     }
 }

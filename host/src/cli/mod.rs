@@ -1,6 +1,7 @@
 //! The command line. Data goes to stdout, talk to stderr; only this module prints.
 
 mod check;
+mod compile;
 mod dev;
 pub mod diagnostics;
 mod exec;
@@ -9,6 +10,7 @@ mod explain;
 mod find;
 mod inspect;
 mod jobs;
+mod lock;
 mod logs;
 mod new;
 mod next;
@@ -61,6 +63,8 @@ enum Command {
     New(new::NewArgs),
     /// While you write plugins: build on save, reload, run what is new, show the log.
     Dev(dev::DevArgs),
+    /// Write down which bytes the plugins of a manifest are; `--locked` runs no others.
+    Lock(lock::LockArgs),
     /// Show what a plugin exports, imports and needs.
     Inspect(inspect::InspectArgs),
     /// Print the JSON Schema of the manifest, for editors; with `-f` also what its plugins export.
@@ -73,6 +77,9 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Say what became of a job's slots, and why.
     Why(why::WhyArgs),
+    /// Compile one plugin from stdin to stdout: this program starts itself so.
+    #[command(hide = true)]
+    CompileGuest(compile::CompileArgs),
 }
 
 /// Which manifests to read.
@@ -81,6 +88,14 @@ struct ManifestArgs {
     /// A manifest, or a folder of them; may be repeated.
     #[arg(long = "file", short, value_name = "FILE", default_value = "clockjack.yaml")]
     files: Vec<PathBuf>,
+}
+
+/// Whether plugins are held to their pins.
+#[derive(Clone, Copy, Debug, Args)]
+struct LockedArgs {
+    /// Run no plugin but what `sha256` of the manifest or `clockjack.lock` beside it pins.
+    #[arg(long)]
+    locked: bool,
 }
 
 /// How to print data.
@@ -112,12 +127,14 @@ pub fn main() -> ExitCode {
         Some(Command::Exec(args)) => exec::run(&args),
         Some(Command::Dev(args)) => dev::run(&args),
         Some(Command::New(args)) => new::run(&args),
+        Some(Command::Lock(args)) => lock::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Schema(args)) => schema::run(&args),
         Some(Command::Jobs(args)) => jobs::run(&args),
         Some(Command::Runs(args)) => runs::run(&args),
         Some(Command::Logs(args)) => logs::run(&args),
         Some(Command::Why(args)) => why::run(&args),
+        Some(Command::CompileGuest(args)) => compile::run(&args),
         None => Ok(Exit::Usage),
     };
     match ended {

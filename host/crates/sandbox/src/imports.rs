@@ -7,7 +7,7 @@ use wasmtime::{
 };
 
 use crate::{
-    error::{LoadCode, LoadError},
+    error::{LoadCode, LoadError, shown, shown_message},
     own_package,
 };
 
@@ -78,9 +78,10 @@ pub(crate) fn explain(engine: &Engine, component: &Component, error: &wasmtime::
     let foreign = ty.imports(engine).find(|(name, item)| !is_known(name, &item.ty));
     let Some((name, _)) = foreign else {
         let fix = "build the component against WASI 0.2 and the `wit/` folder of this host";
-        return LoadError::new(LoadCode::Type, format!("an import has another type than this host's: {error:#}"), fix);
+        return LoadError::new(LoadCode::Type, format!("an import has another type than this host's: {}", shown_message(&format!("{error:#}"))), fix);
     };
-    if let Some((_, key)) = REQUESTS.iter().find(|(prefix, _)| has_prefix(name, prefix)) {
+    let (plain, name) = (name, shown(name));
+    if let Some((_, key)) = REQUESTS.iter().find(|(prefix, _)| has_prefix(plain, prefix)) {
         let message = format!("the component imports `{name}`, which needs the grant `{key}`");
         let fix = format!("this version of Clockjack cannot give `{key}`; build the component without that import");
         return LoadError::new(LoadCode::Import, message, fix);

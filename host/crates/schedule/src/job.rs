@@ -348,6 +348,10 @@ pub struct Ceilings {
     pub memory_bytes_max: u64,
     /// For `limits.output`.
     pub output_bytes_max: u64,
+    /// Processor time that compiling one plugin may take; lower than what is built in, or it changes nothing.
+    pub compile_cpu_time: Option<Duration>,
+    /// Memory that compiling one plugin may take; lower than what is built in, or it changes nothing.
+    pub compile_memory_bytes: Option<u64>,
 }
 
 impl Default for Ceilings {
@@ -357,6 +361,8 @@ impl Default for Ceilings {
             cpu_time: Duration::from_secs(3_600),
             memory_bytes_max: 1 << 30,
             output_bytes_max: 16 << 20,
+            compile_cpu_time: None,
+            compile_memory_bytes: None,
         }
     }
 }

@@ -32,6 +32,12 @@ pub(super) fn read_ceilings(host: &mut Fields<'_>, built_in: &Ceilings, diagnost
     if let Some(output) = fields.get("output").and_then(|node| scalar::size(node, diagnostics)) {
         ceilings.output_bytes_max = output;
     }
+    if let Some(time) = fields.get("compile_cpu_time").and_then(|node| scalar::positive_duration(node, diagnostics)) {
+        ceilings.compile_cpu_time = Some(time);
+    }
+    if let Some(memory) = fields.get("compile_memory").and_then(|node| memory(node, diagnostics)) {
+        ceilings.compile_memory_bytes = Some(memory);
+    }
     fields.finish(diagnostics);
     ceilings
 }

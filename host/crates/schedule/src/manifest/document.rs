@@ -1,11 +1,14 @@
 //! Reading the top of one source: its version, and where its parts are.
 
+use std::path::Path;
+
 use super::{
     bounds,
     fields::{self, Fields},
     foreign::{self, Place},
     node::{Entry, Node, Value},
     resolved::{HostSettings, Include},
+    trusted_keys,
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Span},
@@ -34,7 +37,12 @@ pub(super) struct Document<'n> {
 
 impl<'n> Document<'n> {
     /// Opens one source. An empty one is a manifest without anything in it.
-    pub(super) fn open(root: &'n Node, ceilings: &Ceilings, diagnostics: &mut Diagnostics) -> Option<Self> {
+    pub(super) fn open(
+        root: &'n Node,
+        folder: &Path,
+        ceilings: &Ceilings,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let mut document = Self {
             span: root.span,
             defaults: None,
@@ -87,8 +95,9 @@ impl<'n> Document<'n> {
         if let Some(entry) = fields.entry("host").filter(|entry| entry.value.value != Value::Null) {
             document.host = Fields::open(&entry.value, "`host`", diagnostics).map(|mut host| {
                 let ceilings = bounds::read_ceilings(&mut host, ceilings, diagnostics);
+                let trusted_keys = trusted_keys::read(&mut host, folder, diagnostics);
                 host.finish(diagnostics);
-                (entry.key_span, HostSettings { ceilings })
+                (entry.key_span, HostSettings { ceilings, trusted_keys })
             });
         }
         fields.finish_translated(|key| foreign::answer(Place::Top, key), diagnostics);

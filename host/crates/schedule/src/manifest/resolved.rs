@@ -77,6 +77,17 @@ pub struct BrokenJob {
 pub struct HostSettings {
     /// The highest bounds that jobs may ask for.
     pub ceilings: Ceilings,
+    /// Where plugins must be signed, and by whom.
+    pub trusted_keys: Vec<TrustedKeys>,
+}
+
+/// A folder whose plugins must be signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedKeys {
+    /// The folder: the path as written, joined to the folder of the manifest.
+    pub folder: PathBuf,
+    /// Public keys of minisign, as `minisign -G` prints them.
+    pub keys: Vec<String>,
 }
 
 /// A pattern of further files.

@@ -22,7 +22,7 @@ pub fn manifest_schema() -> Json {
             "secrets": key("What jobs may be granted by name; the values stay outside.", map_of(reference("secret"))),
             "plugins": key("Component files, by name.", map_of(reference("plugin"))),
             "jobs": key("What runs when, by id.", map_of(reference("job"))),
-            "host": key("Settings of the host.", object([("ceilings", key("The highest limits that jobs may ask for.", reference("ceilings")))], &[])),
+            "host": key("Settings of the host.", host()),
         },
         "patternProperties": free(),
         "additionalProperties": false,
@@ -43,6 +43,8 @@ pub fn manifest_schema() -> Json {
                     ("cpu_time", key("For `limits.cpu_time`.", reference("duration"))),
                     ("memory", key("For `limits.memory`.", reference("size"))),
                     ("output", key("For `limits.output`.", reference("size"))),
+                    ("compile_cpu_time", key("Processor time for compiling a plugin.", reference("duration"))),
+                    ("compile_memory", key("Memory for compiling a plugin.", reference("size"))),
                 ],
                 &[],
             ),
@@ -72,6 +74,20 @@ pub fn manifest_schema() -> Json {
             "calendar": calendar(),
         },
     })
+}
+
+fn host() -> Json {
+    let keys = [
+        ("folder", described("The folder of the plugins.", text())),
+        ("keys", described("Public keys of minisign.", one_or_many(text()))),
+    ];
+    object(
+        [
+            ("ceilings", key("The highest limits that jobs may ask for.", reference("ceilings"))),
+            ("trusted_keys", key("Folders whose plugins must be signed.", one_or_many(object(keys, &["folder", "keys"])))),
+        ],
+        &[],
+    )
 }
 
 /// The keys of a job.
