@@ -188,6 +188,9 @@ fn ceilings() -> Json {
         ("memory", key("For `limits.memory`.", reference("size"))),
         ("output", key("For `limits.output`.", reference("size"))),
         ("startup", key("For `limits.startup`.", reference("duration"))),
+        ("table_elements", key("For `limits.table_elements`.", whole(0, 1_000_000))),
+        ("instances", key("For `limits.instances`.", whole(1, 64))),
+        ("state", key("For `limits.state`.", reference("size"))),
     ];
     object(keys.into_iter().chain(counts()), &[])
 }
