@@ -161,7 +161,7 @@ fn resources() -> Vec<Resource> {
             floor: 100,
             used: Box::new(|end| end.report.usage.table_elements_peak),
             limit: Box::new(|limits| limits.table_elements_max),
-            ceiling: Box::new(|_| clockjack_schedule::job::TABLE_ELEMENTS_MAX),
+            ceiling: Box::new(|ceilings| ceilings.table_elements_max),
         },
         Resource {
             key: "fuel",

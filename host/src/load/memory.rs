@@ -48,7 +48,7 @@ pub(super) fn check(loaded: &mut Loaded) {
 /// What the machine has, or the control group of the process where that has less.
 fn machine() -> u64 {
     let info = rustix::system::sysinfo();
-    let physical = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit));
+    let physical = info.totalram.saturating_mul(u64::from(info.mem_unit));
     let group = fs::read_to_string("/proc/self/cgroup").ok();
     let limit = group.and_then(|text| limit_of(&text, Path::new("/sys/fs/cgroup")));
     limit.map_or(physical, |limit| limit.min(physical))

@@ -105,12 +105,14 @@ pub(crate) fn clear_leftovers(parent: &Path) -> usize {
     let own_uid = rustix::process::getuid().as_raw();
     let entries = fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok);
     let named = entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)));
-    let is_left = |path: &PathBuf| {
+    let removed = named.map(|entry| entry.path()).filter(|path| {
         // In a folder that all may write to, the name alone says nothing.
         let own = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == own_uid);
-        own && File::open(path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
-    };
-    named.map(|entry| entry.path()).filter(is_left).filter(|path| fs::remove_dir_all(path).is_ok()).count()
+        let lock = own.then(|| File::open(path.join(LOCK)).ok()).flatten();
+        // Held until the folder is gone: a process that is just making it sees that, and makes another one.
+        lock.is_some_and(|lock| lock.try_lock().is_ok() && fs::remove_dir_all(path).is_ok())
+    });
+    removed.count()
 }
 
 fn private_folder(path: &Path) -> io::Result<()> {
@@ -120,6 +122,8 @@ fn private_folder(path: &Path) -> io::Result<()> {
 fn locked(folder: &Path) -> io::Result<File> {
     let lock = File::create_new(folder.join(LOCK))?;
     lock.try_lock().map_err(io::Error::from)?;
+    // Between the two, somebody who looked for leftovers may have removed it all.
+    fs::metadata(folder.join(LOCK))?;
     Ok(lock)
 }
 

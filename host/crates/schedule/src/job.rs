@@ -359,7 +359,13 @@ pub struct Ceilings {
     pub output_bytes_max: u64,
     /// For `limits.startup`.
     pub startup: Duration,
-    /// For what is counted. A manifest may lower these, not raise them.
+    /// For `limits.table_elements`. A manifest may lower this and what follows, not raise it.
+    pub table_elements_max: u64,
+    /// For `limits.instances`.
+    pub instances_max: u32,
+    /// For `limits.state`.
+    pub state_bytes_max: u64,
+    /// For what is counted.
     pub counts: Counts,
     /// Processor time that compiling one plugin may take; lower than what is built in, or it changes nothing.
     pub compile_cpu_time: Option<Duration>,
@@ -375,6 +381,9 @@ impl Default for Ceilings {
             memory_bytes_max: 1 << 30,
             output_bytes_max: 16 << 20,
             startup: Duration::from_secs(24 * 3_600),
+            table_elements_max: TABLE_ELEMENTS_MAX,
+            instances_max: INSTANCES_MAX,
+            state_bytes_max: STATE_BYTES_MAX,
             counts: Counts::ceilings(),
             compile_cpu_time: None,
             compile_memory_bytes: None,

@@ -36,6 +36,14 @@ pub(super) fn read_ceilings(host: &mut Fields<'_>, built_in: &Ceilings, diagnost
     if let Some(startup) = fields.get("startup").and_then(|node| scalar::positive_duration(node, diagnostics)) {
         ceilings.startup = startup;
     }
+    let elements = fields.get("table_elements").and_then(|n| fields::integer(n, 0..=TABLE_ELEMENTS_MAX, diagnostics));
+    ceilings.table_elements_max = elements.unwrap_or(ceilings.table_elements_max);
+    let instances = fields.get("instances").and_then(|node| fields::integer(node, 1..=INSTANCES_MAX, diagnostics));
+    ceilings.instances_max = instances.unwrap_or(ceilings.instances_max);
+    if let Some((node, state)) = fields.get("state").and_then(|node| Some((node, scalar::size(node, diagnostics)?))) {
+        check_state(node, state, diagnostics);
+        ceilings.state_bytes_max = state;
+    }
     ceilings.counts = counts::read_ceilings(&mut fields, &built_in.counts, diagnostics);
     if let Some(time) = fields.get("compile_cpu_time").and_then(|node| scalar::positive_duration(node, diagnostics)) {
         ceilings.compile_cpu_time = Some(time);
@@ -56,10 +64,10 @@ pub(super) fn read_limits(fields: &mut Fields<'_>, ceilings: &Ceilings, diagnost
         memory_bytes_max: default.memory_bytes_max.min(ceilings.memory_bytes_max),
         output_bytes_max: default.output_bytes_max.min(ceilings.output_bytes_max),
         counts: default.counts.under(&ceilings.counts),
-        table_elements_max: default.table_elements_max,
-        instances_max: default.instances_max,
+        table_elements_max: default.table_elements_max.min(ceilings.table_elements_max),
+        instances_max: default.instances_max.min(ceilings.instances_max),
         fuel: default.fuel,
-        state_bytes_max: default.state_bytes_max,
+        state_bytes_max: default.state_bytes_max.min(ceilings.state_bytes_max),
         startup: default.startup,
     };
     if let Some(node) = fields.get("timeout") {
@@ -83,11 +91,20 @@ pub(super) fn read_limits(fields: &mut Fields<'_>, ceilings: &Ceilings, diagnost
     if let Some((node, bytes)) = fields.get("state").and_then(|node| Some((node, scalar::size(node, diagnostics)?))) {
         limits.state_bytes_max = bytes;
         check_state(node, bytes, diagnostics);
+        if bytes <= STATE_BYTES_MAX {
+            check_size(node, "state", bytes, ceilings.state_bytes_max, diagnostics);
+        }
     }
-    let elements = fields.get("table_elements").and_then(|n| fields::integer(n, 0..=TABLE_ELEMENTS_MAX, diagnostics));
-    limits.table_elements_max = elements.unwrap_or(limits.table_elements_max);
-    let instances = fields.get("instances").and_then(|node| fields::integer(node, 1..=INSTANCES_MAX, diagnostics));
-    limits.instances_max = instances.unwrap_or(limits.instances_max);
+    if let Some(node) = fields.get("table_elements") {
+        let asked = fields::integer(node, 0..=TABLE_ELEMENTS_MAX, diagnostics).unwrap_or(limits.table_elements_max);
+        check_count(node, "table_elements", asked, ceilings.table_elements_max, diagnostics);
+        limits.table_elements_max = asked;
+    }
+    if let Some(node) = fields.get("instances") {
+        let asked = fields::integer(node, 1..=INSTANCES_MAX, diagnostics).unwrap_or(limits.instances_max);
+        check_count(node, "instances", asked.into(), ceilings.instances_max.into(), diagnostics);
+        limits.instances_max = asked;
+    }
     if let Some(node) = fields.get("startup") {
         let or = limits.timeout.min(ceilings.startup);
         limits.startup = Some(time(node, "startup", or, ceilings.startup, diagnostics));
@@ -127,6 +144,12 @@ fn time(node: &Node, key: &str, or: Duration, ceiling: Duration, diagnostics: &m
 fn check_size(node: &Node, key: &str, asked: u64, ceiling: u64, diagnostics: &mut Diagnostics) {
     if ceiling < asked {
         diagnostics.push(above_ceiling(node, key, &scalar::show_size(asked), &scalar::show_size(ceiling)));
+    }
+}
+
+fn check_count(node: &Node, key: &str, asked: u64, ceiling: u64, diagnostics: &mut Diagnostics) {
+    if ceiling < asked {
+        diagnostics.push(above_ceiling(node, key, &asked.to_string(), &ceiling.to_string()));
     }
 }
 

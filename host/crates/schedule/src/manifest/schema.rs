@@ -213,6 +213,9 @@ fn ceilings() -> Json {
         ("startup", key("For `limits.startup`.", reference("duration"))),
         ("compile_cpu_time", key("Processor time for compiling a plugin.", reference("duration"))),
         ("compile_memory", key("Memory for compiling a plugin.", reference("size"))),
+        ("table_elements", key("For `limits.table_elements`.", whole(0, 1_000_000))),
+        ("instances", key("For `limits.instances`.", whole(1, 64))),
+        ("state", key("For `limits.state`.", reference("size"))),
     ];
     object(keys.into_iter().chain(counts()), &[])
 }
