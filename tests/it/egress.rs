@@ -30,10 +30,8 @@ fn fetch(keys: &str, function: &str, args: &[&str]) -> Json {
 fn fetch_with(keys: &str, function: &str, args: &[&str], env: &[(&str, &str)]) -> Json {
     let plugin = guest("fetch");
     let scene = Scene::new();
-    scene.put(
-        "clockjack.yaml",
-        format!("version: 1\njobs:\n  x: {{ plugin: \"{plugin}\", every: 1h, timeout: 60s, {keys} }}\n"),
-    );
+    let job = format!("{{ plugin: \"{plugin}\", every: 1h, {keys} }}");
+    scene.put("clockjack.yaml", format!("version: 1\ndefaults: {{ timeout: 60s }}\njobs:\n  x: {job}\n"));
     let (file, mut words) = (scene.arg("clockjack.yaml"), vec![plugin.as_str(), function]);
     args.iter().for_each(|arg| words.extend(["--arg", arg]));
     let mut exec = clockjack(["exec", "-o", "json", "--job", "x", "--file", &file]).args(words);
@@ -124,7 +122,7 @@ fn a54_private_addresses_of_ipv4_need_leave() {
     let refused = fetch(keys, "each", &[&urls(hosts, &format!(":{}/", server.port))]);
     assert_ended(&refused, "egress.denied", &["`grants.http", "the first of 10"]);
     for address in ["127.0.0.1", "10.0.0.1", "169.254.169.254"] {
-        let keys = "grants: { network: { tcp: [\"db.internal:*\", \"192.0.2.7:1-65535\"] } }";
+        let keys = "grants: { network: { tcp: [\"db.internal:*\", \"8.8.8.8:1-65535\"] } }";
         let connected = fetch(keys, "tcp", &[&format!("address={address}:{}", server.port), "text=x"]);
         assert_ended(&connected, "egress.denied", &["`grants.network.tcp", address]);
     }
@@ -313,7 +311,7 @@ fn a62_what_comes_back_is_bounded_in_size_and_time() {
 
     let silent = Server::start(|_, _| pause(Duration::from_secs(600)));
     let (url, keys) = (format!("url={}", silent.url("/")), leave(&silent, ""));
-    let waited = fetch(&keys.replace("grants", "timeout: 2s, grants").replace("timeout: 60s, ", ""), "get", &[&url]);
+    let waited = fetch(&format!("timeout: 2s, {keys}"), "get", &[&url]);
     assert_ended(&waited, "timeout.wall", &["`timeout`", "2s"]);
     let hurried = fetch(&keys, "patient", &[&url, "connect=5000", "first=100", "between=100"]);
     assert_ended(&hurried, "failed", &["ConnectionReadTimeout"]);

@@ -171,8 +171,8 @@ pub mod jobs {
         let (mut last, mut smallest, mut whole) = (Duration::ZERO, u64::MAX, true);
         for _ in 0..n {
             let elapsed = began.elapsed();
-            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-            whole &= wall % step == 0 && elapsed.as_nanos() as u64 % step == 0;
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            whole &= [wall, elapsed].iter().all(|time| (time.as_nanos() as u64).is_multiple_of(step));
             if last < elapsed {
                 smallest = smallest.min((elapsed - last).as_nanos() as u64);
             }
