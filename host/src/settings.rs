@@ -40,6 +40,20 @@ pub fn home() -> Option<PathBuf> {
     variable("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
+/// Where compiled code is kept: `CLOCKJACK_CACHE` (a folder, or `off`), what systemd gives the program, else the folder
+/// that the XDG base directory specification names.
+#[must_use]
+pub fn cache_directory() -> Option<PathBuf> {
+    let named = |name| variable(name).filter(|path| Path::new(path).is_absolute()).map(PathBuf::from);
+    if variable("CLOCKJACK_CACHE").is_some_and(|value| value == "off") {
+        return None;
+    }
+    named("CLOCKJACK_CACHE")
+        .or_else(|| Some(named("CACHE_DIRECTORY")?.join("code")))
+        .or_else(|| Some(named("XDG_CACHE_HOME")?.join("clockjack")))
+        .or_else(|| Some(named("HOME")?.join(".cache/clockjack")))
+}
+
 /// Where commands get folders for the time of an attempt: `TMPDIR`, or what the system has for such things.
 #[must_use]
 pub fn temporary_directory() -> PathBuf {

@@ -23,6 +23,7 @@ mod egress;
 mod egress_server;
 mod hosted;
 mod isolation;
+mod loading;
 mod log;
 mod new;
 mod program;

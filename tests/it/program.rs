@@ -66,6 +66,11 @@ fn state_home() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state-{}", std::process::id()))
 }
 
+/// Where compiled code is kept that no test looks for.
+fn cache_home() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cache-{}", std::process::id()))
+}
+
 /// The program with arguments.
 pub(crate) fn clockjack<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Clockjack {
     Clockjack::of(CLOCKJACK).args(args)
@@ -76,7 +81,11 @@ impl Clockjack {
     pub(crate) fn of(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(Stdio::null());
-        command.env("XDG_STATE_HOME", state_home()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env("XDG_STATE_HOME", state_home())
+            .env("XDG_CACHE_HOME", cache_home())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         Self { command, stdin: Vec::new(), stdout_bytes_max: u64::MAX, shares_machine: true }
     }
 
@@ -183,6 +192,24 @@ impl Running {
     /// The number of its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has not ended by itself yet.
+    pub(crate) fn goes_on(&mut self) -> bool {
+        self.child.try_wait().expect("the program is our child").is_none()
+    }
+
+    /// Waits for the end by itself, and says how many bytes of memory it had at the most, as far as was seen.
+    pub(crate) fn memory_peak(&mut self) -> u64 {
+        let mut peak = 0;
+        while self.goes_on() {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+            peak = peak.max(kibibytes.unwrap_or(0) << 10);
+            thread::yield_now();
+        }
+        peak
     }
 
     /// Sends a signal, such as `TERM`.

@@ -5,7 +5,7 @@ use clap::Args;
 use clockjack_schedule::{diagnostic::Diagnostics, manifest::resolved::Manifest, ports::Clock as _, trigger::Basis};
 use serde_json::json;
 
-use super::{Exit, ManifestArgs, Output, OutputArgs, diagnostics, print};
+use super::{Exit, LockedArgs, ManifestArgs, Output, OutputArgs, diagnostics, print};
 use crate::{
     clock::SystemClock,
     load::{self, secrets::Missing},
@@ -19,12 +19,15 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     manifests: ManifestArgs,
     #[command(flatten)]
+    pins: LockedArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let zones = load::zones::newest();
-    let mut loaded = load::manifest(&args.manifests.files, &zones);
+    let files = &args.manifests.files;
+    let mut loaded = load::manifest(files, &zones).held_to_pins(args.pins.locked, files)?;
     let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, N_SLOTS)?;
     load::jobs(&mut loaded, &sandbox);
     load::secrets::check(&mut loaded, None, Missing::Warning);

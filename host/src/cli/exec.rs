@@ -20,7 +20,7 @@ use clockjack_schedule::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{Exit, Output, OutputArgs, diagnostics, print, rows};
+use super::{Exit, LockedArgs, Output, OutputArgs, diagnostics, print, rows};
 use crate::{
     clock::SystemClock,
     load::{self, secrets::Missing},
@@ -81,6 +81,11 @@ pub(super) struct ExecArgs {
     /// Takes plugin, function, arguments, limits and grants of this job.
     #[arg(long)]
     job: Option<JobId>,
+    #[command(flatten)]
+    pins: LockedArgs,
+    /// Runs the file only if this key of minisign has signed it (`FILE.minisig`); may be repeated.
+    #[arg(long = "trusted-key", value_name = "KEY")]
+    trusted_keys: Vec<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -144,6 +149,8 @@ fn parse_payload(text: &str) -> Result<Payload, String> {
 struct Wanted {
     plugin: PathBuf,
     sha256: Option<String>,
+    /// Who may have signed the file, where somebody must.
+    keys: Option<Vec<String>>,
     function: Option<String>,
     args: Arguments,
     command: Command,
@@ -164,7 +171,8 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
     override_limits(&mut wanted, args);
     let ceilings = Ceilings { memory_bytes_max: wanted.limits.memory_bytes_max.max(64 << 20), ..Ceilings::default() };
     let sandbox = load::sandbox_for(&ceilings, 1)?;
-    let loaded = Plugin::load(&sandbox, &wanted.plugin, wanted.sha256.as_deref(), wanted.limits.fuel.is_some());
+    let provenance = clockjack_sandbox::Wanted { sha256: wanted.sha256.as_deref(), keys: wanted.keys.as_deref() };
+    let loaded = Plugin::load_wanted(&sandbox, &wanted.plugin, provenance, wanted.limits.fuel.is_some());
     let plugin = match loaded {
         Ok(plugin) => Arc::new(plugin),
         Err(error) => return refuse(&error, args.output.output),
@@ -200,9 +208,11 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
 fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
     let Some(id) = &args.job else {
         let Some(plugin) = args.plugin.clone() else { return Ok(None) };
+        anyhow::ensure!(!args.pins.locked, "`--locked` needs a manifest: add `--job JOB` and `-f FILE`");
         return Ok(Some(Wanted {
             plugin,
             sha256: None,
+            keys: Some(args.trusted_keys.clone()).filter(|keys| !keys.is_empty()),
             function: args.function.clone(),
             args: Arguments::None,
             command: Command { stdin: stdin(args).unwrap_or_default(), ..Command::default() },
@@ -216,7 +226,8 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
             isolated: None,
         }));
     };
-    let mut loaded = load::manifest(&args.files, &load::zones::newest());
+    let loaded = load::manifest(&args.files, &load::zones::newest());
+    let mut loaded = loaded.held_to_pins(args.pins.locked, &args.files)?;
     load::secrets::check(&mut loaded, Some(id), Missing::Error);
     load::check_dirs(&mut loaded, Some(id));
     if loaded.diagnostics.has_errors() {
@@ -234,13 +245,21 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         return Ok(None);
     };
     let plugin = loaded.manifest.plugins.get(&job.plugin);
+    let pin = match plugin.filter(|_| args.plugin.is_none()).map(|plugin| load::pinned(loaded.lock.as_ref(), plugin)) {
+        None => None,
+        Some(Ok(pin)) => pin,
+        Some(Err(error)) => return refuse(&error, args.output.output).map(|_exit| None),
+    };
+    let path = args.plugin.clone().or_else(|| plugin.map(|plugin| plugin.source.clone())).unwrap_or_default();
+    let mut keys = load::provenance::keys_for(&loaded.manifest.host, &path).map(<[String]>::to_vec);
+    if !args.trusted_keys.is_empty() {
+        keys.get_or_insert_default().clone_from(&args.trusted_keys);
+    }
     let command = job.command.as_deref().cloned().unwrap_or_default();
     Ok(Some(Wanted {
-        plugin: args.plugin.clone().or_else(|| plugin.map(|plugin| plugin.source.clone())).unwrap_or_default(),
-        sha256: plugin
-            .filter(|_| args.plugin.is_none())
-            .and_then(|plugin| plugin.sha256.as_ref())
-            .map(ToString::to_string),
+        plugin: path,
+        sha256: pin,
+        keys,
         function: args.function.clone().or_else(|| job.call.as_deref().map(str::to_owned)),
         args: job.args.clone(),
         command: Command { stdin: stdin(args).unwrap_or(command.stdin), exit_codes: command.exit_codes },

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clockjack_sandbox::{Form, Function, FunctionKind, Plugin, SchemaOf, grant_of, opened_by, type_name};
+use clockjack_sandbox::{Form, Function, FunctionKind, Plugin, SchemaOf, grant_of, opened_by, shown_name, type_name};
 use clockjack_schedule::{job::Ceilings, manifest::scalar::show_size};
 use serde_json::json;
 
@@ -125,7 +125,7 @@ fn page(plugin: &Plugin) -> String {
         let needs = grant_of(import).map(|key| format!(" (needs `{key}`)"));
         let needs =
             needs.or_else(|| opened_by(import).map(|key| format!(" (closed without `{key}`)"))).unwrap_or_default();
-        page.push_str(&format!("  {import}{needs}\n"));
+        page.push_str(&format!("  {}{needs}\n", shown_name(import)));
     }
     page.push_str(&format!("  {} interfaces of WASI, which every language runtime asks for\n", base_line.len()));
     let keys = grants(plugin);
@@ -135,13 +135,14 @@ fn page(plugin: &Plugin) -> String {
 }
 
 fn signature(function: &Function) -> String {
+    let name = shown_name(&function.name);
     match function.kind {
-        FunctionKind::Command => format!("{} (a command: arguments, environment, exit code)", function.name),
+        FunctionKind::Command => format!("{name} (a command: arguments, environment, exit code)"),
         FunctionKind::Function => {
             let parameters: Vec<_> =
-                function.parameters.iter().map(|p| format!("{}: {}", p.name, type_name(&p.ty))).collect();
+                function.parameters.iter().map(|p| format!("{}: {}", shown_name(&p.name), type_name(&p.ty))).collect();
             let result = function.result.as_ref().map_or_else(String::new, |ty| format!(" -> {}", type_name(ty)));
-            format!("{}({}){result}", function.name, parameters.join(", "))
+            format!("{name}({}){result}", parameters.join(", "))
         }
     }
 }

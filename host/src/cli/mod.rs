@@ -3,6 +3,7 @@
 mod advise;
 mod check;
 mod codes;
+mod compile;
 mod dev;
 pub mod diagnostics;
 mod exec;
@@ -12,6 +13,7 @@ mod find;
 mod guest_worker;
 mod inspect;
 mod jobs;
+mod lock;
 mod logs;
 mod new;
 mod next;
@@ -64,6 +66,8 @@ enum Command {
     New(new::NewArgs),
     /// While you write plugins: build on save, reload, run what is new, show the log.
     Dev(dev::DevArgs),
+    /// Write down which bytes the plugins of a manifest are; `--locked` runs no others.
+    Lock(lock::LockArgs),
     /// Show what a plugin exports, imports and needs.
     Inspect(inspect::InspectArgs),
     /// Print the JSON Schema of the manifest, for editors; with `-f` also what its plugins export.
@@ -81,6 +85,9 @@ enum Command {
     /// Run the attempts of one job for the host that started this process.
     #[command(hide = true)]
     GuestWorker,
+    /// Compile one plugin from stdin to stdout: this program starts itself so.
+    #[command(hide = true)]
+    CompileGuest(compile::CompileArgs),
 }
 
 /// Which manifests to read.
@@ -89,6 +96,14 @@ struct ManifestArgs {
     /// A manifest, or a folder of them; may be repeated.
     #[arg(long = "file", short, value_name = "FILE", default_value = "clockjack.yaml")]
     files: Vec<PathBuf>,
+}
+
+/// Whether plugins are held to their pins.
+#[derive(Clone, Copy, Debug, Args)]
+struct LockedArgs {
+    /// Run no plugin but what `sha256` of the manifest or `clockjack.lock` beside it pins.
+    #[arg(long)]
+    locked: bool,
 }
 
 /// How to print data.
@@ -120,6 +135,7 @@ pub fn main() -> ExitCode {
         Some(Command::Exec(args)) => exec::run(&args),
         Some(Command::Dev(args)) => dev::run(&args),
         Some(Command::New(args)) => new::run(&args),
+        Some(Command::Lock(args)) => lock::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Schema(args)) => schema::run(&args),
         Some(Command::Jobs(args)) => jobs::run(&args),
@@ -128,6 +144,7 @@ pub fn main() -> ExitCode {
         Some(Command::Why(args)) => why::run(&args),
         Some(Command::Explain(args)) => codes::run(&args),
         Some(Command::GuestWorker) => guest_worker::run(),
+        Some(Command::CompileGuest(args)) => compile::run(&args),
         None => Ok(Exit::Usage),
     };
     match ended {

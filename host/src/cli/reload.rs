@@ -31,17 +31,18 @@ pub(super) fn put(executor: &SandboxExecutor, jobs: Vec<PreparedJob>, manifest: 
 }
 
 /// A manifest that is being read, with the calls of its jobs.
-pub(super) type Reading = JoinHandle<(Loaded, Vec<PreparedJob>)>;
+pub(super) type Reading = JoinHandle<anyhow::Result<(Loaded, Vec<PreparedJob>)>>;
 
 /// Reads the manifest again, on a thread of its own: slots that are due meanwhile start on time.
 pub(super) fn read(scene: &up::Scene<'_>) -> Reading {
     let (files, zones, sandbox) = (scene.args.manifests.files.clone(), scene.zones.clone(), scene.sandbox.clone());
+    let locked = scene.args.pins.locked;
     tokio::task::spawn_blocking(move || {
-        let mut loaded = load::manifest(&files, &zones);
+        let mut loaded = load::manifest(&files, &zones).held_to_pins(locked, &files)?;
         let (_, jobs) = load::jobs(&mut loaded, &sandbox);
         load::secrets::check(&mut loaded, None, Missing::Error);
         loaded.diagnostics.sort();
-        (loaded, jobs)
+        Ok((loaded, jobs))
     })
 }
 
@@ -50,7 +51,7 @@ pub(super) async fn end_of(reading: &mut Option<Reading>) -> anyhow::Result<(Loa
     let Some(handle) = reading.as_mut() else { return std::future::pending().await };
     let read = handle.await;
     *reading = None;
-    read.context("a fault of the program while it read the manifest again")
+    read.context("a fault of the program while it read the manifest again")?
 }
 
 /// Puts what was read in force. Whatever is wrong with it, what is in force stays in force.

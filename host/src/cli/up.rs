@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Exit, ManifestArgs, check, diagnostics, print, reload, story};
+use super::{Exit, LockedArgs, ManifestArgs, check, diagnostics, print, reload, story};
 use crate::{
     clock::SystemClock,
     load::{
@@ -44,6 +44,8 @@ const GRACE: &str = "10s";
 pub(super) struct UpArgs {
     #[command(flatten)]
     pub(super) manifests: ManifestArgs,
+    #[command(flatten)]
+    pub(super) pins: LockedArgs,
     /// Where slots and runs are recorded: `sqlite:PATH`, or `memory:` to keep nothing. Without it: what the manifest says
     /// under `stores.default`, else a file in the state directory, which the log names.
     #[arg(long, value_name = "URL")]
@@ -62,7 +64,8 @@ pub(super) struct UpArgs {
 pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let log = logging::start(args.log_format);
     let zones = load::zones::newest();
-    let mut loaded = load::manifest(&args.manifests.files, &zones);
+    let files = &args.manifests.files;
+    let mut loaded = load::manifest(files, &zones).held_to_pins(args.pins.locked, files)?;
     let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, n_places(&loaded.manifest))?;
     let began = SystemClock.monotonic();
     let (plugins, jobs) = load::jobs(&mut loaded, &sandbox);
@@ -96,6 +99,8 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let scene = Scene { args, zones, sandbox, manifest: loaded.manifest, ledger };
     let exit = ring.block_on(serve(scene, jobs, &guests, &log));
     guests.shutdown_background();
+    // A plugin that is being compiled for a reload is not waited for; its process ends with this one.
+    ring.shutdown_background();
     exit
 }
 

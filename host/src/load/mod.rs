@@ -4,6 +4,7 @@ mod dirs;
 mod files;
 pub mod memory;
 mod plugins;
+pub mod provenance;
 pub mod secrets;
 pub mod stores;
 pub mod zones;
@@ -18,7 +19,9 @@ use clockjack_schedule::{
     zone::Zones,
 };
 
-pub use self::plugins::{PreparedJob, isolated_pool, sandbox_for, with_command};
+use self::provenance::Lock;
+
+pub use self::plugins::{PreparedJob, isolated_pool, pinned, sandbox_for, with_command};
 
 /// What came of the files that a person named.
 pub struct Loaded {
@@ -28,6 +31,19 @@ pub struct Loaded {
     pub manifest: Manifest,
     /// Everything that is wrong.
     pub diagnostics: Diagnostics,
+    /// The only bytes that plugins may be, where that was asked for.
+    pub lock: Option<Lock>,
+}
+
+impl Loaded {
+    /// Holds plugins to their pins, where that was asked for.
+    ///
+    /// # Errors
+    /// When the file with pins cannot be read.
+    pub fn held_to_pins(mut self, locked: bool, files: &[std::path::PathBuf]) -> anyhow::Result<Self> {
+        self.lock = locked.then(|| Lock::read(files)).transpose()?;
+        Ok(self)
+    }
 }
 
 /// Reads manifests and the files that they include.

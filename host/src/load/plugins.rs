@@ -1,9 +1,10 @@
 //! From a manifest to calls: each plugin is loaded once, each job is checked against it.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use clockjack_sandbox::{
-    Call, CallProblem, CommandInput, EngineSettings, IsolatedPool, LoadCode, LoadError, Part, Plugin, Sandbox,
+    Call, CallProblem, CommandInput, CompileBudget, CompileSettings, Compiler, EngineSettings, IsolatedPool, LoadCode,
+    LoadError, Part, Plugin, Sandbox, Wanted,
 };
 use clockjack_schedule::{
     command::Command,
@@ -13,7 +14,11 @@ use clockjack_schedule::{
     manifest::{node::Node, resolved},
 };
 
-use super::{Loaded, secrets::HostVault};
+use super::{
+    Loaded,
+    provenance::{Lock, keys_for},
+    secrets::HostVault,
+};
 use crate::settings;
 
 /// A job with the call that it makes.
@@ -34,6 +39,14 @@ pub fn sandbox_for(ceilings: &Ceilings, n_slots: u32) -> Result<Sandbox, LoadErr
         memory_bytes_max: ceilings.memory_bytes_max,
         table_elements_max: TABLE_ELEMENTS_MAX,
         scratch: settings::temporary_directory(),
+        compile: CompileSettings {
+            compiler: Compiler::Child(settings::program()),
+            cache: settings::cache_directory(),
+            budget: CompileBudget {
+                cpu_time_max: ceilings.compile_cpu_time,
+                memory_bytes_max: ceilings.compile_memory_bytes,
+            },
+        },
     })?;
     Ok(sandbox.with_vault(Arc::new(HostVault)))
 }
@@ -50,8 +63,11 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
     let manifest = &loaded.manifest;
     for (name, plugin) in &manifest.plugins {
         let metered = manifest.jobs.values().any(|job| job.plugin == *name && job.limits.fuel.is_some());
-        match load(sandbox, plugin, metered) {
+        match load(sandbox, &manifest.host, loaded.lock.as_ref(), plugin, metered) {
             Ok(plugin) => {
+                if plugin.is_slow {
+                    loaded.diagnostics.push(slow(name, manifest.plugin_span(name, "source")));
+                }
                 plugins.insert(name.clone(), Arc::new(plugin));
             }
             Err(error) => {
@@ -88,6 +104,12 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
     (plugins.into_iter().collect(), prepared)
 }
 
+/// A plugin runs, but not as fast as it could.
+fn slow(name: &PluginName, span: Span) -> Diagnostic {
+    let message = format!("plugin `{name}`: compiling it with optimisations costs too much, so it runs without any");
+    Diagnostic::warning("load.slow", span, message).fix("make its largest functions smaller")
+}
+
 /// A call with what only a command has. All that is wrong with both is told at once.
 ///
 /// # Errors
@@ -119,9 +141,39 @@ fn warn_of_exit_codes(manifest: &resolved::Manifest, job: &JobId, call: &Call, d
     diagnostics.push(warning.fix(fix));
 }
 
-fn load(sandbox: &Sandbox, plugin: &resolved::Plugin, metered: bool) -> Result<Plugin, LoadError> {
-    let sha256 = plugin.sha256.as_ref().map(ToString::to_string);
-    Plugin::load(sandbox, Path::new(&plugin.source), sha256.as_deref(), metered)
+fn load(
+    sandbox: &Sandbox,
+    host: &resolved::HostSettings,
+    lock: Option<&Lock>,
+    plugin: &resolved::Plugin,
+    metered: bool,
+) -> Result<Plugin, LoadError> {
+    let sha256 = pinned(lock, plugin)?;
+    let wanted = Wanted { sha256: sha256.as_deref(), keys: keys_for(host, &plugin.source) };
+    Plugin::load_wanted(sandbox, &plugin.source, wanted, metered)
+}
+
+/// The digest that a plugin must have. With `--locked` there has to be one.
+///
+/// # Errors
+/// When there is none, or two that differ.
+pub fn pinned(lock: Option<&Lock>, plugin: &resolved::Plugin) -> Result<Option<String>, LoadError> {
+    let written = plugin.sha256.as_ref().map(ToString::to_string);
+    let Some(lock) = lock else { return Ok(written) };
+    let refused = |message: String, fix: &str| LoadError { code: LoadCode::Digest, message, fix: fix.to_owned() };
+    let path = lock.path().display();
+    let again = "if you trust the files as they are, run `clockjack lock` on the manifest and commit what it wrote";
+    match (written, lock.pin(plugin.name.as_str())) {
+        (Some(written), Some(pin)) if !written.eq_ignore_ascii_case(&pin.sha256) => {
+            Err(refused(format!("the manifest pins {written}, and `{path}` pins {}", pin.sha256), again))
+        }
+        (_, Some(pin)) => Ok(Some(pin.sha256.clone())),
+        (Some(written), None) => Ok(Some(written)),
+        (None, None) => Err(refused(
+            format!("`--locked` runs what is pinned, and neither the manifest (`sha256`) nor `{path}` pins it"),
+            again,
+        )),
+    }
 }
 
 fn at_their_places(manifest: &resolved::Manifest, job: &JobId, problems: &[CallProblem]) -> Diagnostics {

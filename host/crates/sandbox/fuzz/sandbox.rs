@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::DateTime;
-use clockjack_sandbox::{Call, EngineSettings, Facts, Sandbox};
+use clockjack_sandbox::{Call, CompileSettings, EngineSettings, Facts, Sandbox};
 use clockjack_schedule::{
     id::{JobId, RunId},
     job::Limits,
@@ -25,6 +25,7 @@ pub(crate) static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
         memory_bytes_max: 64 << 20,
         table_elements_max: 100_000,
         scratch: std::env::temp_dir(),
+        compile: CompileSettings::default(),
     })
     .expect("an engine can be set up")
 });

@@ -3,11 +3,7 @@
 //! A module with `_start` is a command and stays what it is, because its exit codes would not survive an adapter. A module
 //! that carries a WIT world is adapted here, as `wasm-tools component new` would do it. Nothing else can be a job.
 
-use std::{
-    collections::VecDeque,
-    panic::catch_unwind,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::panic::catch_unwind;
 
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW_1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as REACTOR_ADAPTER,
@@ -16,20 +12,13 @@ use wasmparser::{ExternalKind, KnownCustom, Parser, Payload, ProducersSectionRea
 use wasmtime::{ExternType, Module};
 use wit_component::ComponentEncoder;
 
-use crate::error::{LoadCode, LoadError};
+use crate::error::{LoadCode, LoadError, shown, shown_message};
 
 /// The function of a command.
 pub(crate) const START: &str = "_start";
 
-/// Bytes of adapted modules that are remembered, so that a reload of the manifest does not adapt them again. A C job
-/// has 50 KB, one in Go 2.5 MB.
-const REMEMBERED_BYTES_MAX: usize = 32 << 20;
-
 /// Foreign imports that one message names.
 const NAMES_SHOWN_MAX: usize = 8;
-
-/// Characters of an import's name, or of a foreign message, that a message shows.
-const NAME_CHARS_MAX: usize = 200;
 
 /// The first clang whose wasi-libc is known to allocate soundly in memory that somebody else has grown.
 const SOUND_CLANG: Version = (15, 0, 7);
@@ -63,7 +52,7 @@ struct Survey {
 /// When it can be no job, and what to do about it.
 pub(crate) fn role(module: &[u8]) -> Result<Role, LoadError> {
     let survey = Survey::of(module).map_err(|error| {
-        let message = format!("the file is no valid WebAssembly module: {error}");
+        let message = format!("the file is no valid WebAssembly module: {}", shown_message(&error.to_string()));
         LoadError::new(LoadCode::Invalid, message, "build the plugin again; the file may be truncated")
     })?;
     if survey.has_start {
@@ -182,11 +171,6 @@ fn version(text: &str) -> Option<Version> {
     Some((major, parts.next().and_then(digits).unwrap_or(0), parts.next().and_then(digits).unwrap_or(0)))
 }
 
-/// A name that a stranger wrote, for a message.
-fn shown(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
-}
-
 /// What a program imports: the name of the one module, as far as it imports anything.
 pub(crate) fn imports(module: &Module) -> Vec<String> {
     module.imports().next().map(|_| PREVIEW_1.to_owned()).into_iter().collect()
@@ -194,7 +178,7 @@ pub(crate) fn imports(module: &Module) -> Vec<String> {
 
 /// Explains why a program cannot be linked: all its imports are of preview 1, so one of them is wrong there.
 pub(crate) fn unlinkable(error: &wasmtime::Error) -> LoadError {
-    let message = format!("the program does not fit WASI preview 1: {}", shown(&format!("{error:#}")));
+    let message = format!("the program does not fit WASI preview 1: {}", shown_message(&format!("{error:#}")));
     LoadError::new(LoadCode::Import, message, "build it for `wasm32-wasip1` with a current toolchain")
 }
 
@@ -228,40 +212,9 @@ pub(crate) fn adapted(module: &[u8]) -> Result<Vec<u8>, LoadError> {
     // The encoder trusts its input more than a loader of strangers' files may.
     let encoded = catch_unwind(encode).unwrap_or_else(|_panic| Err("its WIT world is malformed".to_owned()));
     encoded.map_err(|reason| {
-        let message = format!("the module cannot be made a component: {}", reason.chars().take(1_000).collect::<String>());
+        let message = format!("the module cannot be made a component: {}", shown_message(&reason));
         let fix = "build it again with bindings and a WIT world of the same version; what it imports must be in that world \
                    or in WASI preview 1";
         LoadError::new(LoadCode::Invalid, message, fix)
     })
-}
-
-/// Adapted modules of this process, the newest last, by the digest of the module. The adapter is a part of this program,
-/// so its version needs no place in the key.
-#[derive(Debug, Default)]
-pub(crate) struct Adapted {
-    remembered: Mutex<VecDeque<(String, Arc<[u8]>)>>,
-}
-
-impl Adapted {
-    /// The component of a module.
-    ///
-    /// # Errors
-    /// As `adapted`.
-    pub(crate) fn of(&self, module: &[u8], digest: &str) -> Result<Arc<[u8]>, LoadError> {
-        if let Some(known) = self.known(digest) {
-            return Ok(known);
-        }
-        let component: Arc<[u8]> = adapted(module)?.into();
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.push_back((digest.to_owned(), Arc::clone(&component)));
-        while REMEMBERED_BYTES_MAX < remembered.iter().map(|(_, bytes)| bytes.len()).sum() {
-            remembered.pop_front();
-        }
-        Ok(component)
-    }
-
-    fn known(&self, digest: &str) -> Option<Arc<[u8]>> {
-        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.iter().find(|(known, _)| known == digest).map(|(_, component)| Arc::clone(component))
-    }
 }

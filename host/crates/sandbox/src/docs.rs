@@ -23,10 +23,16 @@ const SECTIONS_MAX: usize = 16;
 /// How deep components nest in components.
 const DEPTH_MAX: usize = 4;
 
-/// Adds docs to the functions that have some.
-pub(crate) fn attach(functions: &mut [Function], component: &[u8]) {
+/// The sections of a component or module that hold docs, as they are.
+pub(crate) fn sections(component: &[u8]) -> Vec<Vec<u8>> {
     let mut sections = Vec::new();
     find(component, DEPTH_MAX, &mut sections);
+    sections
+}
+
+/// Adds docs to the functions that have some.
+pub(crate) fn attach(functions: &mut [Function], sections: &[Vec<u8>]) {
+    let sections: Vec<Json> = sections.iter().filter_map(|json| serde_json::from_slice(json).ok()).collect();
     for function in functions {
         let docs = sections.iter().find_map(|docs| of_function(docs, &function.name));
         function.docs = docs.map(|docs| docs.trim().chars().take(DOCS_CHARS_MAX).collect());
@@ -34,7 +40,7 @@ pub(crate) fn attach(functions: &mut [Function], component: &[u8]) {
 }
 
 /// Collects the sections of a component or module, and of those inside it.
-fn find(binary: &[u8], depth: usize, sections: &mut Vec<Json>) {
+fn find(binary: &[u8], depth: usize, sections: &mut Vec<Vec<u8>>) {
     const CUSTOM: u8 = 0;
     // In a component, sections 1 and 4 are whole modules and components.
     const INNER: [u8; 2] = [1, 4];
@@ -53,7 +59,7 @@ fn find(binary: &[u8], depth: usize, sections: &mut Vec<Json>) {
     }
 }
 
-fn custom(body: &[u8]) -> Option<Json> {
+fn custom(body: &[u8]) -> Option<Vec<u8>> {
     let (name, data) = sized(body)?;
     let name = std::str::from_utf8(name).ok()?;
     let is_one_of_more = [SECTION, SECTION_OF_SDK].contains(&name.split_once(':').unwrap_or_default().0);
@@ -62,7 +68,7 @@ fn custom(body: &[u8]) -> Option<Json> {
     }
     // One byte says the version; both versions that there are have what is read here.
     let (version, json) = data.split_first()?;
-    if 1 < *version { None } else { serde_json::from_slice(json).ok() }
+    if 1 < *version { None } else { Some(json.to_vec()) }
 }
 
 /// A length and so many bytes, and what follows.
@@ -126,9 +132,7 @@ mod tests {
     }
 
     fn found(binary: &[u8]) -> Vec<Json> {
-        let mut sections = Vec::new();
-        find(binary, DEPTH_MAX, &mut sections);
-        sections
+        sections(binary).iter().filter_map(|json| serde_json::from_slice(json).ok()).collect()
     }
 
     #[test]

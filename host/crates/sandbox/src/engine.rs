@@ -9,13 +9,13 @@ use std::{
 
 use clockjack_schedule::{job, ports::Vault};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
-    WasmFeatures, component::Linker,
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm,
+    Strategy, WasmBacktraceDetails, WasmFeatures, component::Linker,
 };
 
 use crate::{
     attempt::GuestState,
-    core_module::Adapted,
+    compile::{CompileSettings, Effort, Workshop},
     egress::{self, Resolve},
     error::{LoadCode, LoadError},
     files, guest_api,
@@ -53,6 +53,8 @@ pub struct EngineSettings {
     pub table_elements_max: u64,
     /// In which folder commands get folders of their own.
     pub scratch: PathBuf,
+    /// How components are compiled.
+    pub compile: CompileSettings,
 }
 
 /// Where instances come from.
@@ -94,7 +96,7 @@ struct Inner {
     allocation: Allocation,
     plain: Bench,
     fuel: OnceLock<Result<Bench, LoadError>>,
-    adapted: Adapted,
+    workshop: Workshop,
     scratch: OnceLock<Result<ScratchRoot, String>>,
 }
 
@@ -124,14 +126,8 @@ impl Sandbox {
     }
 
     fn of(settings: EngineSettings, allocation: Allocation, plain: Bench) -> Self {
-        let inner = Inner {
-            settings,
-            allocation,
-            plain,
-            fuel: OnceLock::new(),
-            adapted: Adapted::default(),
-            scratch: OnceLock::new(),
-        };
+        let workshop = Workshop::new(settings.compile.clone());
+        let inner = Inner { settings, allocation, plain, fuel: OnceLock::new(), workshop, scratch: OnceLock::new() };
         Self { inner: Arc::new(inner), vault: None, resolver: None }
     }
 
@@ -172,9 +168,9 @@ impl Sandbox {
         self.inner.allocation
     }
 
-    /// The modules that were made components.
-    pub(crate) fn adapted(&self) -> &Adapted {
-        &self.inner.adapted
+    /// Where files become code.
+    pub(crate) fn workshop(&self) -> &Workshop {
+        &self.inner.workshop
     }
 
     /// Removes what hosts that are gone have left of their scratch folders, and says how many those were.
@@ -207,6 +203,15 @@ impl Sandbox {
 
 /// The engine's settings, which the benchmark's floor shares.
 pub(crate) fn config(settings: &EngineSettings, metering: Metering, allocation: Allocation) -> Config {
+    let mut config = code_config(metering, allocation, Effort::Full);
+    if allocation == Allocation::Pooling {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
+    }
+    config
+}
+
+/// Those of them that change the code, for an engine that only compiles: it reserves no pool.
+pub(crate) fn code_config(metering: Metering, allocation: Allocation, effort: Effort) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -225,15 +230,14 @@ pub(crate) fn config(settings: &EngineSettings, metering: Metering, allocation: 
         // Not off: wasmtime joins two parts of a component that have a memory each, as JavaScript's have, with a module
         // of its own making that names both memories, and it panics where that feature is off.
         .wasm_multi_memory(true);
-    match allocation {
-        // Where address space is short, a memory takes what it uses, at the price of a bounds check per access.
-        Allocation::OnDemand => config
-            .allocation_strategy(InstanceAllocationStrategy::OnDemand)
-            .memory_reservation(0)
-            .memory_guard_size(0)
-            .memory_reservation_for_growth(1 << 20),
-        Allocation::Pooling => config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings))),
-    };
+    // Where address space is short, a memory takes what it uses, at the price of a bounds check per access.
+    if allocation == Allocation::OnDemand {
+        config.memory_reservation(0).memory_guard_size(0).memory_reservation_for_growth(1 << 20);
+    }
+    // Neither changes what the code does.
+    if effort == Effort::Least {
+        config.cranelift_opt_level(OptLevel::None).cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+    }
     config
 }
 

@@ -48,6 +48,11 @@ impl LoadCode {
         Self::InstanceLimit,
     ];
 
+    /// Reads what `as_str` gave.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == text)
+    }
+
     /// The stable string.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -88,6 +93,39 @@ pub struct LoadError {
 
 impl LoadError {
     pub(crate) fn new(code: LoadCode, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { code, message: message.into(), fix: fix.into() }
+        // Whatever of a stranger's words got into it does no harm where it is shown.
+        let told = |text: String| cut(&text, TEXT_CHARS_MAX);
+        Self { code, message: told(message.into()), fix: told(fix.into()) }
     }
+}
+
+/// Characters that are shown of a name that a stranger chose, of a foreign message, and of a refusal altogether.
+const NAME_CHARS_MAX: usize = 256;
+const MESSAGE_CHARS_MAX: usize = 1_000;
+const TEXT_CHARS_MAX: usize = 4_000;
+
+/// A name that a stranger chose, for a message: cut, and without what would steer a terminal or turn the text around.
+#[must_use]
+pub fn shown(name: &str) -> String {
+    cut(name, NAME_CHARS_MAX)
+}
+
+/// Foreign words that may hold such names.
+pub(crate) fn shown_message(message: &str) -> String {
+    cut(message, MESSAGE_CHARS_MAX)
+}
+
+fn cut(text: &str, chars_max: usize) -> String {
+    let mut kept: String = text.chars().take(chars_max).map(harmless).collect();
+    if chars_max < text.chars().count() {
+        kept.push('\u{2026}');
+    }
+    kept
+}
+
+/// Control characters, and those that change the direction of text or cannot be seen.
+fn harmless(c: char) -> char {
+    let hidden = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+    if hidden || c.is_control() && c != '\n' { '\u{fffd}' } else { c }
 }

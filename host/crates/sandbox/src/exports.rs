@@ -9,7 +9,7 @@ use wasmtime::{
     },
 };
 
-use crate::core_module::START;
+use crate::{core_module::START, error::shown};
 
 /// The interface that makes a component a command.
 const COMMAND_INTERFACE: &str = "wasi:cli/run";
@@ -145,7 +145,7 @@ pub(crate) fn find(functions: &[Function], call: Option<&str>) -> Result<usize, 
         [index] => Ok(*index),
         [] => Err(unknown(functions, call)),
         several => {
-            let names: Vec<_> = several.iter().map(|index| functions[*index].name.as_str()).collect();
+            let names: Vec<_> = several.iter().map(|index| shown(&functions[*index].name)).collect();
             Err((format!("`{call}` is exported in several versions"), format!("name one of {}", names.join(", "))))
         }
     }
@@ -182,7 +182,7 @@ fn unknown(functions: &[Function], call: &str) -> NotFound {
     let names = || functions.iter().map(|function| function.name.as_str());
     let bare = names().find(|name| name.rsplit('#').next() == Some(kebab.as_str()));
     let fix = match bare.or_else(|| did_you_mean(call, names())) {
-        Some(near) => format!("did you mean `{near}`?"),
+        Some(near) => format!("did you mean `{}`?", shown(near)),
         None => format!("it exports {}", list(functions)),
     };
     (format!("the plugin exports no function `{call}`"), fix)
@@ -190,7 +190,8 @@ fn unknown(functions: &[Function], call: &str) -> NotFound {
 
 fn list(functions: &[Function]) -> String {
     const SHOWN_MAX: usize = 12;
-    let mut names: Vec<_> = functions.iter().take(SHOWN_MAX).map(|function| format!("`{}`", function.name)).collect();
+    let mut names: Vec<_> =
+        functions.iter().take(SHOWN_MAX).map(|function| format!("`{}`", shown(&function.name))).collect();
     if SHOWN_MAX < functions.len() {
         names.push(format!("and {} more", functions.len() - SHOWN_MAX));
     }

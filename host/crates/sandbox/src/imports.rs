@@ -7,7 +7,7 @@ use wasmtime::{
 };
 
 use crate::{
-    error::{LoadCode, LoadError},
+    error::{LoadCode, LoadError, shown, shown_message},
     own_package,
 };
 
@@ -88,9 +88,14 @@ pub(crate) fn explain(engine: &Engine, component: &Component, error: &wasmtime::
     let foreign = ty.imports(engine).find(|(name, item)| !is_known(name, &item.ty));
     let Some((name, _)) = foreign else {
         let fix = "build the component against WASI 0.2 and the `wit/` folder of this host";
-        return LoadError::new(LoadCode::Type, format!("an import has another type than this host's: {error:#}"), fix);
+        return LoadError::new(
+            LoadCode::Type,
+            format!("an import has another type than this host's: {}", shown_message(&format!("{error:#}"))),
+            fix,
+        );
     };
-    if has_prefix(name, INCOMING) {
+    let (plain, name) = (name, shown(name));
+    if has_prefix(plain, INCOMING) {
         let message = format!("the component imports `{name}`: it wants to be called by HTTP, which no job is");
         let fix = "build it without that import; requests to others go through `wasi:http/outgoing-handler`";
         return LoadError::new(LoadCode::Import, message, fix);

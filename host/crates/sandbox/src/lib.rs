@@ -8,6 +8,7 @@ mod attempt;
 mod call;
 mod classify;
 mod command;
+mod compile;
 mod core_module;
 mod cpu;
 mod docs;
@@ -16,6 +17,7 @@ mod engine;
 mod error;
 mod executor;
 mod exports;
+mod file;
 mod files;
 mod grants;
 mod guest_api;
@@ -32,6 +34,7 @@ mod redact;
 mod refusals;
 mod scratch;
 mod secrets;
+mod signature;
 mod standard;
 mod ticker;
 mod trusted;
@@ -48,12 +51,13 @@ pub use self::{
     attempt::Facts,
     call::{Call, CallProblem, Part},
     command::{CommandInput, STDIN_BYTES_MAX},
+    compile::{CompileBudget, CompileSettings, Compiler, compile_guest},
     engine::{Allocation, EngineSettings, Sandbox},
-    error::{LoadCode, LoadError},
+    error::{LoadCode, LoadError, shown as shown_name},
     executor::SandboxExecutor,
     exports::{Function, FunctionKind, Parameter},
     imports::{grant_of, opened_by},
-    plugin::{COMPONENT_BYTES_MAX, Form, Plugin},
+    plugin::{COMPONENT_BYTES_MAX, Form, Plugin, Provenance, Wanted},
     values::{
         schema::{SchemaOf, type_schema},
         to_json::to_json as value_to_json,

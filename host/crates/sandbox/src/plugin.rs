@@ -1,22 +1,21 @@
 //! A plugin: bytes that were read once, hashed, compiled and linked.
 
-use std::{fs::File, io::Read as _, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use clockjack_schedule::manifest::scalar::show_size;
 use sha2::{Digest as _, Sha256};
 use wasmtime::{
-    Engine, Module, ResourcesRequired,
-    component::{Component, ComponentExportIndex, InstancePre},
+    Engine, ResourcesRequired,
+    component::{ComponentExportIndex, InstancePre},
 };
 
 use crate::{
     attempt::GuestState,
-    core_module::{self, Role},
-    docs,
+    compile::{Compiled, Effort, Source, work},
+    core_module, docs,
     engine::{Bench, Metering, Sandbox},
     error::{LoadCode, LoadError},
     exports::{self, Function},
-    imports, trusted,
+    file, imports, signature, trusted,
 };
 
 /// Largest component file. The largest language runtime measured (Python) makes 18.4 MB.
@@ -30,6 +29,8 @@ pub struct Plugin {
     pub n_bytes: u64,
     /// What kind of file it is.
     pub form: Form,
+    /// Whether it was compiled without optimisations, because with them it would have cost too much.
+    pub is_slow: bool,
     /// What it exports.
     pub functions: Vec<Function>,
     /// What it imports.
@@ -66,6 +67,41 @@ impl Linked {
     }
 }
 
+/// What a file has to be, to be loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'w> {
+    /// What its digest must be.
+    pub sha256: Option<&'w str>,
+    /// Who may have signed it, where somebody must.
+    pub keys: Option<&'w [String]>,
+}
+
+/// What a file is and whose, as far as it can be told without looking into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// SHA-256 of its bytes, in hex.
+    pub sha256: String,
+    /// When it was signed, as the signer says, in seconds since 1970; absent for a file that need not be signed.
+    pub signed_at: Option<u64>,
+}
+
+impl Provenance {
+    /// Reads a file and says what it is.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not what it has to be.
+    pub fn of(path: &Path, wanted: Wanted<'_>) -> Result<Self, LoadError> {
+        Self::of_bytes(path, &file::read(path)?, wanted)
+    }
+
+    fn of_bytes(path: &Path, bytes: &[u8], wanted: Wanted<'_>) -> Result<Self, LoadError> {
+        let sha256 = hex(&Sha256::digest(bytes));
+        check_digest(&sha256, wanted.sha256)?;
+        let signed_at = wanted.keys.map(|keys| signature::check(path, bytes, keys)).transpose()?.flatten();
+        Ok(Self { sha256, signed_at })
+    }
+}
+
 /// What a plugin's code says about itself.
 struct Described {
     functions: Vec<Function>,
@@ -80,7 +116,17 @@ impl Plugin {
     /// # Errors
     /// Says what is wrong with the file and what to do about it.
     pub fn load(sandbox: &Sandbox, path: &Path, sha256: Option<&str>, metered: bool) -> Result<Self, LoadError> {
-        Self::from_bytes(sandbox, &read(path)?, sha256, metered)
+        Self::from_bytes(sandbox, &file::read(path)?, sha256, metered)
+    }
+
+    /// Reads, checks, compiles and links a component file: the bytes that are checked are those that are compiled.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_wanted(sandbox: &Sandbox, path: &Path, wanted: Wanted<'_>, metered: bool) -> Result<Self, LoadError> {
+        let bytes = file::read(path)?;
+        Provenance::of_bytes(path, &bytes, wanted)?;
+        Self::from_bytes(sandbox, &bytes, wanted.sha256, metered)
     }
 
     /// Hashes, compiles and links a component.
@@ -90,21 +136,19 @@ impl Plugin {
     pub fn from_bytes(sandbox: &Sandbox, bytes: &[u8], sha256: Option<&str>, metered: bool) -> Result<Self, LoadError> {
         let digest = hex(&Sha256::digest(bytes));
         check_digest(&digest, sha256)?;
-        let form = form(bytes)?;
         let n_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let adapted = if form == Form::Adapted { Some(sandbox.adapted().of(bytes, &digest)?) } else { None };
-        let bytes = adapted.as_deref().unwrap_or(bytes);
-        let (plain, mut described) = link(sandbox, bytes, form, Metering::Plain)?;
-        docs::attach(&mut described.functions, bytes);
+        let (plain, described, compiled) = link(sandbox, bytes, &digest, Metering::Plain)?;
+        let fuel = if metered { Some(link(sandbox, bytes, &digest, Metering::Fuel)?.0) } else { None };
         Ok(Self {
             digest: digest.into(),
             n_bytes,
-            form,
+            form: compiled.form(),
+            is_slow: compiled.effort() == Effort::Least,
             functions: described.functions,
             imports: described.imports,
             memory_bytes_min: described.memory_bytes_min,
             plain,
-            fuel: if metered { Some(link(sandbox, bytes, form, Metering::Fuel)?.0) } else { None },
+            fuel,
         })
     }
 
@@ -121,20 +165,11 @@ impl Plugin {
         digest: &str,
     ) -> Result<Self, LoadError> {
         let bench = sandbox.bench(metering)?;
-        let (plain, described) = match form {
-            Form::Component | Form::Adapted => {
-                let component =
-                    trusted::component(&bench.engine, code).map_err(|error| refused(&error, "component"))?;
-                linked_component(bench, &component)?
-            }
-            Form::Program => {
-                let module = trusted::module(&bench.engine, code).map_err(|error| refused(&error, "program"))?;
-                linked_program(bench, &module)?
-            }
-        };
+        let (plain, described) = link_code(bench, form, code)?;
         let Described { functions, imports, memory_bytes_min } = described;
         let n_bytes = u64::try_from(code.len()).unwrap_or(u64::MAX);
-        Ok(Self { digest: digest.into(), n_bytes, form, functions, imports, memory_bytes_min, plain, fuel: None })
+        let digest = digest.into();
+        Ok(Self { digest, n_bytes, form, is_slow: false, functions, imports, memory_bytes_min, plain, fuel: None })
     }
 
     /// The compiled code, for another process of this program.
@@ -170,40 +205,6 @@ fn memory_bytes_min(required: &ResourcesRequired) -> u64 {
     required.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES)
 }
 
-/// Reads the file once: what is hashed is what is compiled, whatever happens to the file meanwhile.
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let shown = path.display();
-    let unreadable = |error: std::io::Error| {
-        let fix = "check the path; relative paths start at the manifest's folder";
-        LoadError::new(LoadCode::NotFound, format!("the file `{shown}` cannot be read: {error}"), fix)
-    };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        let kind = if metadata.is_dir() { "a folder" } else { "no regular file" };
-        return Err(LoadError::new(
-            LoadCode::Invalid,
-            format!("`{shown}` is {kind}"),
-            "name a component file (`.wasm`)",
-        ));
-    }
-    if COMPONENT_BYTES_MAX < metadata.len() {
-        return Err(too_large(metadata.len()));
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    let n_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    if COMPONENT_BYTES_MAX < n_bytes {
-        return Err(too_large(n_bytes));
-    }
-    Ok(bytes)
-}
-
-fn too_large(n_bytes: u64) -> LoadError {
-    let message = format!("the file has {}; at most {} are loaded", show_size(n_bytes), show_size(COMPONENT_BYTES_MAX));
-    LoadError::new(LoadCode::TooLarge, message, "build it for size (`opt-level = \"s\"`, `strip = true`)")
-}
-
 fn check_digest(digest: &str, expected: Option<&str>) -> Result<(), LoadError> {
     match expected {
         Some(expected) if !expected.eq_ignore_ascii_case(digest) => Err(LoadError::new(
@@ -215,122 +216,53 @@ fn check_digest(digest: &str, expected: Option<&str>) -> Result<(), LoadError> {
     }
 }
 
-/// What kind of plugin a file is; tells what else it may be, before the compiler calls it malformed.
-fn form(bytes: &[u8]) -> Result<Form, LoadError> {
-    const COMPONENT: [u8; 8] = [0, b'a', b's', b'm', 0x0d, 0, 1, 0];
-    const MODULE: [u8; 8] = [0, b'a', b's', b'm', 1, 0, 0, 0];
-    let invalid = |message: &str, fix: &str| Err(LoadError::new(LoadCode::Invalid, message, fix));
-    if bytes.is_empty() {
-        return invalid("the file is empty", "build the plugin again");
-    }
-    if bytes.starts_with(&COMPONENT) {
-        return Ok(Form::Component);
-    }
-    if bytes.starts_with(&MODULE) {
-        return Ok(match core_module::role(bytes)? {
-            Role::Command => Form::Program,
-            Role::Typed => Form::Adapted,
-        });
-    }
-    if bytes.starts_with(b"\x7fELF") {
-        return invalid(
-            "the file is native code; precompiled code is never loaded",
-            "name the `.wasm` file that it was made from",
-        );
-    }
-    if bytes.starts_with(b"\0asm") {
-        return invalid(
-            "the file is WebAssembly of an unknown version, or it is truncated",
-            "build the plugin again with a current toolchain",
-        );
-    }
-    let text = bytes.iter().take(256).all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
-    if text && bytes.trim_ascii_start().starts_with(b"(") {
-        return invalid("the file is WebAssembly text", "assemble it first, for example with `wasm-tools parse`");
-    }
-    invalid(
-        "the file is no WebAssembly component",
-        "name a `.wasm` file that was built for `wasm32-wasip2` or `wasm32-wasip1`",
-    )
-}
-
-fn link(sandbox: &Sandbox, bytes: &[u8], form: Form, metering: Metering) -> Result<(Linked, Described), LoadError> {
+fn link(
+    sandbox: &Sandbox,
+    bytes: &[u8],
+    digest: &str,
+    metering: Metering,
+) -> Result<(Linked, Described, Compiled), LoadError> {
     let bench = sandbox.bench(metering)?;
+    let source = Source { bytes, digest, metering, allocation: sandbox.allocation() };
+    let compiled = sandbox.workshop().compiled(&bench.engine, source)?;
+    let (linked, mut described) = link_code(bench, compiled.form(), compiled.code())?;
+    docs::attach(&mut described.functions, compiled.docs());
+    Ok((linked, described, compiled))
+}
+
+/// Links code that this program has compiled; see `trusted`.
+fn link_code(bench: &Bench, form: Form, code: &[u8]) -> Result<(Linked, Described), LoadError> {
     match form {
-        Form::Component | Form::Adapted => link_component(bench, bytes),
-        Form::Program => link_program(bench, bytes),
+        Form::Component | Form::Adapted => link_component(bench, code),
+        Form::Program => link_program(bench, code),
     }
 }
 
-fn link_component(bench: &Bench, bytes: &[u8]) -> Result<(Linked, Described), LoadError> {
-    let component = Component::from_binary(&bench.engine, bytes).map_err(|error| refused(&error, "component"))?;
-    linked_component(bench, &component)
-}
-
-fn linked_component(bench: &Bench, component: &Component) -> Result<(Linked, Described), LoadError> {
-    let pre =
-        bench.linker.instantiate_pre(component).map_err(|error| imports::explain(&bench.engine, component, &error))?;
-    let (functions, places) = exports::functions(&bench.engine, component).into_iter().unzip();
+fn link_component(bench: &Bench, code: &[u8]) -> Result<(Linked, Described), LoadError> {
+    let component = trusted::component(&bench.engine, code).map_err(|error| work::refused(&error, "component"))?;
+    let pre = bench
+        .linker
+        .instantiate_pre(&component)
+        .map_err(|error| imports::explain(&bench.engine, &component, &error))?;
+    let (functions, places) = exports::functions(&bench.engine, &component).into_iter().unzip();
     let described = Described {
         functions,
-        imports: imports::names(&bench.engine, component),
+        imports: imports::names(&bench.engine, &component),
         memory_bytes_min: component.resources_required().as_ref().map(memory_bytes_min),
     };
     Ok((Linked::Component { pre, places }, described))
 }
 
-fn link_program(bench: &Bench, bytes: &[u8]) -> Result<(Linked, Described), LoadError> {
-    let module = Module::from_binary(&bench.engine, bytes).map_err(|error| refused(&error, "program"))?;
-    linked_program(bench, &module)
-}
-
-fn linked_program(bench: &Bench, module: &Module) -> Result<(Linked, Described), LoadError> {
-    let pre = bench.core_linker.instantiate_pre(module).map_err(|error| core_module::unlinkable(&error))?;
-    core_module::check_start(module)?;
+fn link_program(bench: &Bench, code: &[u8]) -> Result<(Linked, Described), LoadError> {
+    let module = trusted::module(&bench.engine, code).map_err(|error| work::refused(&error, "program"))?;
+    let pre = bench.core_linker.instantiate_pre(&module).map_err(|error| core_module::unlinkable(&error))?;
+    core_module::check_start(&module)?;
     let described = Described {
         functions: vec![Function::program()],
-        imports: core_module::imports(module),
+        imports: core_module::imports(&module),
         memory_bytes_min: Some(memory_bytes_min(&module.resources_required())),
     };
     Ok((Linked::Program { pre }, described))
-}
-
-/// Puts a refusal of the compiler into our vocabulary. It tells its reasons only as text.
-fn refused(error: &wasmtime::Error, what: &str) -> LoadError {
-    let text = format!("{error:#}");
-    let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if any(&[
-        "must be enabled",
-        "not enabled",
-        "proposal",
-        "feature",
-        "types are disabled",
-        "references required",
-        "not supported",
-    ]) {
-        let fix = "build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs";
-        return LoadError::new(LoadCode::Feature, format!("the {what} uses a feature that is off here: {text}"), fix);
-    }
-    if text.contains("exceeds the") && any(&["pooling allocator", "configured maximum", "limit of"]) {
-        let is_count = any(&["linear memories", "contains"]) && !text.contains("element");
-        let (code, key) = if text.contains("instances") || is_count {
-            (LoadCode::InstanceLimit, "limits.instances")
-        } else if text.contains("table") {
-            (LoadCode::TableLimit, "limits.table_elements")
-        } else {
-            (LoadCode::MemoryLimit, "limits.memory")
-        };
-        return LoadError::new(
-            code,
-            format!("the {what} declares more than a job may have: {text}"),
-            format!("build it with less; no job may raise `{key}` that far"),
-        );
-    }
-    LoadError::new(
-        LoadCode::Invalid,
-        format!("the file is no valid {what}: {text}"),
-        "build the plugin again; the file may be truncated",
-    )
 }
 
 fn hex(bytes: &[u8]) -> String {

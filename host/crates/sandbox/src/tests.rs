@@ -4,6 +4,7 @@ mod adapted;
 mod bad_values;
 mod calls;
 mod commands;
+mod lockdown;
 mod programs;
 mod versions;
 
@@ -39,6 +40,7 @@ static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
         memory_bytes_max: 1 << 30,
         table_elements_max: 1_000_000,
         scratch: std::env::temp_dir(),
+        compile: crate::CompileSettings::default(),
     })
     .unwrap()
 });

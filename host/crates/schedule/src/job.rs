@@ -361,6 +361,10 @@ pub struct Ceilings {
     pub startup: Duration,
     /// For what is counted. A manifest may lower these, not raise them.
     pub counts: Counts,
+    /// Processor time that compiling one plugin may take; lower than what is built in, or it changes nothing.
+    pub compile_cpu_time: Option<Duration>,
+    /// Memory that compiling one plugin may take; lower than what is built in, or it changes nothing.
+    pub compile_memory_bytes: Option<u64>,
 }
 
 impl Default for Ceilings {
@@ -372,6 +376,8 @@ impl Default for Ceilings {
             output_bytes_max: 16 << 20,
             startup: Duration::from_secs(24 * 3_600),
             counts: Counts::ceilings(),
+            compile_cpu_time: None,
+            compile_memory_bytes: None,
         }
     }
 }

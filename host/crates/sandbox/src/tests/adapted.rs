@@ -5,7 +5,7 @@ use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::*;
-use crate::Form;
+use crate::{CompileSettings, Compiler, Form, LoadCode};
 
 const WORLD: &str = "package demo:job;
     world job {
@@ -83,12 +83,33 @@ async fn strings_may_be_utf_16() {
 }
 
 #[test]
-fn a_module_is_adapted_once() {
+fn a_module_is_adapted_and_compiled_once() {
     let bytes = with_world(MODULE, WORLD, StringEncoding::UTF8);
-    let adapted = crate::core_module::Adapted::default();
-    let (first, second) = (adapted.of(&bytes, "a").unwrap(), adapted.of(&bytes, "a").unwrap());
-    assert!(Arc::ptr_eq(&first, &second));
-    assert!(!Arc::ptr_eq(&first, &adapted.of(&bytes, "b").unwrap()));
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = |compiler| {
+        let settings = EngineSettings {
+            n_slots: 1,
+            memory_bytes_max: 64 << 20,
+            table_elements_max: 10_000,
+            scratch: folder.path().to_owned(),
+            compile: CompileSettings {
+                compiler,
+                cache: Some(folder.path().join("code")),
+                ..CompileSettings::default()
+            },
+        };
+        Sandbox::new(settings).unwrap()
+    };
+    // A compiler that is not there cannot have been asked.
+    let none = || sandbox(Compiler::Child(folder.path().join("nothing")));
+    let refused = Plugin::from_bytes(&none(), &bytes, None, false).map(drop).unwrap_err();
+    assert_eq!(refused.code, LoadCode::Budget, "{refused}");
+    let first = Plugin::from_bytes(&sandbox(Compiler::InProcess), &bytes, None, true).unwrap();
+    let second = Plugin::from_bytes(&none(), &bytes, None, true).unwrap();
+    assert_eq!((first.form, second.form), (Form::Adapted, Form::Adapted));
+    let names = |plugin: &Plugin| plugin.functions.iter().map(|function| function.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&first), names(&second));
+    assert!(Plugin::from_bytes(&none(), &[&bytes[..], b"\0\x02\x01x"].concat(), None, false).is_err(), "other bytes");
 }
 
 #[test]

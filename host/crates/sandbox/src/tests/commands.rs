@@ -249,6 +249,7 @@ async fn folders_go_with_their_attempts_and_with_hosts_that_are_gone() {
         memory_bytes_max: 64 << 20,
         table_elements_max: 100_000,
         scratch: parent.path().to_owned(),
+        compile: crate::CompileSettings::default(),
     };
     let n_left = || std::fs::read_dir(parent.path()).unwrap().count();
     // What a crash leaves: a folder with a lock that nobody holds; and what is none of ours.

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     call::Call,
+    compile::CompileSettings,
     engine::{Allocation, EngineSettings, Metering, Sandbox},
     guest_api::StateUse,
     lockdown::{self, Access, Lockdown, Network, ProcessLimits},
@@ -163,6 +164,7 @@ impl Served {
             memory_bytes_max: call.memory_bytes_max,
             table_elements_max: limits.table_elements_max,
             scratch: PathBuf::new(),
+            compile: CompileSettings::default(),
         };
         let allocation = if call.is_pooled { Allocation::Pooling } else { Allocation::OnDemand };
         let metering = if call.is_metered { Metering::Fuel } else { Metering::Plain };

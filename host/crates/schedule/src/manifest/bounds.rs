@@ -37,6 +37,12 @@ pub(super) fn read_ceilings(host: &mut Fields<'_>, built_in: &Ceilings, diagnost
         ceilings.startup = startup;
     }
     ceilings.counts = counts::read_ceilings(&mut fields, &built_in.counts, diagnostics);
+    if let Some(time) = fields.get("compile_cpu_time").and_then(|node| scalar::positive_duration(node, diagnostics)) {
+        ceilings.compile_cpu_time = Some(time);
+    }
+    if let Some(memory) = fields.get("compile_memory").and_then(|node| memory(node, diagnostics)) {
+        ceilings.compile_memory_bytes = Some(memory);
+    }
     fields.finish(diagnostics);
     ceilings
 }

@@ -9,6 +9,7 @@ use super::{
     grants,
     node::{Entry, Node, Value},
     resolved::{HostSettings, Include, Root},
+    trusted_keys,
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Span},
@@ -37,7 +38,12 @@ pub(super) struct Document<'n> {
 
 impl<'n> Document<'n> {
     /// Opens one source. An empty one is a manifest without anything in it.
-    pub(super) fn open(root: &'n Node, ceilings: &Ceilings, diagnostics: &mut Diagnostics) -> Option<Self> {
+    pub(super) fn open(
+        root: &'n Node,
+        folder: &Path,
+        ceilings: &Ceilings,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let mut document = Self {
             span: root.span,
             defaults: None,
@@ -93,8 +99,9 @@ impl<'n> Document<'n> {
                 let memory = host.get("memory").and_then(|node| bounds::memory(node, diagnostics));
                 let roots = host.get("roots").map(|node| read_roots(node, diagnostics));
                 let egress = egress::read_policy(&mut host, diagnostics);
+                let trusted_keys = trusted_keys::read(&mut host, folder, diagnostics);
                 host.finish_translated(|key| foreign::answer(Place::Host, key), diagnostics);
-                (entry.key_span, HostSettings { ceilings, memory, roots, egress })
+                (entry.key_span, HostSettings { ceilings, memory, roots, egress, trusted_keys })
             });
         }
         fields.finish_translated(|key| foreign::answer(Place::Top, key), diagnostics);

@@ -74,6 +74,7 @@ mod retry;
 mod secrets;
 mod stores;
 mod trigger_hash;
+mod trusted_keys;
 mod when;
 
 pub mod resolve;

@@ -89,6 +89,8 @@ pub struct HostSettings {
     pub roots: Option<Vec<Root>>,
     /// `egress: ["https://*.acme.dev"]`: what jobs may be granted at most; absent means whatever their entries say.
     pub egress: Option<Vec<EgressRule>>,
+    /// Where plugins must be signed, and by whom.
+    pub trusted_keys: Vec<TrustedKeys>,
 }
 
 /// A folder in which directories may be granted.
@@ -98,6 +100,15 @@ pub struct Root {
     pub path: PathBuf,
     /// Where it stands.
     pub span: Span,
+}
+
+/// A folder whose plugins must be signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedKeys {
+    /// The folder: the path as written, joined to the folder of the manifest.
+    pub folder: PathBuf,
+    /// Public keys of minisign, as `minisign -G` prints them.
+    pub keys: Vec<String>,
 }
 
 /// A pattern of further files.

@@ -84,12 +84,18 @@ fn host() -> Json {
         &["url"],
     );
     let rule = json!({ "anyOf": [text(), rule] });
+    let keys = [
+        ("folder", described("The folder of the plugins.", text())),
+        ("keys", described("Public keys of minisign.", one_or_many(text()))),
+    ];
+    let trusted = one_or_many(object(keys, &["folder", "keys"]));
     object(
         [
             ("ceilings", key("The highest limits that jobs may ask for.", reference("ceilings"))),
             ("egress", key("What jobs may be granted at most of the network.", one_or_many(rule))),
             ("memory", key("What all attempts that go on may have together, by their limits.", reference("size"))),
             ("roots", key("Where directories must lie that jobs are granted.", one_or_many(text()))),
+            ("trusted_keys", key("Folders whose plugins must be signed.", trusted)),
         ],
         &[],
     )
@@ -205,6 +211,8 @@ fn ceilings() -> Json {
         ("memory", key("For `limits.memory`.", reference("size"))),
         ("output", key("For `limits.output`.", reference("size"))),
         ("startup", key("For `limits.startup`.", reference("duration"))),
+        ("compile_cpu_time", key("Processor time for compiling a plugin.", reference("duration"))),
+        ("compile_memory", key("Memory for compiling a plugin.", reference("size"))),
     ];
     object(keys.into_iter().chain(counts()), &[])
 }
