@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     cli_commands::copying,
     cli_exec::result,
+    egress_server::Server,
     hosted::{Hosted, begins, ends, text, wait, wait_next},
     program::{PATIENCE, Running, clockjack, now},
     scene::{Scene, guest, root},
@@ -119,11 +120,30 @@ fn granted_folders_are_seen_and_no_others() {
     assert_eq!(exec(&["read-file", "-a", "path=/in/text"])["output"], "granted");
     assert_eq!(exec(&["read-file", "-a", "path=/in/link"])["outcome"], "fs.denied");
     assert_eq!(exec(&["write-file", "-a", "path=/in/text", "-a", "text=x"])["outcome"], "fs.denied");
-    assert_eq!(exec(&["write-file", "-a", "path=/out-of-it/text", "-a", "text=written"])["outcome"], "succeeded");
+    // Not in both: the second one would find the file of the first.
+    let write = ["hostile.wasm", "write-file", "-a", "path=/out-of-it/text", "-a", "text=written"];
+    let written = self::exec("process", &scene, &[&write[..], &grants].concat());
+    assert_eq!(
+        (&written["outcome"], &written["usage"]["files_created"]),
+        (&json!("succeeded"), &json!(1)),
+        "{written}"
+    );
     assert_eq!(exec(&["list-folder", "-a", "path=/out-of-it"])["output"], json!(["text"]));
     assert_eq!((scene.read("in/text").as_str(), scene.read("out/text").as_str()), ("granted", "written"));
-    let missing = self::exec("process", &scene, &["hostile.wasm", "env", "--dir", "in:/in:read"]);
-    assert_eq!(missing["outcome"], "succeeded", "{missing}");
+}
+
+#[test]
+fn what_a_job_may_reach_is_reached_from_its_worker_and_nothing_else() {
+    let server = Server::hello();
+    let scene = Scene::with("version: 1\n", &["fetch"]);
+    let by_name = server.url("/").replace("127.0.0.1", "localhost");
+    for (n_before, url) in [server.url("/"), by_name].iter().enumerate() {
+        let (asked, rule) = (format!("url={url}x"), format!("{{ url: \"{url}\", private: true }}"));
+        let got = exec("process", &scene, &["fetch.wasm", "get", "-a", &asked, "--http", &rule]);
+        assert_eq!((&got["outcome"], server.hits()), (&json!("succeeded"), n_before + 1), "{got}");
+        let denied = exec("process", &scene, &["fetch.wasm", "get", "-a", &asked]);
+        assert_eq!((&denied["outcome"], server.hits()), (&json!("egress.denied"), n_before + 1), "{denied}");
+    }
 }
 
 /// What stands in a file of a process.

@@ -166,6 +166,15 @@ pub(crate) struct Inputs<'c> {
     pub(crate) secrets: Secrets,
 }
 
+/// What a guest reaches the world through.
+struct Held {
+    wasi: WasiP1Ctx,
+    files: Files,
+    secrets: Secrets,
+    state: StateUse,
+    egress: Egress,
+}
+
 impl Sandbox {
     /// Runs one attempt of a call to its end.
     pub async fn run(&self, call: &Call, facts: Facts) -> Report {
@@ -230,7 +239,8 @@ impl Sandbox {
         let meter = Arc::new(CpuMeter::default());
         let mut redactor = secrets.redactor();
         let files = Files::new(&call.limits.counts, &call.grants.dirs, scratch.map(|_| scratch::GUEST_PATH));
-        let mut store = self.store(call, facts, wasi, files, secrets, state, egress, &meter);
+        let held = Held { wasi, files, secrets, state, egress };
+        let mut store = self.store(call, facts, held, &meter);
         let mut phase = Phase::Instantiate;
         let ended = {
             let invocation = pin!(invoke(&mut store, call, &values, &mut phase));
@@ -280,17 +290,8 @@ impl Sandbox {
     }
 
     /// The only place that makes a store: every bound is set here.
-    fn store(
-        &self,
-        call: &Call,
-        facts: Facts,
-        mut wasi: WasiP1Ctx,
-        files: Files,
-        secrets: Secrets,
-        state: StateUse,
-        egress: Egress,
-        meter: &Arc<CpuMeter>,
-    ) -> Store<GuestState> {
+    fn store(&self, call: &Call, facts: Facts, held: Held, meter: &Arc<CpuMeter>) -> Store<GuestState> {
+        let Held { mut wasi, files, secrets, state, egress } = held;
         let counts = &call.limits.counts;
         let n_max = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         wasi.ctx().table.set_max_capacity(n_max(counts.resources_max()));

@@ -181,8 +181,8 @@ impl Served {
         let runtime =
             runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
         let (begun, mut attempts) = mpsc::channel(1);
-        thread::Builder::new().name("host".to_owned()).spawn(move || listen(&begun))?;
         self.tell(&ToHost::Ready(missing))?;
+        thread::Builder::new().name("host".to_owned()).spawn(move || listen(&begun))?;
         runtime.block_on(async {
             while let Some(begun) = attempts.recv().await {
                 let ended = self.attempt(begun).await.map_err(io::Error::other)?;
