@@ -230,7 +230,10 @@ const HOST: Answers = &[
     (&["limits", "max", "maximum"], "write `ceilings: { memory: 1GiB }`"),
     (&["ram", "mem", "memorylimit", "memorybudget"], "write `memory: 4GiB`, for all attempts together"),
     (&["dirs", "allowdirs", "alloweddirs", "directories", "paths"], "write `roots: [./data]`"),
-    (&["http", "network", "outbound", "allowhosts", "allowedhosts", "firewall"], "write `egress: [\"https://*.acme.dev\"]`"),
+    (
+        &["http", "network", "outbound", "allowhosts", "allowedhosts", "firewall"],
+        "write `egress: [\"https://*.acme.dev\"]`",
+    ),
     (&["isolation", "plugins", "api"], LATER),
 ];
 
