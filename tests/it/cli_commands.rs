@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A program that copies standard input to standard output and to `/out/result.json`, and ends with a code.
-fn copying(code: u8) -> Vec<u8> {
+pub(crate) fn copying(code: u8) -> Vec<u8> {
     let text = format!(
         r#"(module
              (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))

@@ -34,6 +34,7 @@ mod up_chain;
 mod up_end;
 mod up_keep;
 mod up_ledger;
+mod up_limits;
 mod up_on_time;
 mod up_overlap;
 mod up_reload;

@@ -243,8 +243,8 @@ impl Unit {
             Self::Bytes => value.checked_next_power_of_two().unwrap_or(u64::MAX),
             Self::Count => one_two_five(value),
             Self::Nanos if 5 * SECOND < value => {
-                let times = TIMES.into_iter().map(|seconds| seconds * SECOND);
-                times.into_iter().find(|time| value <= *time).unwrap_or(value.div_ceil(SECOND) * SECOND)
+                let mut times = TIMES.into_iter().map(|seconds| seconds * SECOND);
+                times.find(|time| value <= *time).unwrap_or(value.div_ceil(SECOND) * SECOND)
             }
             Self::Nanos => one_two_five(value.div_ceil(MILLI)) * MILLI,
         }

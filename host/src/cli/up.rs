@@ -176,7 +176,7 @@ async fn serve(mut scene: Scene<'_>, jobs: Vec<PreparedJob>, guests: &Runtime, l
     let args = scene.args;
     let mut signals = Signals::new()?;
     let memory = load::memory::budget(&scene.manifest);
-    info!(memory = show_size(memory), "what all attempts together may have");
+    info!(memory = show_size(memory), "memory that all attempts share");
     let workers = Workers::new(settings::program());
     let executor = SandboxExecutor::new(scene.sandbox.clone()).with_workers(workers).with_memory(memory);
     let clock = Arc::new(SystemClock);

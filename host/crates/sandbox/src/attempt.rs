@@ -10,7 +10,7 @@ use clockjack_schedule::{
 };
 use tokio::time::{Instant, Timeout};
 use wasmtime::{Store, UpdateDeadline, component::Val};
-use wasmtime_wasi::{WasiCtxView, WasiView, filesystem::WasiFilesystemView as _, p1::WasiP1Ctx};
+use wasmtime_wasi::{I32Exit, WasiCtxView, WasiView, filesystem::WasiFilesystemView as _, p1::WasiP1Ctx};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::{
@@ -239,16 +239,8 @@ impl Sandbox {
         };
         let fuel_left = store.get_fuel().ok();
         let (stdout, stderr) = (stdout.take(redactor.as_mut()), stderr.take(redactor.as_mut()));
-        // The tick between the last call and the end may be missing.
         let too_many = store.data().too_many_calls(call.limits.counts.host_calls_max);
-        let outcome = match ended {
-            End::Itself(Ok(_)) if let Err(hit) = too_many => classify::trapped(&hit.into(), phase, call, &stderr),
-            End::Itself(Ok(result)) => classify::returned(result, call),
-            End::Itself(Err(error)) => classify::trapped(&error, phase, call, &stderr),
-            End::Stopped => Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"),
-            End::TimedOut => classify::timed_out(call),
-            End::Overflowed(message) => Outcome::ended(OutcomeCode::FsDenied, message),
-        };
+        let outcome = judged(ended, too_many, phase, call, &stderr);
         let state = store.into_data();
         let outcome = network.outcome(state.refusals.outcome(outcome));
         let now = state.now();
@@ -390,6 +382,21 @@ pub(crate) async fn concluded(
     let mut report = Report { outcome, state, ..report };
     redactor.iter_mut().for_each(|redactor| redactor.report(&mut report));
     report
+}
+
+/// The outcome of an end. One that called the host too often may have ended by itself before the next tick saw that.
+fn judged(ended: End, calls: Result<(), LimitHit>, phase: Phase, call: &Call, stderr: &Captured) -> Outcome {
+    match (ended, calls) {
+        (End::Itself(Ok(_)), Err(hit)) => classify::trapped(&hit.into(), phase, call, stderr),
+        (End::Itself(Err(error)), Err(hit)) if error.is::<I32Exit>() => {
+            classify::trapped(&hit.into(), phase, call, stderr)
+        }
+        (End::Itself(Ok(result)), Ok(())) => classify::returned(result, call),
+        (End::Itself(Err(error)), _) => classify::trapped(&error, phase, call, stderr),
+        (End::Stopped, _) => Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"),
+        (End::TimedOut, _) => classify::timed_out(call),
+        (End::Overflowed(message), _) => Outcome::ended(OutcomeCode::FsDenied, message),
+    }
 }
 
 /// The outcome of a command with what it left in its scratch folder, which is removed here. What was ended from outside

@@ -22,7 +22,7 @@ mod guest_api;
 mod guest_clock;
 mod imports;
 mod limiter;
-mod lockdown;
+pub mod lockdown;
 mod output;
 mod own_package;
 mod plugin;

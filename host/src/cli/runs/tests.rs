@@ -164,6 +164,7 @@ async fn json_has_every_field() {
         cpu_time_ms null
         memory_peak_bytes null
         fuel_used null
+        usage null
         generation null
         digest null
         retry_at null
@@ -183,6 +184,7 @@ async fn json_has_every_field() {
         cpu_time_ms null
         memory_peak_bytes null
         fuel_used null
+        usage null
         generation null
         digest null
         retry_at "2027-01-15T12:00:30Z"
@@ -204,6 +206,7 @@ async fn json_has_every_field() {
         cpu_time_ms 40.0
         memory_peak_bytes 3145728
         fuel_used null
+        usage {}
         generation 2
         digest "abababababababababababababababababababababababababababababababab"
         retry_at null
@@ -278,6 +281,7 @@ async fn a_run_in_json_has_every_field_and_attempt() {
         cpu_time_ms 40.0
         memory_peak_bytes 3145728
         fuel_used null
+        usage {}
         generation 2
         digest "abababababababababababababababababababababababababababababababab"
         retry_at null
@@ -292,7 +296,7 @@ async fn a_run_in_json_has_every_field_and_attempt() {
         logs [{"at":"2027-01-15T11:50:01.003Z","level":"info","message":"read","fields":{"rows":"10"}},{"at":"2027-01-15T11:50:01.003Z","level":"error","message":"bell \u0007 rung","fields":{"rows":"10"}}]
         logs_dropped 5
         progress null
-        attempt_list [{"number":1,"started_at":"2027-01-15T11:50:00.003Z","outcome":"failed","error":"no route","finished_at":"2027-01-15T11:50:01.003Z","duration_ms":1000.0,"cpu_time_ms":40.0,"memory_peak_bytes":3145728,"fuel_used":null,"generation":2,"digest":"abababababababababababababababababababababababababababababababab","output":null,"stdout":"","stdout_bytes":0,"stdout_truncated":false,"stderr":"","stderr_bytes":0,"stderr_truncated":false,"logs":[],"logs_dropped":0},{"number":2,"started_at":"2027-01-15T11:50:00.003Z","outcome":"succeeded","error":null,"finished_at":"2027-01-15T11:50:01.003Z","duration_ms":1000.0,"cpu_time_ms":40.0,"memory_peak_bytes":3145728,"fuel_used":null,"generation":2,"digest":"abababababababababababababababababababababababababababababababab","output":{"sum":7},"stdout":"one\ntwo\n","stdout_bytes":100,"stdout_truncated":true,"stderr":"","stderr_bytes":0,"stderr_truncated":false,"logs":[{"at":"2027-01-15T11:50:01.003Z","level":"info","message":"read","fields":{"rows":"10"}},{"at":"2027-01-15T11:50:01.003Z","level":"error","message":"bell \u0007 rung","fields":{"rows":"10"}}],"logs_dropped":5}]
+        attempt_list [{"number":1,"started_at":"2027-01-15T11:50:00.003Z","outcome":"failed","error":"no route","finished_at":"2027-01-15T11:50:01.003Z","duration_ms":1000.0,"cpu_time_ms":40.0,"memory_peak_bytes":3145728,"fuel_used":null,"usage":{},"generation":2,"digest":"abababababababababababababababababababababababababababababababab","output":null,"stdout":"","stdout_bytes":0,"stdout_truncated":false,"stderr":"","stderr_bytes":0,"stderr_truncated":false,"logs":[],"logs_dropped":0},{"number":2,"started_at":"2027-01-15T11:50:00.003Z","outcome":"succeeded","error":null,"finished_at":"2027-01-15T11:50:01.003Z","duration_ms":1000.0,"cpu_time_ms":40.0,"memory_peak_bytes":3145728,"fuel_used":null,"usage":{},"generation":2,"digest":"abababababababababababababababababababababababababababababababab","output":{"sum":7},"stdout":"one\ntwo\n","stdout_bytes":100,"stdout_truncated":true,"stderr":"","stderr_bytes":0,"stderr_truncated":false,"logs":[{"at":"2027-01-15T11:50:01.003Z","level":"info","message":"read","fields":{"rows":"10"}},{"at":"2027-01-15T11:50:01.003Z","level":"error","message":"bell \u0007 rung","fields":{"rows":"10"}}],"logs_dropped":5}]
     "#]].assert_eq(&fields(&told(show(&reading, "report@latest", Output::Json).await)));
 }
 

@@ -166,11 +166,10 @@ impl Files {
 /// Why a path of a directory was refused. The engine tells only that it was.
 fn reason(grant: &Grant, dir: &str, path: &str) -> String {
     let guest = &grant.guest;
-    let depth = dir.strip_prefix(guest.as_str()).unwrap_or_default().split('/').filter(|step| !step.is_empty()).count();
     // A descriptor reaches what lies below it, also where the grant holds more.
-    if leads_out(path, 0) {
-        let granted = if depth == 0 { "the granted directory" } else { "the opened directory" };
-        return format!("it leads out of {granted} `{dir}` (`grants.dirs`)");
+    if leads_out(path) {
+        let which = if dir == guest { "the granted directory" } else { "the opened directory" };
+        return format!("it leads out of {which} `{dir}` (`grants.dirs`)");
     }
     match grant.mode {
         DirMode::Read => format!("the directory `{guest}` is granted with `mode: read` (`grants.dirs`)"),
@@ -181,8 +180,8 @@ fn reason(grant: &Grant, dir: &str, path: &str) -> String {
 }
 
 /// Whether a path leaves the directory at which it starts, links left aside.
-fn leads_out(path: &str, depth: usize) -> bool {
-    let mut depth = Some(depth);
+fn leads_out(path: &str) -> bool {
+    let mut depth = Some(0_usize);
     for step in path.split('/').filter(|step| !matches!(*step, "" | ".")) {
         depth = match (step, depth) {
             (_, None) => return true,
@@ -210,10 +209,10 @@ mod tests {
     #[test]
     fn a_path_that_leaves_its_directory_is_seen() {
         for path in ["..", "../a", "a/../..", "/etc/passwd", "./.././a", "a/../../a/b"] {
-            assert!(leads_out(path, 0), "{path}");
+            assert!(leads_out(path), "{path}");
         }
         for path in ["", "a", "a/..", "./a/../b", "a//b", "..a", "a/b/../../c"] {
-            assert!(!leads_out(path, 0), "{path}");
+            assert!(!leads_out(path), "{path}");
         }
     }
 

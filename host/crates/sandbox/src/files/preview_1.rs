@@ -123,9 +123,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result
     watch!(linker, path_rename, "rename", (old: i32, old_at: i32, old_len: i32, dir: i32, at: i32, len: i32), dir, at, len);
     watch!(linker, path_unlink_file, "unlink", (dir: i32, at: i32, len: i32), dir, at, len);
     watch!(linker, path_remove_directory, "remove-directory", (dir: i32, at: i32, len: i32), dir, at, len);
-    watch!(linker, path_filestat_get, "stat", (dir: i32, flags: i32, at: i32, len: i32, to: i32), dir, at, len);
     watch!(linker, path_filestat_set_times, "set-times", (dir: i32, flags: i32, at: i32, len: i32, atim: i64, mtim: i64, set: i32), dir, at, len);
-    watch!(linker, path_readlink, "readlink", (dir: i32, at: i32, len: i32, to: i32, to_len: i32, size: i32), dir, at, len);
     add_open(linker)?;
     add_writes(linker)?;
     add_numbers(linker)?;

@@ -52,7 +52,8 @@ fn same(fd: &Fd) -> Fd {
 }
 
 impl Guarded<'_> {
-    /// Remembers a refusal, where this is one.
+    /// Remembers a refusal, where this is one. Looks (`stat`, `readlink`) are not told: language runtimes take them to find
+    /// their way, and what fails later has another reason.
     fn told<T>(&mut self, operation: &str, dir: u32, path: &str, result: FsResult<T>) -> FsResult<T> {
         let is_refused = |error: &FsError| matches!(error.downcast_ref(), Some(ErrorCode::NotPermitted));
         if result.as_ref().is_err_and(is_refused) {
@@ -220,9 +221,7 @@ impl HostDescriptor for Guarded<'_> {
     }
 
     async fn stat_at(&mut self, fd: Fd, flags: PathFlags, path: String) -> FsResult<DescriptorStat> {
-        let (dir, shown) = (fd.rep(), path.clone());
-        let result = HostDescriptor::stat_at(&mut self.inner, fd, flags, path).await;
-        self.told("stat", dir, &shown, result)
+        HostDescriptor::stat_at(&mut self.inner, fd, flags, path).await
     }
 
     async fn set_times_at(
@@ -278,9 +277,7 @@ impl HostDescriptor for Guarded<'_> {
     }
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
-        let (dir, shown) = (fd.rep(), path.clone());
-        let result = HostDescriptor::readlink_at(&mut self.inner, fd, path).await;
-        self.told("readlink", dir, &shown, result)
+        HostDescriptor::readlink_at(&mut self.inner, fd, path).await
     }
 
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
@@ -337,9 +334,7 @@ impl HostDescriptor for Guarded<'_> {
     }
 
     async fn metadata_hash_at(&mut self, fd: Fd, flags: PathFlags, path: String) -> FsResult<MetadataHashValue> {
-        let (dir, shown) = (fd.rep(), path.clone());
-        let result = HostDescriptor::metadata_hash_at(&mut self.inner, fd, flags, path).await;
-        self.told("stat", dir, &shown, result)
+        HostDescriptor::metadata_hash_at(&mut self.inner, fd, flags, path).await
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 
 use clockjack_schedule::{
     id::JobId,
+    job::Limits,
     outcome::{Outcome, OutcomeCode},
     ports::{Attempt, Report},
     stop::Stop,
@@ -50,8 +51,8 @@ const GONE_WITHIN: Duration = Duration::from_millis(500);
 /// How much of a worker's last words is read.
 const WORDS_BYTES_MAX: u64 = 4 << 10;
 
-/// Longest frame from a worker, beside what it printed and returned: log lines and values of the state.
-const FRAME_BYTES_MAX: usize = 32 << 20;
+/// Longest frame from a worker, beside what its guest printed, returned and logged: values of the state, in base64.
+const FRAME_BYTES_MAX: u64 = 32 << 20;
 
 /// Room of the pipe to a worker: compiled code is megabytes.
 const PIPE_BYTES: usize = 1 << 20;
@@ -97,9 +98,7 @@ impl Worker {
     /// Starts a process and waits until it can run attempts.
     pub(super) async fn start(wanted: Wanted<'_>) -> Result<Self, String> {
         let Wanted { program, call, key, job, code, folder } = wanted;
-        let output_bytes_max = usize::try_from(call.limits.output_bytes_max).unwrap_or(usize::MAX);
-        // Bytes that are no text become three, base64 makes four of three, and there are two streams and a result.
-        let n_bytes_max = FRAME_BYTES_MAX.saturating_add(output_bytes_max.saturating_mul(12));
+        let n_bytes_max = frame_bytes_max(&call.limits.limits());
         let mut child = Command::new(program)
             .arg0("clockjack")
             .arg(COMMAND)
@@ -225,6 +224,17 @@ impl Worker {
     }
 }
 
+/// Longest frame from a worker of a job.
+fn frame_bytes_max(limits: &Limits) -> usize {
+    // Bytes that are no text become three, base64 makes four of three, and there are two streams and a result.
+    let output = limits.output_bytes_max.saturating_mul(12);
+    // A character may take six in JSON, and a line has its time and level, too.
+    let logs = limits.counts.log_bytes_max.saturating_mul(6);
+    let lines = limits.counts.log_lines_max.saturating_mul(128);
+    let sum = [output, logs, lines].into_iter().fold(FRAME_BYTES_MAX, u64::saturating_add);
+    usize::try_from(sum).unwrap_or(usize::MAX)
+}
+
 /// Serves an attempt from its beginning to its report. Fails with why there is none.
 async fn serve(
     stdin: &Mutex<&mut ChildStdin>,
@@ -242,7 +252,7 @@ async fn serve(
                 let answer = state.ask(asked, attempt, call.limits.state_bytes_max).await;
                 frames::send(&mut **stdin.lock().await, &ToWorker::State(answer)).await.map_err(told)?;
             }
-            Some(ToHost::Ended(ended)) => return ended.report(),
+            Some(ToHost::Ended(ended)) => return ended.report(&call.limits),
             Some(ToHost::Ready(_) | ToHost::Unusable(_)) => return Err("it began anew".to_owned()),
             None => return Err("it closed its line".to_owned()),
         }

@@ -30,6 +30,12 @@ use crate::{
     secrets::Secrets,
 };
 
+/// Longest message of an outcome that is taken: those of this program have 2,000 characters at the most.
+const WORDS_BYTES_MAX: u64 = 8 << 10;
+
+/// By how much the names of secrets may make a text longer: a thousand of them are named.
+const NAMES_BYTES_MAX: u64 = 128 << 10;
+
 /// What a worker of a call has to know. `memory_bytes_max` and `is_pooled` are those of the host's own engine.
 pub(super) fn of_call(call: &Call, job: &JobId, is_pooled: bool, memory_bytes_max: u64) -> CallSetup {
     let dir = |dir: &DirGrant| DirWire {
@@ -37,6 +43,10 @@ pub(super) fn of_call(call: &Call, job: &JobId, is_pooled: bool, memory_bytes_ma
         guest: dir.guest.clone(),
         is_writable: dir.mode == DirMode::ReadWrite,
     };
+    // Each by its name, so that a grant that comes later is not forgotten here. The state stays in the host; secrets come
+    // with each attempt; the variables are those of the call; `reach` takes the rest.
+    let Grants { env: _, dirs, state: _, secrets: _, http: _, network: _, clock_resolution: _, random_seed: _ } =
+        &call.grants;
     let codes = &call.command.exit_codes;
     CallSetup {
         job: job.to_string(),
@@ -48,7 +58,7 @@ pub(super) fn of_call(call: &Call, job: &JobId, is_pooled: bool, memory_bytes_ma
         function: call.function,
         limits: of_limits(&call.limits),
         variables: call.variables.as_ref().clone(),
-        dirs: call.grants.dirs.iter().map(dir).collect(),
+        dirs: dirs.iter().map(dir).collect(),
         reach: reach::of_grants(&call.grants),
         exit_codes: [&codes.success, &codes.retry, &codes.permanent, &codes.skipped].map(Clone::clone),
     }
@@ -263,11 +273,12 @@ pub(super) fn of_report(report: Report) -> Ended {
 }
 
 impl Ended {
-    /// The report that a worker gave.
+    /// The report that a worker gave, and of it no more than its job may leave: a worker that was taken over says what it
+    /// likes.
     ///
     /// # Errors
     /// When it makes no sense, which only a broken worker sends.
-    pub(super) fn report(self) -> Result<Report, String> {
+    pub(super) fn report(mut self, limits: &Limits) -> Result<Report, String> {
         let code: OutcomeCode = self.code.parse().map_err(|unknown| format!("{unknown}"))?;
         let output = self.output.map(|output| read_json(&output.0)).transpose();
         let again = match self.again {
@@ -276,6 +287,16 @@ impl Ended {
             AgainWire::AfterNanos(nanos) => Again::After(Duration::from_nanos(nanos)),
         };
         let output = output.map_err(|unfit| format!("its output: {unfit}"))?;
+        self.logs.truncate(usize::try_from(limits.counts.log_lines_max).unwrap_or(usize::MAX).saturating_add(1));
+        // What is no text is longer as text, and so are the names of secrets in place of their values.
+        let text_bytes_max = limits.output_bytes_max.saturating_mul(3).saturating_add(NAMES_BYTES_MAX);
+        let text_bytes_max = usize::try_from(text_bytes_max).unwrap_or(usize::MAX);
+        for captured in [&mut self.stdout, &mut self.stderr] {
+            captured.text.0.truncate(text_bytes_max);
+        }
+        for words in [Some(&mut self.message), self.progress.as_mut()].into_iter().flatten() {
+            words.truncate(words.floor_char_boundary(usize::try_from(WORDS_BYTES_MAX).unwrap_or(usize::MAX)));
+        }
         let mut usage = Usage::default();
         for (name, place) in Usage::FIGURES {
             *place(&mut usage) = self.usage.get(name).copied().unwrap_or_default();

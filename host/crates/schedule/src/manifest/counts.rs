@@ -82,8 +82,11 @@ fn shown(count: &Count, value: u64) -> String {
 }
 
 fn above_ceiling(count: &Count, node: &Node, asked: u64, ceiling: u64) -> Diagnostic {
+    let is_built_in = *(count.place)(&mut Counts::ceilings()) <= ceiling;
     let (key, asked, ceiling) = (count.key, shown(count, asked), shown(count, ceiling));
     let message = format!("`{key}` of {asked} is above the host's ceiling of {ceiling}");
-    Diagnostic::error("manifest.ceiling", node.span, message)
-        .fix(format!("lower it to `{ceiling}` or less, or raise `host.ceilings.{key}`"))
+    let error = Diagnostic::error("manifest.ceiling", node.span, message);
+    // What is built in cannot be raised.
+    let raise = if is_built_in { String::new() } else { format!(", or raise `host.ceilings.{key}`") };
+    error.fix(format!("lower it to `{ceiling}` or less{raise}"))
 }

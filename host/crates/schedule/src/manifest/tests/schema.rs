@@ -56,7 +56,7 @@ fn what_the_readers_take_the_schema_takes() {
 /// The readers refuse more than a schema can say; these faults are of its kind: keys, types, words, ranges.
 #[test]
 fn what_is_wrong_in_shape_the_schema_refuses() {
-    const SHAPES: [&str; 20] = [
+    const SHAPES: [&str; 21] = [
         "counts_faults",
         "delivery_faults",
         "egress_faults",
