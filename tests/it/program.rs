@@ -81,7 +81,11 @@ impl Clockjack {
     pub(crate) fn of(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(Stdio::null());
-        command.env("XDG_STATE_HOME", state_home()).env("XDG_CACHE_HOME", cache_home()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env("XDG_STATE_HOME", state_home())
+            .env("XDG_CACHE_HOME", cache_home())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         Self { command, stdin: Vec::new(), stdout_bytes_max: u64::MAX, shares_machine: true }
     }
 

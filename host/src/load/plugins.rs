@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use clockjack_sandbox::{
-    Call, CallProblem, CommandInput, CompileBudget, CompileSettings, Compiler, EngineSettings, LoadCode, LoadError, Part,
-    Plugin, Sandbox, Wanted,
+    Call, CallProblem, CommandInput, CompileBudget, CompileSettings, Compiler, EngineSettings, LoadCode, LoadError,
+    Part, Plugin, Sandbox, Wanted,
 };
 use clockjack_schedule::{
     command::Command,
@@ -162,7 +162,10 @@ pub fn pinned(lock: Option<&Lock>, plugin: &resolved::Plugin) -> Result<Option<S
         }
         (_, Some(pin)) => Ok(Some(pin.sha256.clone())),
         (Some(written), None) => Ok(Some(written)),
-        (None, None) => Err(refused(format!("`--locked` runs what is pinned, and neither the manifest (`sha256`) nor `{path}` pins it"), again)),
+        (None, None) => Err(refused(
+            format!("`--locked` runs what is pinned, and neither the manifest (`sha256`) nor `{path}` pins it"),
+            again,
+        )),
     }
 }
 

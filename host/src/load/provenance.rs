@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +13,8 @@ use clockjack_schedule::manifest::resolved::{HostSettings, Plugin, TrustedKeys};
 const FILE: &str = "clockjack.lock";
 
 /// Its first line, for people.
-const HEAD: &str = "# What `clockjack lock` saw: plugin, SHA-256, and when it was signed. `--locked` runs nothing else.";
+const HEAD: &str =
+    "# What `clockjack lock` saw: plugin, SHA-256, and when it was signed. `--locked` runs nothing else.";
 
 /// Most bytes of it that are read: some hundred thousand plugins.
 const BYTES_MAX: u64 = 16 << 20;
@@ -43,7 +43,9 @@ impl Lock {
         let path = Self::place(files);
         let shown = path.display().to_string();
         let text = match std::fs::metadata(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self { path, pins: BTreeMap::new() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self { path, pins: BTreeMap::new() });
+            }
             Ok(metadata) if metadata.is_file() && metadata.len() <= BYTES_MAX => std::fs::read_to_string(&path),
             Ok(_) => anyhow::bail!("`{shown}` is no file of pins; make it with `clockjack lock`"),
             Err(error) => Err(error),
@@ -87,7 +89,7 @@ pub fn lock_text<'p>(pins: impl IntoIterator<Item = (&'p str, &'p Provenance)>) 
     let mut text = format!("{HEAD}\n");
     for (name, pin) in pins {
         let signed_at = pin.signed_at.map_or_else(String::new, |at| format!(" {at}"));
-        drop(writeln!(text, "{name} {}{signed_at}", pin.sha256));
+        text.push_str(&format!("{name} {}{signed_at}\n", pin.sha256));
     }
     text
 }
@@ -97,14 +99,17 @@ pub fn lock_text<'p>(pins: impl IntoIterator<Item = (&'p str, &'p Provenance)>) 
 #[must_use]
 pub fn keys_for<'h>(host: &'h HostSettings, file: &Path) -> Option<&'h [String]> {
     // Links lead to where the file is; what is not there is refused when it is read.
-    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into());
+    let whole =
+        |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into());
     // Neither by its place nor by the place of what it is a link to may a file get around it.
-    let places = [whole(file), whole(file.parent().unwrap_or(Path::new(""))).join(file.file_name().unwrap_or_default())];
+    let places =
+        [whole(file), whole(file.parent().unwrap_or(Path::new(""))).join(file.file_name().unwrap_or_default())];
     let holds = |trusted: &&TrustedKeys| {
         let folder = whole(&trusted.folder);
         places.iter().any(|place| place.starts_with(&folder))
     };
-    let innermost = host.trusted_keys.iter().filter(holds).max_by_key(|trusted| whole(&trusted.folder).components().count());
+    let innermost =
+        host.trusted_keys.iter().filter(holds).max_by_key(|trusted| whole(&trusted.folder).components().count());
     innermost.map(|trusted| trusted.keys.as_slice())
 }
 

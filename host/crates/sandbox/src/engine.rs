@@ -9,8 +9,8 @@ use std::{
 
 use clockjack_schedule::{job, ports::Vault};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm, Strategy,
-    WasmBacktraceDetails, component::Linker,
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm,
+    Strategy, WasmBacktraceDetails, component::Linker,
 };
 
 use crate::{
@@ -111,14 +111,7 @@ impl Sandbox {
             }
         };
         let workshop = Workshop::new(settings.compile.clone());
-        let inner = Inner {
-            settings,
-            allocation,
-            plain,
-            fuel: OnceLock::new(),
-            workshop,
-            scratch: OnceLock::new(),
-        };
+        let inner = Inner { settings, allocation, plain, fuel: OnceLock::new(), workshop, scratch: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner), vault: None })
     }
 

@@ -190,7 +190,8 @@ fn unknown(functions: &[Function], call: &str) -> NotFound {
 
 fn list(functions: &[Function]) -> String {
     const SHOWN_MAX: usize = 12;
-    let mut names: Vec<_> = functions.iter().take(SHOWN_MAX).map(|function| format!("`{}`", shown(&function.name))).collect();
+    let mut names: Vec<_> =
+        functions.iter().take(SHOWN_MAX).map(|function| format!("`{}`", shown(&function.name))).collect();
     if SHOWN_MAX < functions.len() {
         names.push(format!("and {} more", functions.len() - SHOWN_MAX));
     }

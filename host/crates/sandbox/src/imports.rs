@@ -78,7 +78,11 @@ pub(crate) fn explain(engine: &Engine, component: &Component, error: &wasmtime::
     let foreign = ty.imports(engine).find(|(name, item)| !is_known(name, &item.ty));
     let Some((name, _)) = foreign else {
         let fix = "build the component against WASI 0.2 and the `wit/` folder of this host";
-        return LoadError::new(LoadCode::Type, format!("an import has another type than this host's: {}", shown_message(&format!("{error:#}"))), fix);
+        return LoadError::new(
+            LoadCode::Type,
+            format!("an import has another type than this host's: {}", shown_message(&format!("{error:#}"))),
+            fix,
+        );
     };
     let (plain, name) = (name, shown(name));
     if let Some((_, key)) = REQUESTS.iter().find(|(prefix, _)| has_prefix(plain, prefix)) {

@@ -28,9 +28,8 @@ pub(crate) fn check(path: &Path, bytes: &[u8], keys: &[String]) -> Result<Option
         );
         LoadError::new(LoadCode::Signature, format!("{message}; trusted keys here: {}", tried()), fix)
     };
-    let text = file::read_small(&beside, BYTES_MAX).map_err(|problem| {
-        refused(format!("the file needs a signature, and `{}` {problem}", beside.display()))
-    })?;
+    let text = file::read_small(&beside, BYTES_MAX)
+        .map_err(|problem| refused(format!("the file needs a signature, and `{}` {problem}", beside.display())))?;
     let text = String::from_utf8(text).map_err(|_error| refused(format!("`{}` is no text", beside.display())))?;
     let signature = Signature::decode(&text)
         .map_err(|error| refused(format!("`{}` is no signature of minisign: {error}", beside.display())))?;

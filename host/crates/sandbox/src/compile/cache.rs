@@ -138,7 +138,8 @@ impl Cache {
         let rest = bytes.strip_prefix(MAGIC).ok_or_else(strange)?;
         let (code, body) = rest.split_first_chunk::<MAC_BYTES>().ok_or_else(strange)?;
         let told = self.mac(key, body).ok_or_else(strange)?;
-        told.verify_slice(code).map_err(|_error| "its code of authentication is wrong: somebody changed it".to_owned())?;
+        told.verify_slice(code)
+            .map_err(|_error| "its code of authentication is wrong: somebody changed it".to_owned())?;
         let compiled = Compiled::from_bytes(bytes.split_off(MAGIC.len() + MAC_BYTES)).ok_or_else(strange)?;
         // What is used stays longest.
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };

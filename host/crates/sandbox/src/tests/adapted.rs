@@ -92,7 +92,11 @@ fn a_module_is_adapted_and_compiled_once() {
             memory_bytes_max: 64 << 20,
             table_elements_max: 10_000,
             scratch: folder.path().to_owned(),
-            compile: CompileSettings { compiler, cache: Some(folder.path().join("code")), ..CompileSettings::default() },
+            compile: CompileSettings {
+                compiler,
+                cache: Some(folder.path().join("code")),
+                ..CompileSettings::default()
+            },
         };
         Sandbox::new(settings).unwrap()
     };

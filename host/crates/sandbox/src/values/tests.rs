@@ -26,8 +26,14 @@ use crate::{Call, EngineSettings, Facts, Plugin, Sandbox};
 
 fn sandbox() -> Sandbox {
     let scratch = std::env::temp_dir();
-    Sandbox::new(EngineSettings { n_slots: 2, memory_bytes_max: 64 << 20, table_elements_max: 10_000, scratch, compile: crate::CompileSettings::default() })
-        .unwrap()
+    Sandbox::new(EngineSettings {
+        n_slots: 2,
+        memory_bytes_max: 64 << 20,
+        table_elements_max: 10_000,
+        scratch,
+        compile: crate::CompileSettings::default(),
+    })
+    .unwrap()
 }
 
 /// A component whose function `run` takes `x` of a type; `types` come before it.

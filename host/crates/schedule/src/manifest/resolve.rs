@@ -87,8 +87,11 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     let roots: Vec<Option<Node>> =
         sources.iter().enumerate().map(|(index, source)| read_root(index, source, options, &mut findings)).collect();
     let mut diagnostics = Diagnostics::default();
-    let documents: Vec<_> =
-        roots.iter().flatten().filter_map(|root| Document::open(root, folder_of(root.span, options), options.ceilings, &mut diagnostics)).collect();
+    let documents: Vec<_> = roots
+        .iter()
+        .flatten()
+        .filter_map(|root| Document::open(root, folder_of(root.span, options), options.ceilings, &mut diagnostics))
+        .collect();
     let host = host_settings(&documents, options, sources, &mut diagnostics);
     findings.take(diagnostics);
 
@@ -129,7 +132,8 @@ pub fn includes(index: usize, source: &Source, variables: Lookup<'_>) -> Vec<Inc
     let mut unheard = Diagnostics::default();
     let Some(mut root) = parse(index, &source.text).0 else { return Vec::new() };
     interpolate(&mut root, variables, &mut unheard);
-    Document::open(&root, Path::new(""), &Ceilings::default(), &mut unheard).map_or_else(Vec::new, |document| document.includes)
+    Document::open(&root, Path::new(""), &Ceilings::default(), &mut unheard)
+        .map_or_else(Vec::new, |document| document.includes)
 }
 
 fn read_root(index: usize, source: &Source, options: &ResolveOptions<'_>, findings: &mut Findings) -> Option<Node> {
@@ -168,7 +172,7 @@ fn host_settings(
     diagnostics: &mut Diagnostics,
 ) -> HostSettings {
     let mut written = documents.iter().filter_map(|document| document.host.as_ref());
-    let Some((first, host)) = written.next() else { 
+    let Some((first, host)) = written.next() else {
         return HostSettings { ceilings: options.ceilings.clone(), ..HostSettings::default() };
     };
     for (span, _) in written {

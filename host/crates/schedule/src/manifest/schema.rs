@@ -84,7 +84,10 @@ fn host() -> Json {
     object(
         [
             ("ceilings", key("The highest limits that jobs may ask for.", reference("ceilings"))),
-            ("trusted_keys", key("Folders whose plugins must be signed.", one_or_many(object(keys, &["folder", "keys"])))),
+            (
+                "trusted_keys",
+                key("Folders whose plugins must be signed.", one_or_many(object(keys, &["folder", "keys"]))),
+            ),
         ],
         &[],
     )
