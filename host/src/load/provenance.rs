@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -90,7 +89,7 @@ pub fn lock_text<'p>(pins: impl IntoIterator<Item = (&'p str, &'p Provenance)>) 
     let mut text = format!("{HEAD}\n");
     for (name, pin) in pins {
         let signed_at = pin.signed_at.map_or_else(String::new, |at| format!(" {at}"));
-        let _ = writeln!(text, "{name} {}{signed_at}", pin.sha256);
+        text.push_str(&format!("{name} {}{signed_at}\n", pin.sha256));
     }
     text
 }

@@ -107,13 +107,14 @@ impl Workshop {
         compiled
     }
 
-    /// Compiles within the budget: with all optimisations, and where that costs too much time without any.
+    /// Compiles within the budget: with all optimisations, and where that costs too much without any.
     fn in_child(&self, program: &Path, source: Source<'_>, key: &Key) -> Result<Compiled, LoadError> {
         let budget = Budget::of(source.bytes.len(), &self.settings.budget);
         let Source { bytes, metering, allocation, .. } = source;
         let run = |effort| parent::run(program, &Order { metering, allocation, effort, budget }, bytes);
         let mut answer = run(Effort::Full);
-        if let Err(Breach::Processor) = answer {
+        // The allocator of registers is what both time and memory go into.
+        if let Err(Breach::Processor | Breach::Memory) = answer {
             tracing::debug!(sha256 = source.digest, "compiled once more, without optimisations");
             answer = run(Effort::Least);
         }

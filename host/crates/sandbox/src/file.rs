@@ -31,8 +31,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     if !metadata.is_file() {
         let kind = match () {
             () if metadata.is_dir() => "a folder",
-            () if kind.is_fifo() => "a pipe",
-            () if kind.is_char_device() || kind.is_block_device() => "a device",
+            () if kind.is_fifo() => "a pipe and no regular file",
+            () if kind.is_char_device() || kind.is_block_device() => "a device and no regular file",
             () => "no regular file",
         };
         let message = format!("`{shown}` is {kind}");

@@ -22,6 +22,10 @@ use crate::error::{LoadCode, LoadError};
 /// The word that the program knows a compiling child by.
 const COMMAND: &str = "compile-guest";
 
+/// Makes the program's allocator ask for memory when it is used, and not for a gigabyte beforehand: else the budget would
+/// begin behind that.
+const NO_MEMORY_BEFOREHAND: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+
 /// What is kept of the child's last words.
 const WORDS_BYTES_MAX: usize = 4_096;
 
@@ -59,7 +63,7 @@ impl Breach {
             Self::Processor => {
                 format!("more than its budget of {time} of processor time{key}, also without optimisations")
             }
-            Self::Memory => format!("more than its budget of {memory} of memory{key}"),
+            Self::Memory => format!("more than its budget of {memory} of memory{key}, also without optimisations"),
             Self::Code => format!("more than {} of code", budget.shown_code()),
             Self::Clock => format!("longer than {} by the clock, its budget being {time}{key}", {
                 clockjack_schedule::manifest::scalar::show_duration(budget.wall())
@@ -104,6 +108,7 @@ fn start(program: &Path, order: &Order) -> io::Result<Child> {
         .arg0("clockjack")
         .args([COMMAND, &order.to_string()])
         .env_clear()
+        .env(NO_MEMORY_BEFOREHAND.0, NO_MEMORY_BEFOREHAND.1)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

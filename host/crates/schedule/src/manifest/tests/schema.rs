@@ -108,6 +108,7 @@ fn the_schema_knows_the_keys_that_the_readers_know() {
     let of_job = |key: &str| format!("jobs: {{ a: {{ plugin: ./a.wasm, every: 1h, {key} }} }}");
     let of_trigger = |keys: &str| format!("jobs: {{ a: {{ plugin: ./a.wasm, triggers: {{ {keys} }} }} }}");
     let host = &schema["properties"]["host"]["anyOf"][0];
+    let trusted = &host["properties"]["trusted_keys"]["anyOf"][0]["anyOf"][0];
     let alternative = |name: &str| &defs[name]["anyOf"][1];
     let build = &alternative("plugin")["properties"]["build"]["anyOf"][0]["anyOf"][1];
     let dir = &defs["grants"]["properties"]["dirs"]["anyOf"][0]["anyOf"][0];
@@ -119,6 +120,7 @@ fn the_schema_knows_the_keys_that_the_readers_know() {
         ("version: 1\nqqqq: 1\njobs: {}".to_owned(), keys_of(&schema)),
         ("version: 1\nhost: { qqqq: 1 }".to_owned(), keys_of(host)),
         ("version: 1\nhost: { ceilings: { qqqq: 1 } }".to_owned(), keys_of(&defs["ceilings"])),
+        ("version: 1\nhost: { trusted_keys: { folder: ., keys: [], qqqq: 1 } }".to_owned(), keys_of(trusted)),
         ("version: 1\ndefaults: { qqqq: 1 }".to_owned(), keys_of(&defs["defaults"])),
         ("version: 1\npools: { a: { size: 1, qqqq: 1 } }".to_owned(), keys_of(&defs["pool"])),
         ("version: 1\nplugins: { a: { source: ./a.wasm, qqqq: 1 } }".to_owned(), keys_of(alternative("plugin"))),
