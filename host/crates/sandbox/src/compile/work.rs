@@ -68,17 +68,28 @@ fn form(bytes: &[u8]) -> Result<Form, LoadError> {
     )
 }
 
+/// What the compiler says of features that are off.
+const FEATURE_IS_OFF: [&str; 7] = [
+    "must be enabled",
+    "not enabled",
+    "proposal",
+    "feature",
+    "types are disabled",
+    "references required",
+    "not supported",
+];
+
 /// Puts a refusal of the compiler into our vocabulary. It tells its reasons only as text.
 pub(crate) fn refused(error: &wasmtime::Error, what: &str) -> LoadError {
     let text = shown_message(&format!("{error:#}"));
     let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if any(&["must be enabled", "not enabled", "proposal", "feature is disabled", "not supported"]) {
+    if any(&FEATURE_IS_OFF) {
         let fix = "build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs";
         return LoadError::new(LoadCode::Feature, format!("the {what} uses a feature that is off here: {text}"), fix);
     }
     let is_of_a_type = text.contains("type size");
     if !is_of_a_type && text.contains("exceeds the") && any(&["pooling allocator", "configured maximum", "limit of"]) {
-        let is_count = any(&["linear memories", "contains"]) && !text.contains("element");
+        let is_count = any(&["linear memories", "contains", "count of"]) && !text.contains("element");
         let (code, key) = if text.contains("instances") || is_count {
             (LoadCode::InstanceLimit, "limits.instances")
         } else if text.contains("table") {
