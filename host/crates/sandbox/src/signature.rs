@@ -52,7 +52,7 @@ fn key_id(key: &str) -> String {
     id.iter().rev().map(|byte| format!("{byte:02X}")).collect()
 }
 
-/// The time in the part of the comment that is signed: `timestamp:1633700835`, a tab, `file:test`.
+/// The time in the part of the comment that is signed: `timestamp:1633700835`, with tabs between its words.
 fn signed_at(comment: &str) -> Option<u64> {
     let mut words = comment.split([' ', '\t']);
     words.find_map(|word| word.strip_prefix("timestamp:"))?.parse().ok()

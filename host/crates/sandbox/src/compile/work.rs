@@ -87,8 +87,12 @@ pub(crate) fn refused(error: &wasmtime::Error, what: &str) -> LoadError {
         let fix = "build without that feature, for example with `-C target-cpu=mvp` plus what your toolchain needs";
         return LoadError::new(LoadCode::Feature, format!("the {what} uses a feature that is off here: {text}"), fix);
     }
-    let is_of_a_type = text.contains("type size");
-    if !is_of_a_type && text.contains("exceeds the") && any(&["pooling allocator", "configured maximum", "limit of"]) {
+    // Bounds of the compiler itself, which no key of a job has to do with.
+    let is_of_the_compiler = any(&["type size", "translation error"]);
+    if !is_of_the_compiler
+        && text.contains("exceeds the")
+        && any(&["pooling allocator", "configured maximum", "limit of"])
+    {
         let is_count = any(&["linear memories", "contains", "count of"]) && !text.contains("element");
         let (code, key) = if text.contains("instances") || is_count {
             (LoadCode::InstanceLimit, "limits.instances")
