@@ -119,10 +119,13 @@ fn serde_stands_only_where_text_comes_in_or_goes_out() {
 }
 
 #[test]
-fn one_file_of_the_host_is_unsafe() {
-    let may_be = "host/crates/sandbox/src/trusted.rs";
+fn two_files_of_the_host_are_unsafe() {
+    // Compiled code cannot be checked, and inherited descriptors have no owner; see there.
+    let may_be = ["host/crates/sandbox/src/trusted.rs", "host/crates/sandbox/src/worker/inherited.rs"];
     let mut faults = Vec::new();
-    for source in sources(&["rs"]).iter().filter(|source| source.path.starts_with("host/") && source.path != may_be) {
+    for source in
+        sources(&["rs"]).iter().filter(|source| source.path.starts_with("host/") && !may_be.contains(&&*source.path))
+    {
         let lines = source.lines_without_tests().filter(|(_, line)| !line.trim_start().starts_with("//"));
         let is_unsafe = |line: &str| ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| line.contains(word));
         let found = lines.filter(|(_, line)| is_unsafe(line));

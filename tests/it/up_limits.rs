@@ -58,7 +58,7 @@ jobs: { large: { plugin: ./typed.wasm, call: nothing, every: 1h, limits: { memor
 }
 
 #[test]
-fn directories_are_granted_below_the_roots_only() {
+fn a45_directories_are_granted_below_the_roots_only() {
     let manifest = |host: &str, dir: &str| {
         format!(
             "version: 1

@@ -29,7 +29,7 @@ fn slipping(secrets: &str) -> Hosted {
 }
 
 #[test]
-fn a_secret_stands_nowhere_but_in_the_job() {
+fn a47_a_secret_stands_nowhere_but_in_the_job() {
     let hosted = slipping("{ api-key: { env: API_KEY } }");
     let mut host = hosted.up(&[]).env("API_KEY", VALUE).env("CLOCKJACK_LOG", LOUD).start();
     wait(&mut host, "the end of one", ends("slip"));

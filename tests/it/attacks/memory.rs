@@ -197,9 +197,8 @@ fn a30_tasks_streams_and_futures() {
     Attack::wat(text).is_refused("load.feature", &["async"]);
 }
 
-#[test]
-fn a31_a_poll_on_a_million() {
-    // The list names one pollable a million times.
+/// A component that polls a list in which one pollable stands so many times: each is a loan.
+fn polling(n_times: u32) -> String {
     let text = "(component $C
         (import \"wasi:io/poll@0.2.0\" (instance $poll (export \"pollable\" (type $p (sub resource)))
             (export \"poll\" (func (param \"in\" (list (borrow $p))) (result (list u32))))))
@@ -217,12 +216,25 @@ fn a31_a_poll_on_a_million() {
                 (local.set $p (call $subscribe (i64.const 0)))
                 (loop $next (i32.store (local.get $at) (local.get $p))
                     (local.set $at (i32.add (local.get $at) (i32.const 4)))
-                    (br_if $next (i32.lt_u (local.get $at) (i32.const 4000000))))
-                (loop $again (call $poll (i32.const 0) (i32.const 1000000) (i32.const 8000000)) (br $again))))
+                    (br_if $next (i32.lt_u (local.get $at) (i32.const END))))
+                (loop $again (call $poll (i32.const 0) (i32.const COUNT) (i32.const 8000000)) (br $again))))
         (core instance $i (instantiate $m (with \"h\" (instance (export \"poll\" (func $poll)) (export \"subscribe\" (func $subscribe))
             (export \"m\" (memory $libc \"m\"))))))
         (func (export \"run\") (canon lift (core func $i \"run\"))))";
-    Attack::wat(text).ends("handles.limit", &["`limits.handles`"]);
+    text.replace("COUNT", &n_times.to_string()).replace("END", &(4 * n_times).to_string())
+}
+
+#[test]
+fn a29_a_loan_of_many_handles_at_once() {
+    Attack::wat(&polling(5_000)).ends("handles.limit", &["`limits.handles`"]);
+    Attack::wat(&polling(100))
+        .job("limits: { cpu_time: 200ms, host_calls: 500 }")
+        .ends("hostcall.limit", &["`limits.host_calls`"]);
+}
+
+#[test]
+fn a31_a_poll_on_a_million() {
+    Attack::wat(&polling(1_000_000)).ends("handles.limit", &["`limits.handles`"]);
 }
 
 #[test]
@@ -244,13 +256,13 @@ fn a32_more_input_than_anybody_reads() {
 #[test]
 fn a33_output_without_end() {
     let fought = Attack::guest("hostile", "print")
-        .job("args: { bytes: 40000000 }, limits: { output: 256KiB, cpu_time: 30s }")
+        .job("args: { bytes: 20000000 }, limits: { output: 256KiB, cpu_time: 30s }")
         .every("1500ms")
         .ends("succeeded", &[]);
     let run = fought.shown();
     let kept = run["stdout"].as_str().expect("text").len();
     assert!(kept < (256 << 10) + 100, "{kept} bytes were kept");
-    assert_eq!(run["stdout_bytes"], 40_000_000, "{}", run["stdout_bytes"]);
+    assert_eq!(run["stdout_bytes"], 20_000_000, "{}", run["stdout_bytes"]);
 }
 
 #[test]
@@ -259,6 +271,34 @@ fn a34_log_lines_without_end() {
     let run = fought.shown();
     assert_eq!(run["logs"].as_array().map(Vec::len), Some(1_000));
     assert_eq!(run["logs_dropped"], 99_000, "{}", run["logs_dropped"]);
+}
+
+#[test]
+fn a35_a_reader_of_the_log_that_stops_reading() {
+    // The log is the one live stream that a host has. Its reader goes to sleep with a full pipe; the jobs go on.
+    let scene = Scene::new();
+    scene.put("hostile.wasm", std::fs::read(crate::scene::guest("hostile")).expect("a guest"));
+    scene.put("canary.wasm", wat::parse_str(super::CANARY).expect("the canary assembles"));
+    scene.put(
+        "clockjack.yaml",
+        "version: 1\njobs:\n  canary: { plugin: ./canary.wasm, every: 100ms }\n  \
+         loud: { plugin: ./hostile.wasm, call: fail, args: { kind: retry, message: LONG }, every: 20ms, overlap: allow }\n"
+            .replace("LONG", &"x".repeat(1_500)),
+    );
+    let ledger = format!("sqlite:{}", scene.arg("state.db"));
+    let mut host = std::process::Command::new(crate::program::CLOCKJACK)
+        .args(["up", "--for", "6s", "--ledger", &ledger, "--log-format", "json"])
+        .current_dir(scene.folder())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // Nothing is read until the host has ended by itself.
+    let ended = host.wait().expect("the host ends");
+    assert!(ended.success(), "{ended}");
+    let told = clockjack(["runs", "--job", "canary", "--outcome", "succeeded", "-n", "1000", "-o", "json"]);
+    let told = told.args(["--ledger", &ledger]).folder(scene.folder()).ends_with(0).json();
+    let n_runs = told.as_array().map_or(0, Vec::len);
+    assert!(40 < n_runs, "{n_runs} runs of the canary in six seconds");
 }
 
 #[test]
@@ -271,4 +311,31 @@ fn a36_a_result_of_a_hundred_mib() {
     Attack::wat(&returning("(list u8)", 1_601, large))
         .job("limits: { memory: 128MiB }")
         .ends("hostcall.limit", &["16MiB"]);
+}
+
+#[test]
+fn a37_a_folder_that_is_filled() {
+    let grant = "grants: { dirs: [{ host: ./data, guest: /data, mode: read_write }] }";
+    let fill = |args: &str, limits: &str| {
+        Attack::guest("hostile", "fill")
+            .job(grant)
+            .job(&format!("args: {args}, limits: {{ cpu_time: 20s, {limits} }}"))
+            .prepare(|scene| std::fs::create_dir(scene.path("data")).expect("a folder can be made"))
+    };
+    let large = fill("{ folder: /data, files: 1, bytes: 50000000, sparse: false }", "file_bytes: 1MiB");
+    let fought = large.ends("fs.denied", &["1MiB", "`limits.file_bytes`"]);
+    let written = std::fs::metadata(fought.scene.path("data/0")).expect("it was begun").len();
+    assert!(written <= 1 << 20, "{written} bytes");
+    let hole = fill("{ folder: /data, files: 1, bytes: 1000000000000, sparse: true }", "file_bytes: 1MiB");
+    hole.ends("fs.denied", &["1MiB", "`limits.file_bytes`"]);
+    let many = fill("{ folder: /data, files: 100000, bytes: 1, sparse: false }", "files: 100");
+    let fought = many.ends("fs.denied", &["100", "`limits.files`"]);
+    // Each run makes as many more as it may; what is there already it only opens.
+    let n_files = std::fs::read_dir(fought.scene.path("data")).expect("a folder").count();
+    assert!(n_files <= 100 * (fought.attacks.len() + 1), "{n_files} files by {} runs", fought.attacks.len());
+    Attack::guest("hostile", "deepen")
+        .job(grant)
+        .job("args: { folder: /data, levels: 10000 }, limits: { files: 100 }")
+        .prepare(|scene| std::fs::create_dir(scene.path("data")).expect("a folder can be made"))
+        .ends("fs.denied", &["`limits.files`"]);
 }

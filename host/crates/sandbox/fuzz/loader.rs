@@ -35,7 +35,7 @@ fn component(module: &[u8]) -> Option<Vec<u8>> {
 
 fn plugin(input: &mut Unstructured<'_>) -> arbitrary::Result<Option<Vec<u8>>> {
     Ok(match u8::arbitrary(input)? % 4 {
-        0 => Some(input.take_rest().to_vec()),
+        0 => Some(input.bytes(input.len())?.to_vec()),
         1 => component(&module(input)?),
         2 => Some(wasm_smith::Component::arbitrary(input)?.to_bytes()),
         _ => {

@@ -290,7 +290,7 @@ async fn a_request_to_stop_ends_a_busy_guest() {
 }
 
 #[tokio::test]
-async fn a_future_that_is_dropped_at_any_moment_leaves_its_slot_free() {
+async fn a12_a_future_that_is_dropped_at_any_moment() {
     let plugin = load(&component("(memory 16) (func (export \"run\") (loop (br 0)))"), false).unwrap();
     let call = Call::prepare(&plugin, None, &Arguments::None, &Limits::default(), &Grants::default())
         .map_err(|p| format!("{p:?}"))

@@ -213,7 +213,12 @@ pub mod jobs {
         let mut path = folder;
         for _ in 0..levels {
             path.push_str("/d");
-            fs::create_dir(&path).map_err(|error| format!("cannot make a folder: {error}"))?;
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(format!("cannot make a folder: {error}"));
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
         Ok(())
     }

@@ -69,11 +69,12 @@ fn form(bytes: &[u8]) -> Result<Form, LoadError> {
 }
 
 /// What the compiler says of features that are off.
-const FEATURE_IS_OFF: [&str; 7] = [
+const FEATURE_IS_OFF: [&str; 8] = [
     "must be enabled",
     "not enabled",
     "proposal",
-    "feature",
+    "feature is disabled",
+    "component model async",
     "types are disabled",
     "references required",
     "not supported",

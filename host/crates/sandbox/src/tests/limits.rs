@@ -414,3 +414,39 @@ async fn a46_a48_nothing_is_there_but_what_was_granted_and_nothing_stays() {
         assert_eq!(report.outcome.code, OutcomeCode::Succeeded, "{}", told(&report));
     }
 }
+
+#[tokio::test]
+async fn a49_a_place_of_the_pool_that_another_one_had() {
+    // Two jobs take turns: each finds zeros in its memory and nothing in its table, and leaves both full.
+    let guest = |global: u32| {
+        component(&format!(
+            "(memory 4) (global $g (mut i32) (i32.const {global})) (table $t 64 funcref) (elem declare func $f) (func $f)
+             (func (export \"run\") (local $at i32)
+               (if (i32.ne (global.get $g) (i32.const {global})) (then unreachable))
+               (global.set $g (i32.const -1))
+               (loop $next
+                 (if (i64.ne (i64.load (local.get $at)) (i64.const 0)) (then unreachable))
+                 (local.set $at (i32.add (local.get $at) (i32.const 8)))
+                 (br_if $next (i32.lt_u (local.get $at) (i32.const 262144))))
+               (memory.fill (i32.const 0) (i32.const 0xaa) (i32.const 262144))
+               (local.set $at (i32.const 0))
+               (loop $next
+                 (if (i32.eqz (ref.is_null (table.get $t (local.get $at)))) (then unreachable))
+                 (table.set $t (local.get $at) (ref.func $f))
+                 (local.set $at (i32.add (local.get $at) (i32.const 1)))
+                 (br_if $next (i32.lt_u (local.get $at) (i32.const 64)))))"
+        ))
+    };
+    let calls = [1, 2].map(|global| {
+        let plugin = load(&guest(global), false).unwrap();
+        Call::prepare(&plugin, None, &Arguments::None, &Limits::default(), &Grants::default())
+            .map_err(|problems| format!("{problems:?}"))
+            .unwrap()
+    });
+    for round in 0..5_000 {
+        for call in &calls {
+            let report = SANDBOX.run(call, facts()).await;
+            assert_eq!(report.outcome.code, OutcomeCode::Succeeded, "round {round}: {}", report.outcome.message);
+        }
+    }
+}
