@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 use std::{path::Path, time::Duration};
 
 use clockjack::load;
-use clockjack_sandbox::value_to_json;
+use clockjack_sandbox::{CompileSettings, value_to_json};
 use clockjack_schedule::job::Ceilings;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value as Json, json};
@@ -38,7 +38,7 @@ struct Bench {
 
 fn main() -> wasmtime::Result<()> {
     let n_calls = if std::env::args().any(|arg| arg == "--tiny") { 50 } else { 20_000 };
-    let sandbox = load::sandbox_for(&Ceilings::default(), 4)?;
+    let sandbox = load::sandbox_with(&Ceilings::default(), 4, CompileSettings::default())?;
     let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/typed.wasm");
     let component = Component::new(sandbox.engine(), std::fs::read(guest)?)?;
     let mut linker = Linker::new(sandbox.engine());

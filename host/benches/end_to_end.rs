@@ -17,7 +17,7 @@ use clockjack::{
     shell::{Host, HostParts},
 };
 use clockjack_ledger::{MemoryLedger, Owner, SqliteLedger, SqliteOptions};
-use clockjack_sandbox::{Call, Plugin, Sandbox, SandboxExecutor};
+use clockjack_sandbox::{Call, CompileSettings, Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     core::Input,
     diagnostic::Diagnostics,
@@ -75,7 +75,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn measure(component: &Path, size: &Size) -> anyhow::Result<Json> {
-    let sandbox = load::sandbox_for(&Ceilings::default(), N_PERMITS)?;
+    let sandbox = load::sandbox_with(&Ceilings::default(), N_PERMITS, CompileSettings::default())?;
     let floor = floor(&sandbox, component, size.n_floor)?;
     let mut line = json!({ "floor_us": micros(floor) });
     for kind in [Kind::Memory, Kind::Sqlite] {

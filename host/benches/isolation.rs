@@ -9,7 +9,7 @@ use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use clockjack::{clock::SystemClock, load};
-use clockjack_sandbox::{Call, Facts, IsolatedPool, Plugin, Sandbox, Workers, serve_worker};
+use clockjack_sandbox::{Call, CompileSettings, Facts, IsolatedPool, Plugin, Sandbox, Workers, serve_worker};
 use clockjack_schedule::{
     id::{JobId, PoolName, RunId},
     job::{Arguments, Ceilings, Grants, Limits},
@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn measure(component: &Path, n_attempts: u32) -> anyhow::Result<Json> {
-    let sandbox = load::sandbox_for(&Ceilings::default(), 1)?;
+    let sandbox = load::sandbox_with(&Ceilings::default(), 1, CompileSettings::default())?;
     let plugin = Arc::new(Plugin::load(&sandbox, component, None, false)?);
     let call = Call::prepare(&plugin, Some("run"), &Arguments::None, &Limits::default(), &Grants::default());
     let call = call.map_err(|problems| anyhow::anyhow!("{problems:?}"))?;

@@ -34,19 +34,24 @@ pub struct PreparedJob {
 /// # Errors
 /// When no engine can be set up.
 pub fn sandbox_for(ceilings: &Ceilings, n_slots: u32) -> Result<Sandbox, LoadError> {
+    let budget =
+        CompileBudget { cpu_time_max: ceilings.compile_cpu_time, memory_bytes_max: ceilings.compile_memory_bytes };
+    let compiler = Compiler::Child(settings::program());
+    sandbox_with(ceilings, n_slots, CompileSettings { compiler, cache: settings::cache_directory(), budget })
+}
+
+/// The same for programs that are not `clockjack` itself: they say how plugins are compiled, for example in their own
+/// process.
+///
+/// # Errors
+/// When no engine can be set up.
+pub fn sandbox_with(ceilings: &Ceilings, n_slots: u32, compile: CompileSettings) -> Result<Sandbox, LoadError> {
     let sandbox = Sandbox::new(EngineSettings {
         n_slots,
         memory_bytes_max: ceilings.memory_bytes_max,
         table_elements_max: TABLE_ELEMENTS_MAX,
         scratch: settings::temporary_directory(),
-        compile: CompileSettings {
-            compiler: Compiler::Child(settings::program()),
-            cache: settings::cache_directory(),
-            budget: CompileBudget {
-                cpu_time_max: ceilings.compile_cpu_time,
-                memory_bytes_max: ceilings.compile_memory_bytes,
-            },
-        },
+        compile,
     })?;
     Ok(sandbox.with_vault(Arc::new(HostVault)))
 }

@@ -99,11 +99,11 @@ fn a04_loops_without_a_loop() {
     Attack::module(calls).job(CPU).ends("timeout.cpu", &CPU_TOLD);
     Attack::module(calls).job("limits: { fuel: 1000000 }").ends("fuel", &["1000000", "`limits.fuel`"]);
     let tail = "(func $f (return_call $f)) (func (export \"run\") (call $f))";
-    Attack::module(tail).is_refused("load.feature", &["tail calls"]);
+    Attack::module(tail).refused_as("load.feature", &["tail calls"]);
     let reference = "(type $t (func)) (func (export \"run\") (call_ref $t (ref.null $t)))";
-    Attack::module(reference).is_refused("load.feature", &["feature"]);
+    Attack::module(reference).refused_as("load.feature", &["feature"]);
     let exception = "(tag $e) (func (export \"run\") (block (try_table (catch_all 0) (throw $e))))";
-    Attack::module(exception).is_refused("load.feature", &["exceptions"]);
+    Attack::module(exception).refused_as("load.feature", &["exceptions"]);
 }
 
 #[test]

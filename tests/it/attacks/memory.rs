@@ -24,7 +24,7 @@ fn a13_memory_grows_until_it_is_refused() {
     let declared = "(memory 128) (func (export \"run\"))";
     Attack::module(declared)
         .job("limits: { memory: 4MiB }")
-        .is_refused("memory.limit", &["8MiB", "4MiB", "limits: { memory"]);
+        .refused_as("memory.limit", &["8MiB", "4MiB", "limits: { memory"]);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a14_forty_instances_with_a_memory_each() {
         )
     };
     Attack::wat(&many(12, 1024)).ends("memory.limit", &["64MiB", "`limits.memory`"]);
-    Attack::wat(&many(40, 1024)).is_refused("instance.limit", &["memories"]);
+    Attack::wat(&many(40, 1024)).refused_as("instance.limit", &["memories"]);
 }
 
 #[test]
@@ -46,9 +46,9 @@ fn a15_tables_without_bound() {
         (loop (drop (table.grow (ref.null func) (i32.const 5000))) (br 0)))";
     Attack::module(growing).ends("table.limit", &["100000", "`limits.table_elements`"]);
     let tables = "(table 10000000 funcref)".repeat(50);
-    Attack::module(&format!("{tables} (func (export \"run\"))")).is_refused("instance.limit", &["tables"]);
+    Attack::module(&format!("{tables} (func (export \"run\"))")).refused_as("instance.limit", &["tables"]);
     Attack::module("(table 10000000 funcref) (func (export \"run\"))")
-        .is_refused("table.limit", &["limits.table_elements"]);
+        .refused_as("table.limit", &["limits.table_elements"]);
 }
 
 #[test]
@@ -64,18 +64,18 @@ fn a16_instances_that_double() {
         "(component {text} (instance (instantiate $c9)) (core module $m (func (export \"run\")))
            (core instance $i (instantiate $m)) (func (export \"run\") (canon lift (core func $i \"run\"))))"
     );
-    Attack::wat(&text).is_refused("instance.limit", &["instances"]);
+    Attack::wat(&text).refused_as("instance.limit", &["instances"]);
 }
 
 #[test]
 fn a17_garbage_collection() {
     let module = "(type $a (array (mut i8))) (func (export \"run\") (loop (drop (array.new_default $a (i32.const 1000000))) (br 0)))";
-    Attack::module(module).is_refused("load.feature", &["gc"]);
+    Attack::module(module).refused_as("load.feature", &["gc"]);
 }
 
 #[test]
 fn a18_shared_memory() {
-    Attack::module("(memory 1 1 shared) (func (export \"run\"))").is_refused("load.feature", &["threads"]);
+    Attack::module("(memory 1 1 shared) (func (export \"run\"))").refused_as("load.feature", &["threads"]);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a30_tasks_streams_and_futures() {
              (func (export \"cb\") (param i32 i32 i32) (result i32) (i32.const 0)))
         (core instance $i (instantiate $m))
         (func (export \"run\") async (canon lift (core func $i \"run\") async (callback (core func $i \"cb\")))))";
-    Attack::wat(text).is_refused("load.feature", &["async"]);
+    Attack::wat(text).refused_as("load.feature", &["async"]);
 }
 
 /// A component that polls a list in which one pollable stands so many times: each is a loan.

@@ -51,8 +51,6 @@ pub(crate) struct Attack {
     plugin: Vec<u8>,
     /// Keys of the job, as they stand in a map of YAML.
     job: String,
-    /// Keys at the top of the manifest.
-    top: String,
     scene: Scene,
     every: &'static str,
 }
@@ -84,20 +82,13 @@ impl Attack {
     }
 
     pub(crate) fn bytes(plugin: Vec<u8>) -> Self {
-        Self { plugin, job: String::new(), top: String::new(), scene: Scene::new(), every: "400ms" }
+        Self { plugin, job: String::new(), scene: Scene::new(), every: "400ms" }
     }
 
     /// More keys of the job, such as `limits: { memory: 1MiB }`.
     pub(crate) fn job(mut self, keys: &str) -> Self {
         self.job.push_str(", ");
         self.job.push_str(keys);
-        self
-    }
-
-    /// More keys at the top of the manifest.
-    pub(crate) fn top(mut self, keys: &str) -> Self {
-        self.top.push_str(keys);
-        self.top.push('\n');
         self
     }
 
@@ -115,11 +106,11 @@ impl Attack {
     fn write(&self) {
         self.scene.put("attack.wasm", &self.plugin);
         self.scene.put("canary.wasm", wat::parse_str(CANARY).expect("the canary assembles"));
-        let (top, job, every) = (&self.top, &self.job, self.every);
+        let (job, every) = (&self.job, self.every);
         self.scene.put(
             "clockjack.yaml",
             format!(
-                "version: 1\n{top}plugins: {{ attack: ./attack.wasm, canary: ./canary.wasm }}\njobs:\n  \
+                "version: 1\nplugins: {{ attack: ./attack.wasm, canary: ./canary.wasm }}\njobs:\n  \
                  canary: {{ plugin: canary, every: 100ms }}\n  \
                  attack: {{ plugin: attack, every: {every}, run_on_start: true{job} }}\n"
             ),
@@ -158,7 +149,7 @@ impl Attack {
 
     /// The plugin is refused before anything of it runs.
     #[track_caller]
-    pub(crate) fn is_refused(self, code: &str, words: &[&str]) {
+    pub(crate) fn refused_as(self, code: &str, words: &[&str]) {
         self.write();
         let ended = self.program(&["check", "-o", "json"]).end();
         ended.is_no_crash();
@@ -243,6 +234,10 @@ struct Held {
 
 impl Held {
     /// The least of a few looks: what another run takes for a moment is not kept.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "looks from outside have a distance, and there is nothing to wait for"
+    )]
     fn by(host: &Running) -> Self {
         let looks = (0..8).map(|_| {
             thread::sleep(Duration::from_millis(15));
