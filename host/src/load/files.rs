@@ -34,12 +34,14 @@ pub(super) fn load(paths: &[PathBuf], zones: &Zones) -> Loaded {
     for path in paths {
         files.add(path, Span { source: usize::MAX, ..Span::default() });
     }
+    let n_named = files.sources.len();
     files.include();
     let options = ResolveOptions {
         zones,
         variables: &settings::variable,
         folders: &files.folders,
         ceilings: &Ceilings::default(),
+        n_named,
     };
     let (manifest, found) = resolve_partial(&files.sources, &options);
     // Where a file could not even be read, an empty manifest is no news.

@@ -150,6 +150,20 @@ fn a84_more_than_the_host_allows() {
 }
 
 #[test]
+fn a84_settings_of_the_host_in_an_included_file() {
+    let scene = Scene::new();
+    let job = "jobs: { a: { plugin: ./idle.wasm, every: 1m, limits: { memory: 64MiB } } }";
+    scene.put("idle.wasm", wat::parse_str(super::CANARY).expect("text"));
+    scene.put("clockjack.yaml", "version: 1\ninclude: [tenant.yaml]\n");
+    scene.put("tenant.yaml", format!("version: 1\nhost: {{ ceilings: {{ memory: 100GiB }} }}\n{job}\n"));
+    let ended = check(&scene).ends_with(1);
+    let told = ended.json()["diagnostics"][0].to_string();
+    assert!(told.contains("manifest.denied") && told.contains("tenant.yaml") && told.contains("-f"), "{told}");
+    scene.put("tenant.yaml", format!("version: 1\n{job}\n"));
+    check(&scene).ends_with(0);
+}
+
+#[test]
 fn a85_variables_that_are_not_there_and_that_nest() {
     let job = |value: &str| format!("jobs: {{ a: {{ plugin: ./idle.wasm, every: 1m, description: \"{value}\" }} }}");
     is_refused(job("${NOT_THERE}"), &["manifest.variable"]);

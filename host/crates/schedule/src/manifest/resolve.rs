@@ -50,6 +50,9 @@ pub struct ResolveOptions<'a> {
     pub folders: &'a [PathBuf],
     /// The ceilings that hold where the manifest writes none.
     pub ceilings: &'a Ceilings,
+    /// How many sources were named by who runs the host; those behind them are included ones, which may be somebody else's
+    /// and have no `host`.
+    pub n_named: usize,
 }
 
 /// Reads all sources as one manifest. There is a manifest only if there is no error.
@@ -62,6 +65,7 @@ pub struct ResolveOptions<'a> {
 ///     variables: &|_name| None,
 ///     folders: &["site".into()],
 ///     ceilings: &Ceilings::default(),
+///     n_named: 1,
 /// };
 /// let read = |text: &str| resolve(&[Source::new("jobs.yaml", text)], &options);
 ///
@@ -177,6 +181,12 @@ fn host_settings(
     let Some((first, host)) = written.next() else {
         return HostSettings { ceilings: options.ceilings.clone(), ..HostSettings::default() };
     };
+    let all = documents.iter().filter_map(|document| document.host.as_ref());
+    for (span, _) in all.filter(|(span, _)| options.n_named <= span.source) {
+        let message = "`host` stands in an included file: settings of the host are for who starts it";
+        let error = Diagnostic::error("manifest.denied", *span, message);
+        diagnostics.push(error.fix("move it to a file that is named with `-f`"));
+    }
     for (span, _) in written {
         let message = format!("`host` is set twice: here and at {}", wording::place(*first, sources));
         let error = Diagnostic::error("manifest.duplicate_setting", *span, message);

@@ -68,6 +68,7 @@ impl Case {
             variables: &|name| self.variables.get(name).cloned(),
             folders: &folders,
             ceilings: &Ceilings::default(),
+            n_named: usize::MAX,
         })
     }
 }
