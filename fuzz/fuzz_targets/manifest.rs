@@ -25,6 +25,7 @@ fuzz_target!(|text: &str| {
         variables: &variable,
         folders: &[PathBuf::from("/folder")],
         ceilings: &Ceilings::default(),
+        n_named: 1,
     };
     let _ = includes(0, &source, &variable);
     let sources = [source];
