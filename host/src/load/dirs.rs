@@ -56,7 +56,11 @@ fn own_folders(manifest: &Manifest) -> Vec<PathBuf> {
         StoreUrl::Memory => None,
     };
     let ledgers = manifest.stores.values().filter_map(file);
-    ledgers.chain(settings::state_directory()).chain(settings::cache_directory()).filter_map(|folder| folder.canonicalize().ok()).collect()
+    ledgers
+        .chain(settings::state_directory())
+        .chain(settings::cache_directory())
+        .filter_map(|folder| folder.canonicalize().ok())
+        .collect()
 }
 
 /// Why a directory may not be granted, and what to do about it.

@@ -32,6 +32,33 @@ fn is_refused(text: impl AsRef<[u8]>, codes: &[&str]) -> Ended {
 }
 
 #[test]
+fn a72_types_whose_words_would_fill_a_memory() {
+    // Forty thousand records with one field, whose name has fifty thousand letters, in fifty kilobytes.
+    let of = |ty: &str| format!("(tuple {})", format!("{ty} ").repeat(200));
+    let (name, inner, outer) = ("x".repeat(50_000), of("$r"), of("$inner"));
+    let text = format!(
+        "(component
+           (core module $m (memory (export \"m\") 1) (func (export \"run\") (param i32))
+             (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
+           (core instance $i (instantiate $m))
+           (type $named (record (field \"{name}\" u8))) (export $r \"r\" (type $named))
+           (type $inner {inner}) (type $outer {outer})
+           (func (export \"run\") (param \"all\" $outer)
+             (canon lift (core func $i \"run\") (memory (core memory $i \"m\")) (realloc (core func $i \"realloc\")))))"
+    );
+    let scene = Scene::new();
+    scene.put("wordy.wasm", wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}")));
+    scene.put("clockjack.yaml", "version: 1\njobs: { a: { plugin: ./wordy.wasm, every: 1h } }\n");
+    let ended = check(&scene).ends_with(1);
+    let told = &ended.json()["diagnostics"][0];
+    assert_eq!(told["code"], "load.type", "{told:#}");
+    assert!(told.to_string().len() < 10_000, "{} bytes", told.to_string().len());
+    let line = format!("ulimit -d {DATA_KIB_MAX} && ulimit -t 20 && exec \"$0\" inspect wordy.wasm");
+    let inspect = Clockjack::of("sh").args(["-c", &line, crate::program::CLOCKJACK]).folder(scene.folder());
+    assert!(inspect.ends_with(0).stdout.len() < 10_000);
+}
+
+#[test]
 fn a79_yaml_that_explodes() {
     let mut aliases = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for depth in 1..9 {

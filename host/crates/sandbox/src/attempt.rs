@@ -222,8 +222,13 @@ impl Sandbox {
         let Inputs { values, command_line, stdin, env, secrets } = inputs;
         let stop = facts.attempt.stop.clone();
         let streams = Streams { stdin, stdout: stdout.clone(), stderr: stderr.clone() };
-        let egress =
-            Egress::new(&call.grants, HttpBounds::of(&call.limits.counts), call.limits.timeout, self.resolver());
+        let egress = Egress::new(
+            &call.grants,
+            HttpBounds::of(&call.limits.counts),
+            call.limits.timeout,
+            self.resolver(),
+            &facts.attempt.run.job,
+        );
         let network = Arc::clone(egress.network());
         let given = Given {
             env: &env,

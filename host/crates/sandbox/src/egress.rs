@@ -28,6 +28,7 @@ use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     counts::Counts,
     egress::{Host, HttpRule, NetworkGrants},
+    id::JobId,
     job::Grants,
     manifest::scalar::show_size,
     outcome::{Outcome, OutcomeCode},
@@ -97,6 +98,8 @@ pub(crate) struct Network {
     grants: Option<Arc<NetworkGrants>>,
     bounds: HttpBounds,
     resolver: Option<Arc<dyn Resolve>>,
+    /// Whose.
+    job: JobId,
     deadline: Instant,
     /// One for each request or look-up that may go on at once.
     places: Arc<Semaphore>,
@@ -115,6 +118,7 @@ impl Egress {
         bounds: HttpBounds,
         timeout: Duration,
         resolver: Option<Arc<dyn Resolve>>,
+        job: &JobId,
     ) -> Self {
         let now = Instant::now();
         let network = Arc::new(Network {
@@ -122,6 +126,7 @@ impl Egress {
             grants: grants.network.clone(),
             bounds,
             resolver,
+            job: job.clone(),
             // A timeout that ends after the clock does is none.
             deadline: now.checked_add(timeout).unwrap_or(now + Duration::from_secs(24 * 3_600)),
             places: Arc::new(Semaphore::new(bounds.parallel_max)),

@@ -143,7 +143,8 @@ pub(in crate::cli) async fn reading(changes: Vec<Change>) -> Reading {
     let zones = Zones::bundled();
     let sources = [Source::new("clockjack.yaml", MANIFEST)];
     let (folders, ceilings) = ([PathBuf::new()], Ceilings::default());
-    let options = ResolveOptions { zones: &zones, variables: &|_| None, folders: &folders, ceilings: &ceilings, n_named: 1 };
+    let options =
+        ResolveOptions { zones: &zones, variables: &|_| None, folders: &folders, ceilings: &ceilings, n_named: 1 };
     let (manifest, diagnostics) = resolve_partial(&sources, &options);
     assert!(!diagnostics.has_errors(), "{diagnostics:?}");
     let ledger = MemoryLedger::default();

@@ -103,7 +103,15 @@ impl Network {
         let scheme = match uri.scheme_str() {
             Some("http") => Scheme::Http,
             Some("https") => Scheme::Https,
-            Some(_) | None => return Err(Error::HttpProtocolError),
+            other => {
+                let scheme = shown(other.unwrap_or_default());
+                self.refuse(|| {
+                    format!(
+                        "a request with the scheme `{scheme}` was refused: `grants.http` knows `http` and `https` only"
+                    )
+                });
+                return Err(Error::HttpProtocolError);
+            }
         };
         let written = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
         // Whatever stands before an `@` is somebody's password.
@@ -119,14 +127,7 @@ impl Network {
         match judge(&self.http, &asked) {
             Ok(permit) => Ok(Destination { port, scheme, private: permit.private, told, authority }),
             Err(reason) => {
-                let port = authority.port.map_or_else(String::new, |port| format!(":{port}"));
-                let entry = format!("{}://{}{port}", scheme.as_str(), authority.host);
-                self.refuse(|| {
-                    format!(
-                        "the request `{told}` was refused: {}; to allow it, add `grants.http: [\"{entry}\"]`",
-                        shown(&reason)
-                    )
-                });
+                self.refuse(|| format!("the request `{told}` was refused: {}", shown(&reason)));
                 Err(Error::HttpRequestDenied)
             }
         }

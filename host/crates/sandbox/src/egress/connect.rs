@@ -4,13 +4,17 @@
 //! others as a number. A name that means something else a moment later leads nowhere else.
 
 use std::{
+    collections::BTreeMap,
     io::{self, ErrorKind},
     net::{IpAddr, SocketAddr, ToSocketAddrs as _},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use clockjack_schedule::egress::{Host, Scheme, vetted};
+use clockjack_schedule::{
+    egress::{Host, Scheme, vetted},
+    id::JobId,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -26,6 +30,12 @@ const TRIES_MAX: usize = 4;
 /// Most look-ups of the whole host at once. Each holds a thread until the system's resolver gives up, and guests' files
 /// need those threads, too.
 static LOOKUPS: Semaphore = Semaphore::const_new(32);
+
+/// Most of them for one job: names of its own choice may take the resolver long, and it cannot be stopped.
+const LOOKUPS_OF_A_JOB_MAX: usize = 4;
+
+/// The jobs that look something up now.
+static LOOKING_UP: Mutex<BTreeMap<JobId, Weak<Semaphore>>> = Mutex::new(BTreeMap::new());
 
 /// Looks names up.
 pub(crate) trait Resolve: Send + Sync {
@@ -97,18 +107,49 @@ impl Network {
         };
         match &self.resolver {
             Some(resolver) => resolver.resolve(name).await,
-            None => system_addresses(name.to_string()).await,
+            None => system_addresses(&self.job, name.to_string()).await,
         }
     }
 }
 
-async fn system_addresses(name: String) -> io::Result<Vec<IpAddr>> {
+/// The places for look-ups of a job, which all its attempts share.
+fn places_of(job: &JobId) -> Arc<Semaphore> {
+    let mut all = LOOKING_UP.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|_, places| 0 < places.strong_count());
+    if let Some(places) = all.get(job).and_then(Weak::upgrade) {
+        return places;
+    }
+    let places = Arc::new(Semaphore::new(LOOKUPS_OF_A_JOB_MAX));
+    all.insert(job.clone(), Arc::downgrade(&places));
+    places
+}
+
+async fn system_addresses(job: &JobId, name: String) -> io::Result<Vec<IpAddr>> {
+    let own = places_of(job).acquire_owned().await.map_err(io::Error::other)?;
     let place = LOOKUPS.acquire().await.map_err(io::Error::other)?;
     let found = tokio::task::spawn_blocking(move || {
         // Held until the system has answered, also when nobody waits any more.
-        let _place = place;
+        let _places = (own, place);
         (name.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>)
     });
     let found = found.await.map_err(io::Error::other)??;
     Ok(found.into_iter().map(|address| address.ip()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_of_a_job_share_their_look_ups_and_other_jobs_have_their_own() {
+        let (one, other): (JobId, JobId) = ("one".parse().unwrap(), "other".parse().unwrap());
+        let held: Vec<_> = (0..LOOKUPS_OF_A_JOB_MAX).map(|_| places_of(&one).try_acquire_owned().unwrap()).collect();
+        assert!(places_of(&one).try_acquire_owned().is_err());
+        assert!(places_of(&other).try_acquire_owned().is_ok());
+        drop(held);
+        assert!(places_of(&one).try_acquire_owned().is_ok());
+        // Jobs that look nothing up leave nothing behind.
+        places_of(&other);
+        assert!(!LOOKING_UP.lock().unwrap().contains_key(&one));
+    }
 }

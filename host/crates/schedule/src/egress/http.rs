@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     Fault,
-    address::Reach,
+    address::{Reach, reach},
     host::{Host, HostPattern},
 };
 
@@ -256,16 +256,44 @@ pub fn judge(rules: &[HttpRule], request: &HttpRequest<'_>) -> Result<Permit, St
             Some(_) => {}
         }
     }
-    permit.ok_or_else(|| match nearest {
-        None => "the job has no `grants.http`".to_owned(),
-        Some((Misfit::Host, _)) => format!("no entry of `grants.http` covers the host `{}`", request.host),
-        Some((Misfit::Scheme, rule)) => {
-            format!("`{rule}` of `grants.http` does not cover `{}`", request.scheme.as_str())
-        }
-        Some((Misfit::Port, rule)) => format!("`{rule}` of `grants.http` does not cover the port {}", request.port),
-        Some((Misfit::Path, rule)) => format!("`{rule}` of `grants.http` does not cover the path"),
-        Some((Misfit::Method, rule)) => format!("`{rule}` of `grants.http` does not cover the method"),
+    permit.ok_or_else(|| {
+        let reason = match nearest {
+            None => "the job has no `grants.http`".to_owned(),
+            Some((Misfit::Host, _)) => format!("no entry of `grants.http` covers the host `{}`", request.host),
+            Some((Misfit::Scheme, rule)) => {
+                format!("`{rule}` of `grants.http` does not cover `{}`", request.scheme.as_str())
+            }
+            Some((Misfit::Port, rule)) => format!("`{rule}` of `grants.http` does not cover the port {}", request.port),
+            Some((Misfit::Path, rule)) => format!("`{rule}` of `grants.http` does not cover the path"),
+            Some((Misfit::Method, rule)) => format!("`{rule}` of `grants.http` does not cover the method"),
+        };
+        format!("{reason}; {}", advice(nearest.map(|(misfit, _)| misfit), request))
     })
+}
+
+/// What would allow a request, if anything does, and no more than that.
+fn advice(misfit: Option<Misfit>, request: &HttpRequest<'_>) -> String {
+    if misfit == Some(Misfit::Method) {
+        return if METHODS.contains(&request.method) {
+            format!("to allow it, add `{}` to its `methods`", request.method)
+        } else {
+            "no entry can cover that method".to_owned()
+        };
+    }
+    let is_about_the_path = misfit == Some(Misfit::Path);
+    if is_about_the_path && is_ambiguous(request.path) {
+        return "servers differ over what it means, so no entry with a path covers it".to_owned();
+    }
+    let port = if request.port == request.scheme.default_port() { String::new() } else { format!(":{}", request.port) };
+    let path = if is_about_the_path { request.path } else { "" };
+    let url = format!("{}://{}{port}{path}", request.scheme.as_str(), request.host);
+    match request.host {
+        Host::Address(address) if reach(*address) == Reach::Never => "no host has that address".to_owned(),
+        Host::Address(address) if reach(*address) == Reach::Private => {
+            format!("to allow it, add `grants.http: [{{ url: \"{url}\", private: true }}]`")
+        }
+        Host::Address(_) | Host::Name(_) => format!("to allow it, add `grants.http: [\"{url}\"]`"),
+    }
 }
 
 /// Whether a rule, as text, covers a GET of a URL, as text. For tests and fuzzing: any text is an answer or a fault.
@@ -407,6 +435,26 @@ fn is_ambiguous(path: &str) -> bool {
     // A server may cut what follows a semicolon off a step.
     let is_step = |step: &str| matches!(step.split(';').next(), Some("." | ".."));
     plain.contains('\\')
-        || ["%2e", "%2f", "%5c", "%00", "%3b"].iter().any(|disguise| plain.contains(disguise))
+        || ["%2e", "%2f", "%5c", "%00", "%3b", "%u"].iter().any(|disguise| plain.contains(disguise))
+        // Letters in more bytes than they need: some servers read slashes and points out of them.
+        || !is_text(&plain)
         || plain.split('/').any(is_step)
+}
+
+/// Whether the escapes of a path are whole, and what they stand for is UTF-8.
+fn is_text(path: &str) -> bool {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let escape = rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let Some(byte) = escape.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else { return false };
+        bytes.push(byte);
+        rest = &rest[2..];
+    }
+    std::str::from_utf8(&bytes).is_ok()
 }

@@ -188,6 +188,10 @@ fn a_path_counts_by_whole_steps() {
         ("/v1/..%5cadmin", false),
         ("/v1/x%00", false),
         ("/v1/.", false),
+        ("/v1/..%c0%af../x", false),
+        ("/v1/%u002e%u002e/x", false),
+        ("/v1/%zz", false),
+        ("/v1/%c3%a4", true),
     ] {
         assert_eq!(permits("https://acme.dev/v1/", &format!("https://acme.dev{path}")), Ok(expected), "{path}");
     }
@@ -196,6 +200,25 @@ fn a_path_counts_by_whole_steps() {
         Ok(true),
         "without a path every path is covered"
     );
+}
+
+#[test]
+fn advice_allows_what_was_asked_and_no_more() {
+    let told = |rule: &str, host: &str, method: &str, path: &str| {
+        let host = Host::parse(host).unwrap();
+        let request = HttpRequest { scheme: Scheme::Http, host: &host, port: 8080, method, path };
+        judge(&[HttpRule::parse(rule).unwrap()], &request).unwrap_err()
+    };
+    let private = told("http://a.dev", "127.0.0.1", "GET", "/");
+    assert!(private.ends_with("add `grants.http: [{ url: \"http://127.0.0.1:8080\", private: true }]`"), "{private}");
+    let never = told("http://a.dev", "255.255.255.255", "GET", "/");
+    assert!(never.ends_with("no host has that address"), "{never}");
+    let path = told("http://a.dev:8080/v1", "a.dev", "GET", "/v2/x");
+    assert!(path.ends_with("add `grants.http: [\"http://a.dev:8080/v2/x\"]`"), "{path}");
+    let ambiguous = told("http://a.dev:8080/v1", "a.dev", "GET", "/v1/%2e%2e/x");
+    assert!(ambiguous.ends_with("so no entry with a path covers it"), "{ambiguous}");
+    let method = told("http://a.dev:8080", "a.dev", "CONNECT", "/");
+    assert!(method.ends_with("no entry can cover that method"), "{method}");
 }
 
 #[test]
@@ -215,10 +238,10 @@ fn methods_and_ports_and_leave() {
     }
     let request = HttpRequest { scheme: Scheme::Https, host: &host, port: 443, method: "PUT", path: "/" };
     let told = |rules: &[HttpRule]| judge(rules, &request).unwrap_err();
-    assert_eq!(told(&[]), "the job has no `grants.http`");
+    assert_eq!(told(&[]), "the job has no `grants.http`; to allow it, add `grants.http: [\"https://acme.dev\"]`");
     assert_eq!(
         told(&[HttpRule::parse("https://b.dev").unwrap(), rule.clone()]),
-        "`https://acme.dev:*` of `grants.http` does not cover the method"
+        "`https://acme.dev:*` of `grants.http` does not cover the method; to allow it, add `PUT` to its `methods`"
     );
     let open = HttpRule { private: true, ..HttpRule::parse("https://acme.dev").unwrap() };
     assert_eq!(judge(&[rule, open.clone()], &request), Ok(Permit { private: true }));
