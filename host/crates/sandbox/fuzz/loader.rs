@@ -19,7 +19,22 @@ const GUESTS: [&[u8]; 3] = [
 /// A module that has the export that a component lifts, whatever else is in it.
 fn module(input: &mut Unstructured<'_>) -> arbitrary::Result<Vec<u8>> {
     let exports = wat::parse_str("(module (func (export \"run\")))").expect("text");
-    let config = wasm_smith::Config { exports: Some(exports), max_memories: 2, max_imports: 0, ..Default::default() };
+    // Every fourth has all that there is, most of which is refused; the others get past the door.
+    let is_odd = u8::arbitrary(input)? % 4 == 0;
+    let config = wasm_smith::Config {
+        exports: Some(exports),
+        max_memories: 2,
+        max_imports: 0,
+        max_memory32_bytes: if is_odd { 1 << 32 } else { 4 << 20 },
+        max_table_elements: if is_odd { 1_000_000 } else { 1_000 },
+        exceptions_enabled: is_odd,
+        gc_enabled: is_odd,
+        memory64_enabled: is_odd,
+        relaxed_simd_enabled: is_odd,
+        tail_call_enabled: is_odd,
+        threads_enabled: is_odd,
+        ..Default::default()
+    };
     Ok(wasm_smith::Module::new(config, input)?.to_bytes())
 }
 
