@@ -49,10 +49,10 @@ fn component(module: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn plugin(input: &mut Unstructured<'_>) -> arbitrary::Result<Option<Vec<u8>>> {
-    Ok(match u8::arbitrary(input)? % 4 {
+    Ok(match u8::arbitrary(input)? % 8 {
         0 => Some(input.bytes(input.len())?.to_vec()),
-        1 => component(&module(input)?),
-        2 => Some(wasm_smith::Component::arbitrary(input)?.to_bytes()),
+        1 => Some(wasm_smith::Component::arbitrary(input)?.to_bytes()),
+        2..6 => component(&module(input)?),
         _ => {
             let guest = GUESTS[usize::from(u8::arbitrary(input)?) % GUESTS.len()];
             let mut mutated = guest.to_vec();

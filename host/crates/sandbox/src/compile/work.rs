@@ -69,13 +69,14 @@ fn form(bytes: &[u8]) -> Result<Form, LoadError> {
 }
 
 /// What the compiler says of features that are off.
-const FEATURE_IS_OFF: [&str; 8] = [
+const FEATURE_IS_OFF: [&str; 9] = [
     "must be enabled",
     "not enabled",
     "proposal",
     "feature is disabled",
     "component model async",
     "types are disabled",
+    "types are disallowed",
     "references required",
     "not supported",
 ];
