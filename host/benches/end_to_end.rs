@@ -1,7 +1,8 @@
 //! What a run costs, from the trigger to the finished row, beside what bare wasmtime costs in the same process.
 //!
 //! Prints one JSON line. `floor_us` is a fresh store, a WASI context, an instantiation and a call on the very engine
-//! that the sandbox uses; `path_us` is the processor time of the whole ring per run, planning and recording included.
+//! that the sandbox uses; `sandbox_us` is an attempt of the sandbox with every limit on; `path_us` is the processor time of
+//! the whole ring per run, planning and recording included.
 //! Figures of one line belong together; figures of two runs on a shared machine do not. `--tiny` only shows that it works;
 //! `empty` or `real` measures one guest alone, `history` puts a million rows into the SQLite ledger first.
 
@@ -17,7 +18,7 @@ use clockjack::{
     shell::{Host, HostParts},
 };
 use clockjack_ledger::{MemoryLedger, Owner, SqliteLedger, SqliteOptions};
-use clockjack_sandbox::{Call, CompileSettings, Plugin, Sandbox, SandboxExecutor};
+use clockjack_sandbox::{Call, CompileSettings, Facts, Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     core::Input,
     diagnostic::Diagnostics,
@@ -25,8 +26,10 @@ use clockjack_schedule::{
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy, Setup},
     manifest::parse::parse,
     outcome::Outcome,
-    ports::{Change, Clock as _, Finish, Ledger, Report, RunFilter, RunRow},
+    ports::{Attempt, Change, Clock as _, Finish, Ledger, Report, RunFilter, RunRow, StateAccess},
     run::{Cause, Run},
+    state::Unkept,
+    stop::Stop,
     trigger::{Trigger, TriggerContext},
     zone::{Zone, Zones},
 };
@@ -77,7 +80,9 @@ fn main() -> anyhow::Result<()> {
 fn measure(component: &Path, size: &Size) -> anyhow::Result<Json> {
     let sandbox = load::sandbox_with(&Ceilings::default(), N_PERMITS, CompileSettings::default())?;
     let floor = floor(&sandbox, component, size.n_floor)?;
-    let mut line = json!({ "floor_us": micros(floor) });
+    let attempt = attempts(&sandbox, component, size.n_floor)?;
+    let times = |time: Duration| (time.as_secs_f64() / floor.as_secs_f64() * 100.0).round() / 100.0;
+    let mut line = json!({ "floor_us": micros(floor), "sandbox_us": micros(attempt), "sandbox_ratio": times(attempt) });
     for kind in [Kind::Memory, Kind::Sqlite] {
         let of = |n_jobs, spread| ring(&sandbox, component, n_jobs, spread, kind, size.n_history);
         let burst = of(size.n_burst, TimeDelta::zero())?;
@@ -85,7 +90,7 @@ fn measure(component: &Path, size: &Size) -> anyhow::Result<Json> {
         let spread = of(size.n_late, TimeDelta::seconds(1))?;
         line[kind.name()] = json!({
             "path_us": micros(burst.cpu_per_run),
-            "ratio": (burst.cpu_per_run.as_secs_f64() / floor.as_secs_f64() * 100.0).round() / 100.0,
+            "ratio": times(burst.cpu_per_run),
             "runs_per_second": burst.runs_per_second.round(),
             "lateness_ms": { "at_one_instant": at_once.lateness, "over_a_second": spread.lateness },
         });
@@ -212,6 +217,42 @@ async fn call_once(engine: &Engine, pre: &InstancePre<Bare>, place: ComponentExp
     let mut results = [Val::Bool(false)];
     let n_results = function.ty(&store).results().len();
     function.call_async(&mut store, &[], &mut results[..n_results]).await
+}
+
+/// Processor time per attempt of the sandbox with all its limits: no ring, no ledger.
+fn attempts(sandbox: &Sandbox, component: &Path, n_attempts: u32) -> anyhow::Result<Duration> {
+    let plugin = Arc::new(Plugin::load(sandbox, component, None, false)?);
+    let call = Call::prepare(&plugin, Some("run"), &Arguments::None, &Limits::default(), &Grants::default());
+    let call = call.map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let facts = facts()?;
+    runtime.block_on(async {
+        let mut before = cpu();
+        for n in 0..n_attempts + n_attempts / 10 {
+            if n == n_attempts / 10 {
+                before = cpu();
+            }
+            let report = sandbox.run(&call, facts.clone()).await;
+            anyhow::ensure!(report.outcome.code.is_success(), "{}", report.outcome.message);
+        }
+        Ok(cpu().saturating_sub(before) / n_attempts)
+    })
+}
+
+fn facts() -> anyhow::Result<Facts> {
+    let (now, job) = (SystemClock.now(), "bench".parse::<JobId>()?);
+    let id = RunId::of_request(&job, now, 0);
+    let run = Run { id, job, scheduled_for: now, due_at: now, cause: Cause::Manual, payload: None };
+    let attempt = Attempt {
+        run: Arc::new(run),
+        number: 1,
+        number_max: 1,
+        started_at: now,
+        last_success: None,
+        stop: Stop::default(),
+        states: StateAccess(Arc::new(Unkept::default())),
+    };
+    Ok(Facts { attempt, zone: "UTC".into(), labels: Arc::default() })
 }
 
 struct Measured {
