@@ -6,7 +6,7 @@ use std::{
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{RecvTimeoutError, channel},
-    thread,
+    thread::{self, Scope, ScopedJoinHandle},
 };
 
 use rustix::process::Signal;
@@ -40,6 +40,8 @@ pub(crate) enum Breach {
     Code,
     /// It took too long by the clock.
     Clock,
+    /// Somebody killed it, or the system did because memory was short.
+    Killed,
     /// The compiler broke down.
     BrokeDown(String),
     /// There was no child.
@@ -51,7 +53,7 @@ impl Breach {
     pub(crate) fn is_of_the_file(&self) -> bool {
         match self {
             Self::Processor | Self::Memory | Self::Code => true,
-            Self::Clock | Self::BrokeDown(_) | Self::NotStarted(_) => false,
+            Self::Clock | Self::Killed | Self::BrokeDown(_) | Self::NotStarted(_) => false,
         }
     }
 
@@ -68,6 +70,12 @@ impl Breach {
             Self::Clock => format!("longer than {} by the clock, its budget being {time}{key}", {
                 clockjack_schedule::manifest::scalar::show_duration(budget.wall())
             }),
+            Self::Killed => {
+                let message = "the process that compiled the file was killed (SIGKILL): by somebody, or by the system, which \
+                               does that where the machine or the host's control group is short of memory";
+                let fix = "see whether there is memory left, and load the file again; it is not refused for good";
+                return LoadError::new(LoadCode::Budget, message, fix);
+            }
             Self::BrokeDown(words) => {
                 let message = format!("the compiler broke down over the file: {words}");
                 let fix = "build the plugin again with a current toolchain; no valid file does that";
@@ -134,13 +142,22 @@ fn converse(child: &mut Child, order: &Order, bytes: &[u8]) -> Result<Talk, Brea
     thread::scope(|scope| {
         let (done, is_done) = channel();
         // A child that is gone takes no more; how it ended says why.
-        scope.spawn(move || drop(stdin.write_all(bytes)));
-        let words = scope.spawn(move || words(stderr));
-        scope.spawn(move || {
-            let mut answer = Vec::new();
-            let read = stdout.take(answer_max).read_to_end(&mut answer);
-            drop(done.send(read.map(|_| answer)));
+        let threads = begin(scope, move || drop(stdin.write_all(bytes))).and_then(|_fed| {
+            begin(scope, move || {
+                let mut answer = Vec::new();
+                let read = stdout.take(answer_max).read_to_end(&mut answer);
+                drop(done.send(read.map(|_| answer)));
+            })?;
+            begin(scope, move || words(stderr))
         });
+        let words = match threads {
+            Ok(words) => words,
+            Err(error) => {
+                // Its end is also that of the threads that there are.
+                drop(child.kill());
+                return Err(Breach::NotStarted(format!("its streams need threads, and {error}")));
+            }
+        };
         let answer = is_done.recv_timeout(order.budget.wall());
         // An honest child closes its stream by ending; any other one is ended.
         drop(child.kill());
@@ -151,6 +168,14 @@ fn converse(child: &mut Child, order: &Order, bytes: &[u8]) -> Result<Talk, Brea
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(Breach::Clock),
         }
     })
+}
+
+/// A thread for a stream; where the system has none left, that is no end of the host.
+fn begin<'s, T: Send + 's>(
+    scope: &'s Scope<'s, '_>,
+    work: impl FnOnce() -> T + Send + 's,
+) -> io::Result<ScopedJoinHandle<'s, T>> {
+    thread::Builder::new().name("compiler".to_owned()).spawn_scoped(scope, work)
 }
 
 /// The beginning of what is said; the rest is read and dropped, so that nobody waits.
@@ -176,8 +201,8 @@ fn end(status: ExitStatus, words: &str) -> Breach {
     let is = |signal: Signal| status.signal() == Some(signal.as_raw());
     match () {
         () if is(Signal::XCPU) => Breach::Processor,
-        // Nobody but the kernel kills it, where memory is short.
-        () if is(Signal::KILL) => Breach::Memory,
+        // What it is bounded by ends it in other ways, so this says nothing of the file.
+        () if is(Signal::KILL) => Breach::Killed,
         () => {
             let words: String = words.lines().next().unwrap_or_default().chars().take(SHOWN_CHARS).collect();
             let words = if words.is_empty() { status.to_string() } else { format!("{status}, {words}") };
@@ -200,3 +225,6 @@ fn read(mut answer: Vec<u8>) -> Option<Result<Compiled, LoadError>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
