@@ -449,6 +449,12 @@ fn a78_other_bytes_unsigned_bytes_and_older_bytes_are_refused() {
     assert_eq!(code(&["--locked"]), "ok");
     let exec = |args: &[&str]| clockjack(["exec", "--job", "j", "-o", "json"]).args(args).folder(scene.folder()).end();
     assert_eq!(exec(&["--locked"]).code, Some(0));
+    // What the command line names in place of the job's file is pinned by nothing.
+    for job in [&["--job", "j"][..], &[]] {
+        let args = [job, &["plugins/plugin.wasm", "-o", "json", "--locked"]].concat();
+        let refused = clockjack(["exec"].iter().chain(&args)).folder(scene.folder()).ends_with(1).json();
+        assert_eq!(refused["error"]["code"], "load.digest", "{refused}");
+    }
     // Another file under the old signature, then an older file that was signed well.
     scene.put("plugins/plugin.wasm", &old);
     assert_eq!(code(&[]), "load.signature", "the signature is of other bytes");

@@ -1,9 +1,15 @@
 //! `clockjack exec`: one function, once, here and now, under the same sandbox as a job.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
-use clockjack_sandbox::{Call, Facts, Function, IsolatedPool, LoadError, Plugin, Workers};
+use clockjack_sandbox::{Call, Facts, Function, IsolatedPool, LoadCode, LoadError, Plugin, Workers};
 use clockjack_schedule::{
     command::{Command, Stdin},
     egress::HttpRule,
@@ -206,9 +212,11 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
 }
 
 fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
+    if let Some(file) = args.plugin.as_deref().filter(|_| args.pins.locked) {
+        return refuse(&unpinned(file), args.output.output).map(|_exit| None);
+    }
     let Some(id) = &args.job else {
         let Some(plugin) = args.plugin.clone() else { return Ok(None) };
-        anyhow::ensure!(!args.pins.locked, "`--locked` needs a manifest: add `--job JOB` and `-f FILE`");
         return Ok(Some(Wanted {
             plugin,
             sha256: None,
@@ -272,6 +280,17 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         folder: loaded.manifest.job_folder(id).to_path_buf(),
         isolated: load::isolated_pool(&loaded.manifest, &job.pool),
     }))
+}
+
+/// A pin is of a plugin that a manifest names, and not of whatever else is run in its place.
+fn unpinned(file: &Path) -> LoadError {
+    let file = file.display();
+    LoadError {
+        code: LoadCode::Digest,
+        message: format!("`--locked` runs what is pinned, and nothing pins the file `{file}` of the command line"),
+        fix: "leave the file out and name a job of a manifest (`--job JOB -f FILE`), or leave `--locked` out"
+            .to_owned(),
+    }
 }
 
 /// What the command line gives as standard input.
