@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use crate::{
     hosted::{Hosted, ends, wait, wait_next},
-    program::{Clockjack, clockjack},
+    program::{CLOCKJACK, Clockjack, clockjack},
     scene::{Scene, guest},
 };
 
@@ -475,4 +475,41 @@ fn a78_other_bytes_unsigned_bytes_and_older_bytes_are_refused() {
     sign(&plugin, &trusted, 1_000);
     assert_eq!(run(&trusted).code, Some(0));
     assert_eq!(run(&stranger).json()["error"]["code"], "load.signature");
+}
+
+/// A process that compiles, by its number.
+fn compiler(parent: u32) -> Option<PathBuf> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    let mut folders = children.split_whitespace().map(|child| Path::new("/proc").join(child));
+    folders
+        .find(|path| fs::read(path.join("cmdline")).is_ok_and(|words| words.windows(13).any(|w| w == b"compile-guest")))
+}
+
+#[test]
+fn the_process_that_compiles_holds_nothing_of_whoever_started_the_host() {
+    let scene = with_plugins(BUDGET, [("bomb", loops(200, 1_000))]);
+    scene.put("open.txt", "not meant for it");
+    let script = "exec 9<open.txt; exec \"$0\" check -o json";
+    let mut running = Clockjack::of("sh").args(["-c", script, CLOCKJACK]).folder(scene.folder()).start();
+    let (mut n_seen, mut is_bare) = (0, false);
+    while running.goes_on() {
+        let Some(child) = compiler(running.id()) else { continue };
+        let status = fs::read_to_string(child.join("status")).unwrap_or_default();
+        let has_none =
+            status.lines().any(|line| line.strip_prefix("CapPrm:").is_some_and(|set| set.trim() == "0000000000000000"));
+        n_seen += 1;
+        // It closes them first.
+        is_bare |= has_none && !child.join("fd/9").exists() && child.join("fd/0").exists();
+    }
+    running.end().is_no_crash();
+    assert!(0 < n_seen && is_bare, "seen {n_seen} times");
+}
+
+#[test]
+fn a_process_that_compiles_ends_where_its_host_is_gone() {
+    let order = |host: u32| format!("plain,on-demand,full,20,1073741824,100000000,false,{host}");
+    let ended = clockjack(["compile-guest", &order(1)]).stdin(&component("")).end();
+    assert!(ended.code != Some(0) && ended.stderr.contains("the host is gone"), "{ended:?}");
+    let ended = clockjack(["compile-guest", &order(std::process::id())]).stdin(&component("")).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }

@@ -5,7 +5,10 @@ use std::{
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{RecvTimeoutError, channel},
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{RecvTimeoutError, channel},
+    },
     thread::{self, Scope, ScopedJoinHandle},
 };
 
@@ -14,7 +17,7 @@ use rustix::process::Signal;
 use super::{
     Compiled,
     budget::Budget,
-    child::{BREAK, CODE, REFUSAL},
+    child::{BREAK, CODE, MISSING_BYTES_MAX, REFUSAL},
     order::Order,
 };
 use crate::error::{LoadCode, LoadError};
@@ -101,20 +104,22 @@ pub(crate) fn run(program: &Path, order: &Order, bytes: &[u8]) -> Result<Result<
     let mut child = start(program, order).map_err(|error| Breach::NotStarted(error.to_string()))?;
     let talk = converse(&mut child, order, bytes);
     let status = child.wait().map_err(|error| Breach::NotStarted(error.to_string()))?;
-    let Talk { answer, words } = talk?;
+    let Talk { mut answer, words } = talk?;
+    let missing = missing(&mut answer);
     if order.budget.code_bytes < u64::try_from(answer.len()).unwrap_or(u64::MAX) {
         return Err(Breach::Code);
     }
     if !status.success() {
         return Err(end(status, &words));
     }
+    tell(&missing);
     read(answer).ok_or_else(|| end(status, &words))
 }
 
 fn start(program: &Path, order: &Order) -> io::Result<Child> {
     Command::new(program)
         .arg0("clockjack")
-        .args([COMMAND, &order.to_string()])
+        .args([COMMAND, &order.of_host(std::process::id())])
         .env_clear()
         .env(NO_MEMORY_BEFOREHAND.0, NO_MEMORY_BEFOREHAND.1)
         .stdin(Stdio::piped())
@@ -138,7 +143,8 @@ fn converse(child: &mut Child, order: &Order, bytes: &[u8]) -> Result<Talk, Brea
         child.stdout.take().ok_or_else(lost)?,
         child.stderr.take().ok_or_else(lost)?,
     );
-    let answer_max = order.budget.code_bytes.saturating_add(1);
+    let missing_max = u64::try_from(MISSING_BYTES_MAX).unwrap_or(u64::MAX);
+    let answer_max = order.budget.code_bytes.saturating_add(missing_max).saturating_add(2);
     thread::scope(|scope| {
         let (done, is_done) = channel();
         // A child that is gone takes no more; how it ended says why.
@@ -190,6 +196,21 @@ fn words(mut stream: impl Read) -> String {
         kept.extend_from_slice(&buffer[..n_bytes.min(room)]);
     }
     String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// Takes off the answer what the system could not take from the child.
+fn missing(answer: &mut Vec<u8>) -> String {
+    let end = answer.iter().take(MISSING_BYTES_MAX + 1).position(|byte| *byte == BREAK);
+    let missing: Vec<u8> = answer.drain(..end.map_or(0, |end| end + 1)).collect();
+    String::from_utf8_lossy(&missing[..end.unwrap_or(0)]).into_owned()
+}
+
+/// Says once which parts of the wall the system does not have.
+fn tell(missing: &str) {
+    static HAS_TOLD: AtomicBool = AtomicBool::new(false);
+    if !missing.is_empty() && !HAS_TOLD.swap(true, Relaxed) {
+        tracing::warn!(missing, "plugins are compiled behind a wall with gaps: this system lacks a part of it");
+    }
 }
 
 fn end(status: ExitStatus, words: &str) -> Breach {

@@ -61,3 +61,17 @@ fn without_threads_the_file_is_refused_and_the_host_goes_on() {
     let Err(Breach::NotStarted(why)) = refused else { panic!("{refused:?}") };
     assert!(why.contains("threads"), "{why}");
 }
+
+#[test]
+fn gaps_of_the_wall_come_before_the_answer() {
+    for (whole, gaps, rest) in
+        [(&b"files: none\0Rx"[..], "files: none", &b"Rx"[..]), (b"\0C\0", "", b"C\0"), (b"C", "", b"C"), (b"", "", b"")]
+    {
+        let mut answer = whole.to_vec();
+        assert_eq!((missing(&mut answer).as_str(), answer.as_slice()), (gaps, rest));
+    }
+    // A child that never ends its words has no more than it may have.
+    let mut answer = vec![b'x'; MISSING_BYTES_MAX + 9];
+    answer[MISSING_BYTES_MAX + 1] = BREAK;
+    assert_eq!(missing(&mut answer), "");
+}
