@@ -1,6 +1,7 @@
 //! The environment: the only file that reads it.
 
 use std::{
+    collections::BTreeMap,
     env,
     io::IsTerminal,
     num::NonZeroU32,
@@ -52,6 +53,13 @@ pub fn cache_directory() -> Option<PathBuf> {
         .or_else(|| Some(named("CACHE_DIRECTORY")?.join("code")))
         .or_else(|| Some(named("XDG_CACHE_HOME")?.join("clockjack")))
         .or_else(|| Some(named("HOME")?.join(".cache/clockjack")))
+}
+
+/// The variables that name the certificates to trust, as far as they are set: a file, and folders.
+#[must_use]
+pub fn certificates() -> BTreeMap<String, String> {
+    let set = |name: &str| Some((name.to_owned(), variable(name).filter(|value| !value.is_empty())?));
+    ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(set).collect()
 }
 
 /// Where commands get folders for the time of an attempt: `TMPDIR`, or what the system has for such things.

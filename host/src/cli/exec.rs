@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use clockjack_sandbox::{Call, Facts, Function, IsolatedPool, LoadCode, LoadError, Plugin, Workers};
+use clockjack_sandbox::{Call, Facts, Function, IsolatedPool, LoadCode, LoadError, Plugin};
 use clockjack_schedule::{
     command::{Command, Stdin},
     egress::HttpRule,
@@ -30,7 +30,6 @@ use super::{Exit, LockedArgs, Output, OutputArgs, diagnostics, print, rows};
 use crate::{
     clock::SystemClock,
     load::{self, secrets::Missing},
-    settings,
 };
 
 #[derive(Debug, Args)]
@@ -198,7 +197,7 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
     let report = runtime.block_on(async {
         match isolated(args, &wanted) {
             None => sandbox.run(&call, facts(&wanted)).await,
-            Some(pool) => Workers::new(settings::program()).run(&sandbox, &pool, &call, facts(&wanted)).await,
+            Some(pool) => load::workers().run(&sandbox, &pool, &call, facts(&wanted)).await,
         }
     });
     let duration = SystemClock.monotonic().saturating_sub(began);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use clockjack_ledger::Owner;
-use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor, Workers};
+use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     core::POOL_SIZE,
     id::{PluginName, StoreName},
@@ -33,7 +33,6 @@ use crate::{
         stores::{self, OpenStores},
     },
     logging::{self, Log, LogFormat},
-    settings,
     shell::{Host, HostError, HostParts},
 };
 
@@ -182,7 +181,7 @@ async fn serve(mut scene: Scene<'_>, jobs: Vec<PreparedJob>, guests: &Runtime, l
     let mut signals = Signals::new()?;
     let memory = load::memory::budget(&scene.manifest);
     info!(memory = show_size(memory), "memory that all attempts share");
-    let workers = Workers::new(settings::program());
+    let workers = load::workers();
     let executor = SandboxExecutor::new(scene.sandbox.clone()).with_workers(workers).with_memory(memory);
     let clock = Arc::new(SystemClock);
     let began = clock.monotonic();
