@@ -513,3 +513,14 @@ fn a_process_that_compiles_ends_where_its_host_is_gone() {
     let ended = clockjack(["compile-guest", &order(std::process::id())]).stdin(&component("")).end();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
+
+#[test]
+fn exec_of_a_job_keeps_to_the_budget_of_its_host() {
+    let head = "host: { ceilings: { compile_cpu_time: 1s } }\n";
+    let scene = with_plugins(head, [("bomb", functions(150_000))]);
+    scene.put("clockjack.yaml", scene.read("clockjack.yaml").replace("plugin: good", "plugin: bomb"));
+    let refused = clockjack(["exec", "--job", "good", "-o", "json"]).folder(scene.folder()).ends_with(1).json();
+    assert_eq!(refused["error"]["code"], "load.budget", "{refused}");
+    let message = refused["error"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("budget of 1s of processor time (`host.ceilings`)"), "{message}");
+}

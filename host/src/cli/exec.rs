@@ -160,6 +160,8 @@ struct Wanted {
     args: Arguments,
     command: Command,
     limits: Limits,
+    /// What the host of the manifest allows at the most.
+    ceilings: Ceilings,
     grants: Grants,
     job: JobId,
     zone: Arc<str>,
@@ -174,7 +176,8 @@ struct Wanted {
 pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
     let Some(mut wanted) = wanted(args)? else { return Ok(Exit::Fault) };
     override_limits(&mut wanted, args);
-    let ceilings = Ceilings { memory_bytes_max: wanted.limits.memory_bytes_max.max(64 << 20), ..Ceilings::default() };
+    let ceilings =
+        Ceilings { memory_bytes_max: wanted.limits.memory_bytes_max.max(64 << 20), ..wanted.ceilings.clone() };
     let sandbox = load::sandbox_for(&ceilings, 1)?;
     let provenance = clockjack_sandbox::Wanted { sha256: wanted.sha256.as_deref(), keys: wanted.keys.as_deref() };
     let loaded = Plugin::load_wanted(&sandbox, &wanted.plugin, provenance, wanted.limits.fuel.is_some());
@@ -224,6 +227,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
             args: Arguments::None,
             command: Command { stdin: stdin(args).unwrap_or_default(), ..Command::default() },
             limits: Limits::default(),
+            ceilings: Ceilings::default(),
             grants: Grants::default(),
             job: "exec".parse()?,
             zone: "UTC".into(),
@@ -271,6 +275,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         args: job.args.clone(),
         command: Command { stdin: stdin(args).unwrap_or(command.stdin), exit_codes: command.exit_codes },
         limits: job.limits.clone(),
+        ceilings: loaded.manifest.host.ceilings.clone(),
         grants: job.grants.clone(),
         job: id.clone(),
         zone: job.zone.name().into(),
