@@ -524,3 +524,23 @@ fn exec_of_a_job_keeps_to_the_budget_of_its_host() {
     let message = refused["error"]["message"].as_str().unwrap_or_default();
     assert!(message.contains("budget of 1s of processor time (`host.ceilings`)"), "{message}");
 }
+
+#[test]
+fn the_cache_is_where_it_was_named_or_told_to_be_missing() {
+    let scene = with_plugins("", []);
+    let up = || clockjack(["up", "--ledger", "memory:", "--for", "10ms"]).folder(scene.folder());
+    let n_kept = |folder: &str| {
+        let entries = fs::read_dir(scene.path(folder)).into_iter().flatten().filter_map(Result::ok);
+        entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "code")).count()
+    };
+    up().env("CLOCKJACK_CACHE", "near").ends_with(0);
+    assert_eq!(n_kept("near"), 1, "a relative folder");
+    let two = format!("{}:{}", scene.arg("first"), scene.arg("second"));
+    up().env("CACHE_DIRECTORY", two).ends_with(0);
+    assert_eq!(n_kept("first/code"), 1, "the first of two");
+    let told = |off: &str| {
+        let ended = up().env("XDG_CACHE_HOME", "").env("CLOCKJACK_CACHE", off).ends_with(0);
+        ended.stderr.contains("compiled plugins are not kept")
+    };
+    assert!(told("") && !told("off"));
+}
