@@ -45,7 +45,7 @@ fn measure(component: &Path, n_attempts: u32) -> anyhow::Result<Json> {
     let plugin = Arc::new(Plugin::load(&sandbox, component, None, false)?);
     let call = Call::prepare(&plugin, Some("run"), &Arguments::None, &Limits::default(), &Grants::default());
     let call = call.map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
-    let workers = Workers::new(std::env::current_exe()?);
+    let workers = Workers::new(std::env::current_exe()?, std::collections::BTreeMap::new());
     let pool = IsolatedPool { name: PoolName::default(), size: NonZeroU32::MIN };
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let here = || sandbox_run(&sandbox, &call);

@@ -1,6 +1,7 @@
 //! The environment: the only file that reads it.
 
 use std::{
+    collections::BTreeMap,
     env,
     io::IsTerminal,
     num::NonZeroU32,
@@ -29,7 +30,7 @@ pub fn look(stream: &impl IsTerminal) -> Look {
 #[must_use]
 pub fn state_directory() -> Option<PathBuf> {
     let named = |name| variable(name).filter(|path| Path::new(path).is_absolute()).map(PathBuf::from);
-    named("STATE_DIRECTORY")
+    first_folder("STATE_DIRECTORY")
         .or_else(|| Some(named("XDG_STATE_HOME")?.join("clockjack")))
         .or_else(|| Some(named("HOME")?.join(".local/state/clockjack")))
 }
@@ -45,13 +46,38 @@ pub fn home() -> Option<PathBuf> {
 #[must_use]
 pub fn cache_directory() -> Option<PathBuf> {
     let named = |name| variable(name).filter(|path| Path::new(path).is_absolute()).map(PathBuf::from);
-    if variable("CLOCKJACK_CACHE").is_some_and(|value| value == "off") {
-        return None;
+    let given = variable("CLOCKJACK_CACHE").filter(|value| !value.is_empty());
+    match given.as_deref() {
+        Some(CACHE_IS_OFF) => None,
+        // As every path that a person gives, it starts at the folder where the program was started.
+        Some(path) => Some(std::path::absolute(path).unwrap_or_else(|_unknown| path.into())),
+        None => first_folder("CACHE_DIRECTORY")
+            .map(|folder| folder.join("code"))
+            .or_else(|| Some(named("XDG_CACHE_HOME")?.join("clockjack")))
+            .or_else(|| Some(named("HOME")?.join(".cache/clockjack"))),
     }
-    named("CLOCKJACK_CACHE")
-        .or_else(|| Some(named("CACHE_DIRECTORY")?.join("code")))
-        .or_else(|| Some(named("XDG_CACHE_HOME")?.join("clockjack")))
-        .or_else(|| Some(named("HOME")?.join(".cache/clockjack")))
+}
+
+/// The word for a cache that is not wanted.
+const CACHE_IS_OFF: &str = "off";
+
+/// Whether somebody wants no compiled code to be kept.
+#[must_use]
+pub fn cache_is_off() -> bool {
+    variable("CLOCKJACK_CACHE").is_some_and(|value| value == CACHE_IS_OFF)
+}
+
+/// The first of the folders that systemd gives a service: a unit may name several, and they come with colons between.
+fn first_folder(name: &str) -> Option<PathBuf> {
+    let folders = variable(name)?;
+    folders.split(':').find(|path| Path::new(path).is_absolute()).map(PathBuf::from)
+}
+
+/// The variables that name the certificates to trust, as far as they are set: a file, and folders.
+#[must_use]
+pub fn certificates() -> BTreeMap<String, String> {
+    let set = |name: &str| Some((name.to_owned(), variable(name).filter(|value| !value.is_empty())?));
+    ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(set).collect()
 }
 
 /// Where commands get folders for the time of an attempt: `TMPDIR`, or what the system has for such things.

@@ -28,13 +28,19 @@ fn fetch(keys: &str, function: &str, args: &[&str]) -> Json {
 
 #[track_caller]
 fn fetch_with(keys: &str, function: &str, args: &[&str], env: &[(&str, &str)]) -> Json {
+    fetch_in("none", keys, function, args, env)
+}
+
+/// The same with or without a process of its own.
+fn fetch_in(isolation: &str, keys: &str, function: &str, args: &[&str], env: &[(&str, &str)]) -> Json {
     let plugin = guest("fetch");
     let scene = Scene::new();
     let job = format!("{{ plugin: \"{plugin}\", every: 1h, {keys} }}");
     scene.put("clockjack.yaml", format!("version: 1\ndefaults: {{ timeout: 60s }}\njobs:\n  x: {job}\n"));
     let (file, mut words) = (scene.arg("clockjack.yaml"), vec![plugin.as_str(), function]);
     args.iter().for_each(|arg| words.extend(["--arg", arg]));
-    let mut exec = clockjack(["exec", "-o", "json", "--job", "x", "--file", &file]).args(words);
+    let mut exec =
+        clockjack(["exec", "-o", "json", "--isolation", isolation, "--job", "x", "--file", &file]).args(words);
     for (name, value) in env {
         exec = exec.env(name, value);
     }
@@ -270,14 +276,15 @@ fn a61_a_certificate_has_to_be_right() {
     certificates(scene.folder());
     let authority = scene.arg("ca.pem");
     let trusting: &[(&str, &str)] = &[("SSL_CERT_FILE", &authority)];
-    let ask = |certificate: &str, host: &str, env: &[(&str, &str)]| {
+    let ask_in = |isolation: &str, certificate: &str, host: &str, env: &[(&str, &str)]| {
         let server = Server::tls(scene.folder(), certificate);
         let url = format!("https://{host}:{}/", server.port);
         let keys = format!("grants: {{ http: [{{ url: \"{url}\", private: true }}] }}");
-        fetch_with(&keys, "get", &[&format!("url={url}")], env)
+        fetch_in(isolation, &keys, "get", &[&format!("url={url}")], env)
     };
-    for host in ["localhost", "127.0.0.1"] {
-        let good = ask("good.pem", host, trusting);
+    let ask = |certificate: &str, host: &str, env: &[(&str, &str)]| ask_in("none", certificate, host, env);
+    for (isolation, host) in [("none", "localhost"), ("none", "127.0.0.1"), ("process", "localhost")] {
+        let good = ask_in(isolation, "good.pem", host, trusting);
         assert_eq!(good["output"], "200 hello", "{good}");
     }
     for (certificate, env) in

@@ -122,3 +122,15 @@ fn what_is_broken_leaves_everything_as_it_was() {
     }
     assert_eq!(each(&list(&hosted.json(&["jobs"])), "job"), ["extra", "steady"], "nothing else was ever known");
 }
+
+#[test]
+fn a_wish_that_comes_while_plugins_are_compiled_is_met_after_the_start() {
+    let hosted = Hosted::with(&format!("jobs:\n{STEADY}"));
+    let mut host = hosted.up(&[]).env("CLOCKJACK_CACHE", "off").start();
+    wait(&mut host, "the version", |line| line.message.starts_with("clockjack "));
+    host.signal("HUP");
+    wait(&mut host, "a reload", |line| line.message == "manifest reloaded");
+    let is_at = |words: &str| host.log.iter().position(|line| Line::read(line).message.contains(words));
+    assert!(is_at("plugins compiled") < is_at("manifest reloaded"), "{}", host.log.join("\n"));
+    wait(&mut host, "steady", ends("steady"));
+}

@@ -1,9 +1,15 @@
 //! `clockjack exec`: one function, once, here and now, under the same sandbox as a job.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
-use clockjack_sandbox::{Call, Facts, Function, IsolatedPool, LoadError, Plugin, Workers};
+use clockjack_sandbox::{Call, Facts, Function, IsolatedPool, LoadCode, LoadError, Plugin};
 use clockjack_schedule::{
     command::{Command, Stdin},
     egress::HttpRule,
@@ -24,7 +30,6 @@ use super::{Exit, LockedArgs, Output, OutputArgs, diagnostics, print, rows};
 use crate::{
     clock::SystemClock,
     load::{self, secrets::Missing},
-    settings,
 };
 
 #[derive(Debug, Args)]
@@ -155,6 +160,8 @@ struct Wanted {
     args: Arguments,
     command: Command,
     limits: Limits,
+    /// What the host of the manifest allows at the most.
+    ceilings: Ceilings,
     grants: Grants,
     job: JobId,
     zone: Arc<str>,
@@ -169,7 +176,8 @@ struct Wanted {
 pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
     let Some(mut wanted) = wanted(args)? else { return Ok(Exit::Fault) };
     override_limits(&mut wanted, args);
-    let ceilings = Ceilings { memory_bytes_max: wanted.limits.memory_bytes_max.max(64 << 20), ..Ceilings::default() };
+    let ceilings =
+        Ceilings { memory_bytes_max: wanted.limits.memory_bytes_max.max(64 << 20), ..wanted.ceilings.clone() };
     let sandbox = load::sandbox_for(&ceilings, 1)?;
     let provenance = clockjack_sandbox::Wanted { sha256: wanted.sha256.as_deref(), keys: wanted.keys.as_deref() };
     let loaded = Plugin::load_wanted(&sandbox, &wanted.plugin, provenance, wanted.limits.fuel.is_some());
@@ -192,7 +200,7 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
     let report = runtime.block_on(async {
         match isolated(args, &wanted) {
             None => sandbox.run(&call, facts(&wanted)).await,
-            Some(pool) => Workers::new(settings::program()).run(&sandbox, &pool, &call, facts(&wanted)).await,
+            Some(pool) => load::workers().run(&sandbox, &pool, &call, facts(&wanted)).await,
         }
     });
     let duration = SystemClock.monotonic().saturating_sub(began);
@@ -206,9 +214,11 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
 }
 
 fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
+    if let Some(file) = args.plugin.as_deref().filter(|_| args.pins.locked) {
+        return refuse(&unpinned(file), args.output.output).map(|_exit| None);
+    }
     let Some(id) = &args.job else {
         let Some(plugin) = args.plugin.clone() else { return Ok(None) };
-        anyhow::ensure!(!args.pins.locked, "`--locked` needs a manifest: add `--job JOB` and `-f FILE`");
         return Ok(Some(Wanted {
             plugin,
             sha256: None,
@@ -217,6 +227,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
             args: Arguments::None,
             command: Command { stdin: stdin(args).unwrap_or_default(), ..Command::default() },
             limits: Limits::default(),
+            ceilings: Ceilings::default(),
             grants: Grants::default(),
             job: "exec".parse()?,
             zone: "UTC".into(),
@@ -264,6 +275,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         args: job.args.clone(),
         command: Command { stdin: stdin(args).unwrap_or(command.stdin), exit_codes: command.exit_codes },
         limits: job.limits.clone(),
+        ceilings: loaded.manifest.host.ceilings.clone(),
         grants: job.grants.clone(),
         job: id.clone(),
         zone: job.zone.name().into(),
@@ -272,6 +284,17 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         folder: loaded.manifest.job_folder(id).to_path_buf(),
         isolated: load::isolated_pool(&loaded.manifest, &job.pool),
     }))
+}
+
+/// A pin is of a plugin that a manifest names, and not of whatever else is run in its place.
+fn unpinned(file: &Path) -> LoadError {
+    let file = file.display();
+    LoadError {
+        code: LoadCode::Digest,
+        message: format!("`--locked` runs what is pinned, and nothing pins the file `{file}` of the command line"),
+        fix: "leave the file out and name a job of a manifest (`--job JOB -f FILE`), or leave `--locked` out"
+            .to_owned(),
+    }
 }
 
 /// What the command line gives as standard input.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use clockjack_ledger::Owner;
-use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor, Workers};
+use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     core::POOL_SIZE,
     id::{PluginName, StoreName},
@@ -66,6 +66,10 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let zones = load::zones::newest();
     let files = &args.manifests.files;
     let mut loaded = load::manifest(files, &zones).held_to_pins(args.pins.locked, files)?;
+    // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
+    let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
+    let hangup = caught_early(&ring)?;
+    tell_version(args, &zones);
     let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, n_places(&loaded.manifest))?;
     let began = SystemClock.monotonic();
     let (plugins, jobs) = load::jobs(&mut loaded, &sandbox);
@@ -82,10 +86,8 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         Ok(places) => places,
         Err(error) => return Ok(not_started(&error)),
     };
-    tell_start(args, &zones, &plugins, &places, took);
+    tell_start(&plugins, &places, took);
     raise_open_files();
-    // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
-    let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
     outlive_file_size_limit(&ring)?;
     let owner = Owner { what: format!("clockjack up -f {}", shown(&args.manifests.files)), since: SystemClock.now() };
     let ledger = match ring.block_on(stores::open(&places, &loaded.manifest, &owner)) {
@@ -97,7 +99,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         info!(folders = n_left, "removed the scratch folders of hosts that are gone");
     }
     let scene = Scene { args, zones, sandbox, manifest: loaded.manifest, ledger };
-    let exit = ring.block_on(serve(scene, jobs, &guests, &log));
+    let exit = ring.block_on(serve(scene, jobs, &guests, &log, hangup));
     guests.shutdown_background();
     // A plugin that is being compiled for a reload is not waited for; its process ends with this one.
     ring.shutdown_background();
@@ -147,16 +149,21 @@ fn shown(files: &[PathBuf]) -> String {
     files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn tell_start(
-    args: &UpArgs,
-    zones: &Zones,
-    plugins: &[(PluginName, Arc<Plugin>)],
-    places: &BTreeMap<StoreName, StoreUrl>,
-    took: Duration,
-) {
+/// Comes before plugins are compiled, which may take a while.
+fn tell_version(args: &UpArgs, zones: &Zones) {
     let files = shown(&args.manifests.files);
+    info!(manifest = %files, zone_rules = zones.version(), "clockjack {}", env!("CARGO_PKG_VERSION"));
+    if settings::cache_directory().is_none() && !settings::cache_is_off() {
+        warn!(
+            "compiled plugins are not kept, so each start compiles them again: neither `HOME` nor `XDG_CACHE_HOME` is set; \
+             name a folder as `CLOCKJACK_CACHE`, or `CLOCKJACK_CACHE=off`"
+        );
+    }
+}
+
+fn tell_start(plugins: &[(PluginName, Arc<Plugin>)], places: &BTreeMap<StoreName, StoreUrl>, took: Duration) {
     let ledger = places.get(&StoreName::default()).map(ToString::to_string).unwrap_or_default();
-    info!(manifest = %files, ledger, zone_rules = zones.version(), "clockjack {}", env!("CARGO_PKG_VERSION"));
+    info!(ledger, "slots and runs are recorded");
     for (name, url) in places.iter().filter(|(name, _)| **name != StoreName::default()) {
         info!(store = %name, ledger = %url, "store");
     }
@@ -177,12 +184,18 @@ pub(super) struct Scene<'a> {
     pub(super) ledger: OpenStores,
 }
 
-async fn serve(mut scene: Scene<'_>, jobs: Vec<PreparedJob>, guests: &Runtime, log: &Log) -> anyhow::Result<Exit> {
+async fn serve(
+    mut scene: Scene<'_>,
+    jobs: Vec<PreparedJob>,
+    guests: &Runtime,
+    log: &Log,
+    hangup: Signal,
+) -> anyhow::Result<Exit> {
     let args = scene.args;
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(hangup)?;
     let memory = load::memory::budget(&scene.manifest);
     info!(memory = show_size(memory), "memory that all attempts share");
-    let workers = Workers::new(settings::program());
+    let workers = load::workers();
     let executor = SandboxExecutor::new(scene.sandbox.clone()).with_workers(workers).with_memory(memory);
     let clock = Arc::new(SystemClock);
     let began = clock.monotonic();
@@ -284,13 +297,16 @@ fn outlive_file_size_limit(runtime: &Runtime) -> std::io::Result<()> {
     Ok(())
 }
 
+/// From here on a wish for a reload does not end the program: one that comes while plugins are compiled waits until the
+/// host runs. Signals that ask for the end still end a start at once.
+fn caught_early(runtime: &Runtime) -> std::io::Result<Signal> {
+    let _entered = runtime.enter();
+    signal(SignalKind::hangup())
+}
+
 impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+    fn new(hangup: Signal) -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup })
     }
 
     /// Waits for the next signal.

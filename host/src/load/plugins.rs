@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use clockjack_sandbox::{
     Call, CallProblem, CommandInput, CompileBudget, CompileSettings, Compiler, EngineSettings, IsolatedPool, LoadCode,
-    LoadError, Part, Plugin, Sandbox, Wanted,
+    LoadError, Part, Plugin, Sandbox, Wanted, Workers,
 };
 use clockjack_schedule::{
     command::Command,
@@ -54,6 +54,12 @@ pub fn sandbox_with(ceilings: &Ceilings, n_slots: u32, compile: CompileSettings)
         compile,
     })?;
     Ok(sandbox.with_vault(Arc::new(HostVault)))
+}
+
+/// The processes of isolated pools: this program again, which trusts the certificates that this one does.
+#[must_use]
+pub fn workers() -> Workers {
+    Workers::new(settings::program(), settings::certificates())
 }
 
 /// The pool of a job, where its attempts have processes of their own.

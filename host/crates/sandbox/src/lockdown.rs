@@ -176,6 +176,14 @@ const NEVER: &[i64] = &[
     libc::SYS_pidfd_send_signal,
     libc::SYS_kill,
     libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setparam,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
@@ -255,14 +263,19 @@ fn denied(network: Network) -> Result<Rules, BackendError> {
     // Limits may be asked for, and not be set.
     let no_new = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
     rules.insert(libc::SYS_prlimit64, vec![rule(vec![no_new])?]);
-    // A pair that streams reaches nobody else; one for datagrams could be given an address.
-    let kind = SeccompCmpOp::MaskedEq(0xf);
-    rules.insert(libc::SYS_socketpair, vec![rule(vec![is(1, kind, bits(libc::SOCK_DGRAM))?])?]);
+    // A thread may choose its own processors, and nobody else's.
+    rules.insert(libc::SYS_sched_setaffinity, vec![rule(vec![is(0, SeccompCmpOp::Ne, 0)?])?]);
+    // A pair that streams reaches nobody else; one for datagrams, which is also what a raw one becomes, could be given an
+    // address.
+    let kind = || SeccompCmpOp::MaskedEq(0xf);
+    let pair = |of: i32| rule(vec![is(1, kind(), bits(of))?]);
+    rules.insert(libc::SYS_socketpair, vec![pair(libc::SOCK_DGRAM)?, pair(libc::SOCK_RAW)?]);
     match network {
         Network::Denied => rules.extend(CONNECTING.iter().map(|call| (*call, Vec::new()))),
         Network::Allowed => {
-            // What a name lookup and a connection need; raw packets and the rarer families are the kernel's soft spots.
-            let families = [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK];
+            // What a name lookup and a connection need; raw packets and the rarer families are the kernel's soft spots, and
+            // behind local sockets are the services of the machine.
+            let families = [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
             let other: Result<Vec<_>, _> = families.iter().map(|f| is(0, SeccompCmpOp::Ne, bits(*f))).collect();
             let raw = is(1, SeccompCmpOp::MaskedEq(0xf), bits(libc::SOCK_RAW))?;
             let not_netlink = is(0, SeccompCmpOp::Ne, bits(libc::AF_NETLINK))?;

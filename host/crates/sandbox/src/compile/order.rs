@@ -14,6 +14,22 @@ pub(crate) struct Order {
     pub(crate) budget: Budget,
 }
 
+impl Order {
+    /// The order in the words of the process that gives it.
+    pub(crate) fn of_host(&self, host: u32) -> String {
+        format!("{self},{host}")
+    }
+
+    /// Reads an order, and from which process it came.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub(crate) fn with_host(text: &str) -> Result<(Self, u32), String> {
+        let (order, host) = text.rsplit_once(',').ok_or_else(|| format!("`{text}` is no order"))?;
+        Ok((order.parse()?, host.parse().map_err(|error| format!("`{host}`: {error}"))?))
+    }
+}
+
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let metering = match self.metering {
@@ -83,6 +99,8 @@ mod tests {
             let budget = Budget::of(3 << 20, &CompileBudget::default());
             let order = Order { metering, allocation, effort, budget };
             assert_eq!(order.to_string().parse(), Ok(order));
+            assert_eq!(Order::with_host(&order.of_host(7)), Ok((order, 7)));
+            assert!(Order::with_host(&order.to_string()).is_err(), "it says not whose it is");
         }
         for wrong in ["", "plain", "plain,pooling,full,x,1,1,true", "plain,pooling,half,1,1,1,true", "a,b,c,d,e,f,g"] {
             assert!(wrong.parse::<Order>().is_err(), "{wrong}");

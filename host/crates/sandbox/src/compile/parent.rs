@@ -5,8 +5,11 @@ use std::{
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{RecvTimeoutError, channel},
-    thread,
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{RecvTimeoutError, channel},
+    },
+    thread::{self, Scope, ScopedJoinHandle},
 };
 
 use rustix::process::Signal;
@@ -14,7 +17,7 @@ use rustix::process::Signal;
 use super::{
     Compiled,
     budget::Budget,
-    child::{BREAK, CODE, REFUSAL},
+    child::{BREAK, CODE, MISSING_BYTES_MAX, REFUSAL},
     order::Order,
 };
 use crate::error::{LoadCode, LoadError};
@@ -40,6 +43,8 @@ pub(crate) enum Breach {
     Code,
     /// It took too long by the clock.
     Clock,
+    /// Somebody killed it, or the system did because memory was short.
+    Killed,
     /// The compiler broke down.
     BrokeDown(String),
     /// There was no child.
@@ -51,7 +56,7 @@ impl Breach {
     pub(crate) fn is_of_the_file(&self) -> bool {
         match self {
             Self::Processor | Self::Memory | Self::Code => true,
-            Self::Clock | Self::BrokeDown(_) | Self::NotStarted(_) => false,
+            Self::Clock | Self::Killed | Self::BrokeDown(_) | Self::NotStarted(_) => false,
         }
     }
 
@@ -68,6 +73,12 @@ impl Breach {
             Self::Clock => format!("longer than {} by the clock, its budget being {time}{key}", {
                 clockjack_schedule::manifest::scalar::show_duration(budget.wall())
             }),
+            Self::Killed => {
+                let message = "the process that compiled the file was killed (SIGKILL): by somebody, or by the system, which \
+                               does that where the machine or the host's control group is short of memory";
+                let fix = "see whether there is memory left, and load the file again; it is not refused for good";
+                return LoadError::new(LoadCode::Budget, message, fix);
+            }
             Self::BrokeDown(words) => {
                 let message = format!("the compiler broke down over the file: {words}");
                 let fix = "build the plugin again with a current toolchain; no valid file does that";
@@ -93,20 +104,22 @@ pub(crate) fn run(program: &Path, order: &Order, bytes: &[u8]) -> Result<Result<
     let mut child = start(program, order).map_err(|error| Breach::NotStarted(error.to_string()))?;
     let talk = converse(&mut child, order, bytes);
     let status = child.wait().map_err(|error| Breach::NotStarted(error.to_string()))?;
-    let Talk { answer, words } = talk?;
+    let Talk { mut answer, words } = talk?;
+    let missing = missing(&mut answer);
     if order.budget.code_bytes < u64::try_from(answer.len()).unwrap_or(u64::MAX) {
         return Err(Breach::Code);
     }
     if !status.success() {
         return Err(end(status, &words));
     }
+    tell(&missing);
     read(answer).ok_or_else(|| end(status, &words))
 }
 
 fn start(program: &Path, order: &Order) -> io::Result<Child> {
     Command::new(program)
         .arg0("clockjack")
-        .args([COMMAND, &order.to_string()])
+        .args([COMMAND, &order.of_host(std::process::id())])
         .env_clear()
         .env(NO_MEMORY_BEFOREHAND.0, NO_MEMORY_BEFOREHAND.1)
         .stdin(Stdio::piped())
@@ -130,17 +143,27 @@ fn converse(child: &mut Child, order: &Order, bytes: &[u8]) -> Result<Talk, Brea
         child.stdout.take().ok_or_else(lost)?,
         child.stderr.take().ok_or_else(lost)?,
     );
-    let answer_max = order.budget.code_bytes.saturating_add(1);
+    let missing_max = u64::try_from(MISSING_BYTES_MAX).unwrap_or(u64::MAX);
+    let answer_max = order.budget.code_bytes.saturating_add(missing_max).saturating_add(2);
     thread::scope(|scope| {
         let (done, is_done) = channel();
         // A child that is gone takes no more; how it ended says why.
-        scope.spawn(move || drop(stdin.write_all(bytes)));
-        let words = scope.spawn(move || words(stderr));
-        scope.spawn(move || {
-            let mut answer = Vec::new();
-            let read = stdout.take(answer_max).read_to_end(&mut answer);
-            drop(done.send(read.map(|_| answer)));
+        let threads = begin(scope, move || drop(stdin.write_all(bytes))).and_then(|_fed| {
+            begin(scope, move || {
+                let mut answer = Vec::new();
+                let read = stdout.take(answer_max).read_to_end(&mut answer);
+                drop(done.send(read.map(|_| answer)));
+            })?;
+            begin(scope, move || words(stderr))
         });
+        let words = match threads {
+            Ok(words) => words,
+            Err(error) => {
+                // Its end is also that of the threads that there are.
+                drop(child.kill());
+                return Err(Breach::NotStarted(format!("its streams need threads, and {error}")));
+            }
+        };
         let answer = is_done.recv_timeout(order.budget.wall());
         // An honest child closes its stream by ending; any other one is ended.
         drop(child.kill());
@@ -151,6 +174,14 @@ fn converse(child: &mut Child, order: &Order, bytes: &[u8]) -> Result<Talk, Brea
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(Breach::Clock),
         }
     })
+}
+
+/// A thread for a stream; where the system has none left, that is no end of the host.
+fn begin<'s, T: Send + 's>(
+    scope: &'s Scope<'s, '_>,
+    work: impl FnOnce() -> T + Send + 's,
+) -> io::Result<ScopedJoinHandle<'s, T>> {
+    thread::Builder::new().name("compiler".to_owned()).spawn_scoped(scope, work)
 }
 
 /// The beginning of what is said; the rest is read and dropped, so that nobody waits.
@@ -167,6 +198,21 @@ fn words(mut stream: impl Read) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
+/// Takes off the answer what the system could not take from the child.
+fn missing(answer: &mut Vec<u8>) -> String {
+    let end = answer.iter().take(MISSING_BYTES_MAX + 1).position(|byte| *byte == BREAK);
+    let missing: Vec<u8> = answer.drain(..end.map_or(0, |end| end + 1)).collect();
+    String::from_utf8_lossy(&missing[..end.unwrap_or(0)]).into_owned()
+}
+
+/// Says once which parts of the wall the system does not have.
+fn tell(missing: &str) {
+    static HAS_TOLD: AtomicBool = AtomicBool::new(false);
+    if !missing.is_empty() && !HAS_TOLD.swap(true, Relaxed) {
+        tracing::warn!(missing, "plugins are compiled behind a wall with gaps: this system lacks a part of it");
+    }
+}
+
 fn end(status: ExitStatus, words: &str) -> Breach {
     const SHOWN_CHARS: usize = 300;
     let no_memory = ["memory allocation of", "Cannot allocate memory", "os error 12", "out of memory", "OutOfMemory"];
@@ -176,8 +222,8 @@ fn end(status: ExitStatus, words: &str) -> Breach {
     let is = |signal: Signal| status.signal() == Some(signal.as_raw());
     match () {
         () if is(Signal::XCPU) => Breach::Processor,
-        // Nobody but the kernel kills it, where memory is short.
-        () if is(Signal::KILL) => Breach::Memory,
+        // What it is bounded by ends it in other ways, so this says nothing of the file.
+        () if is(Signal::KILL) => Breach::Killed,
         () => {
             let words: String = words.lines().next().unwrap_or_default().chars().take(SHOWN_CHARS).collect();
             let words = if words.is_empty() { status.to_string() } else { format!("{status}, {words}") };
@@ -200,3 +246,6 @@ fn read(mut answer: Vec<u8>) -> Option<Result<Compiled, LoadError>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

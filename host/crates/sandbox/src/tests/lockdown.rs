@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    os::unix::net::{UnixDatagram, UnixStream},
+    os::unix::net::{UnixDatagram, UnixListener, UnixStream},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -71,6 +71,10 @@ fn a_locked_process_can_only_compute_and_use_what_is_open() {
     assert!(Command::new("/bin/true").spawn().is_err(), "a program");
     let parent = rustix::process::getppid().unwrap();
     assert!(rustix::process::kill_process(parent, Signal::URG).is_err(), "a signal");
+    assert!(rustix::process::setpriority_process(Some(parent), 19).is_err(), "a priority");
+    let processors = rustix::thread::sched_getaffinity(None).unwrap();
+    assert!(rustix::thread::sched_setaffinity(Some(parent), &processors).is_err(), "processors of another");
+    rustix::thread::sched_setaffinity(None, &processors).unwrap();
     let more = Rlimit { current: Some(1_024), maximum: Some(1_024) };
     assert!(rustix::process::setrlimit(Resource::Nofile, more).is_err(), "a higher limit");
     assert_eq!(rustix::process::getrlimit(Resource::Nofile).current, Some(64));
@@ -83,7 +87,13 @@ fn a_locked_process_may_keep_the_network() {
         let folder = tempfile::tempdir().unwrap();
         return in_a_process("a_locked_process_may_keep_the_network", folder.path());
     }
-    drop(lock_down(&Lockdown { paths: Vec::new(), network: Network::Allowed }));
+    let folder = folder().unwrap();
+    let local = UnixListener::bind(folder.join("socket")).unwrap();
+    UnixStream::connect(folder.join("socket")).unwrap();
+    drop(lock_down(&Lockdown { paths: vec![(folder.clone(), Access::ReadWrite)], network: Network::Allowed }));
+    assert!(UnixStream::connect(folder.join("socket")).is_err(), "a service of the machine");
+    assert!(UnixDatagram::unbound().is_err());
+    drop(local);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let connection = TcpStream::connect(listener.local_addr().unwrap());
     assert!(connection.is_ok(), "{connection:?}");

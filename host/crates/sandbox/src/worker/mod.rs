@@ -6,7 +6,7 @@
 //! by `values`.
 
 pub(crate) mod frames;
-mod inherited;
+pub(crate) mod inherited;
 pub(crate) mod line;
 mod pool;
 mod process;

@@ -1,7 +1,7 @@
 //! The workers of a host: kept warm for the next attempt of the same job, and never more than their pool has places.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     num::NonZeroU32,
     path::PathBuf,
     sync::{
@@ -59,6 +59,7 @@ pub struct Workers {
 #[derive(Debug)]
 struct Inner {
     program: PathBuf,
+    certificates: BTreeMap<String, String>,
     pools: Mutex<HashMap<PoolName, Places>>,
     /// Whether somebody looks for workers that waited too long.
     is_watched: AtomicBool,
@@ -131,10 +132,11 @@ impl Inner {
 
 impl Workers {
     /// Workers of a program, which is the one that the host is: its hidden command `guest-worker` calls `serve_worker`.
+    /// `certificates` are the variables that name what certificates it trusts; workers have no others.
     #[must_use]
-    pub fn new(program: PathBuf) -> Self {
+    pub fn new(program: PathBuf, certificates: BTreeMap<String, String>) -> Self {
         let (is_watched, has_told) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { program, pools: Mutex::default(), is_watched, has_told }) }
+        Self { inner: Arc::new(Inner { program, certificates, pools: Mutex::default(), is_watched, has_told }) }
     }
 
     /// Runs one attempt of a call in a worker of its job.
@@ -189,7 +191,10 @@ impl Workers {
     ) -> Result<(Place<'p>, Worker), Outcome> {
         let is_pooled = sandbox.allocation() == Allocation::Pooling;
         let job = &facts.attempt.run.job;
-        let setup = setup::of_call(call, job, is_pooled, sandbox.settings().memory_bytes_max);
+        let mut setup = setup::of_call(call, job, is_pooled, sandbox.settings().memory_bytes_max);
+        if setup.reach.is_open() {
+            setup.reach.certificates.clone_from(&self.inner.certificates);
+        }
         let key = serde_json::to_string(&setup).map_err(|error| host_failed(error.to_string()))?;
         let (place, found, ended) = self.inner.take(pool, job, &key);
         end(ended).await;

@@ -103,6 +103,7 @@ impl Worker {
             .arg0("clockjack")
             .arg(COMMAND)
             .env_clear()
+            .envs(&call.reach.certificates)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

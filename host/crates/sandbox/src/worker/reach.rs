@@ -1,6 +1,6 @@
 //! What a job may reach, as it goes to a worker: rules in the words of the manifest, which the worker reads again.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use clockjack_schedule::{
     egress::{Endpoint, HttpRule, Methods, NameRule, NetworkGrants},
@@ -10,7 +10,7 @@ use clockjack_schedule::{
 use super::wire::{ReachWire, RuleWire};
 
 /// What looking up names and checking certificates reads. What is not there is left out.
-const READ: [&str; 13] = [
+const READ: [&str; 20] = [
     "/etc/resolv.conf",
     "/run/systemd/resolve",
     "/etc/hosts",
@@ -22,8 +22,16 @@ const READ: [&str; 13] = [
     "/lib",
     "/lib64",
     "/usr/lib",
-    "/etc/ssl",
+    // Not all of the folder: private keys are in it, too.
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/ca-trust",
+    "/etc/ca-certificates",
     "/usr/share/ca-certificates",
+    "/var/lib/ca-certificates",
 ];
 
 pub(super) fn of_grants(grants: &Grants) -> ReachWire {
@@ -46,6 +54,7 @@ pub(super) fn of_grants(grants: &Grants) -> ReachWire {
             .collect(),
         clock_resolution_nanos: grants.clock_resolution.map(super::setup::nanos),
         random_seed: grants.random_seed,
+        certificates: BTreeMap::new(),
     }
 }
 
@@ -57,7 +66,13 @@ impl ReachWire {
 
     /// Files that are read on the way there.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
-        if self.is_open() { READ.iter().map(PathBuf::from).collect() } else { Vec::new() }
+        if !self.is_open() {
+            return Vec::new();
+        }
+        // A variable may name several folders.
+        let certificates =
+            self.certificates.values().flat_map(|paths| paths.split(':')).filter(|path| !path.is_empty());
+        READ.into_iter().chain(certificates).map(PathBuf::from).collect()
     }
 
     /// The grants that it was made of.
@@ -124,6 +139,9 @@ mod tests {
         };
         let wire = of_grants(&grants);
         assert!(wire.is_open());
+        let certificates = BTreeMap::from([("SSL_CERT_DIR".to_owned(), "/a:/b".to_owned())]);
+        let paths = ReachWire { certificates, ..of_grants(&grants) }.paths();
+        assert_eq!(paths[READ.len()..], [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert_eq!(wire.grants(), Ok(grants));
         assert!(!of_grants(&Grants::default()).is_open());
         assert_eq!(of_grants(&Grants::default()).grants(), Ok(Grants::default()));

@@ -12,7 +12,6 @@ use std::{
 };
 
 use clockjack_schedule::{id::JobId, job::DirMode, stop::Stop};
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities as thread_capabilities, set_capabilities};
 use tokio::{runtime, sync::mpsc};
 
 use super::{
@@ -96,12 +95,9 @@ fn confine(setup: &Setup) -> Result<Vec<String>, String> {
         ..ProcessLimits::default()
     });
     // Where the host has gone in the meantime, nobody sends the signal that was just asked for.
-    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
-    if parent != Some(setup.host) {
-        return Err("the host is gone".to_owned());
-    }
+    inherited::check_parent(setup.host)?;
     let dirs = setup.call.grants()?.dirs;
-    missing.extend(drop_privileges(!dirs.is_empty()).err().map(|error| format!("privileges: {error}")));
+    missing.extend(inherited::drop_privileges(!dirs.is_empty()).err().map(|error| format!("privileges: {error}")));
     let dirs = dirs.into_iter().map(|dir| match dir.mode {
         DirMode::Read => (dir.host, Access::Read),
         DirMode::ReadWrite => (dir.host, Access::ReadWrite),
@@ -114,22 +110,6 @@ fn confine(setup: &Setup) -> Result<Vec<String>, String> {
     let network = if reach.is_open() { Network::Allowed } else { Network::Denied };
     missing.extend(lockdown::lock_down(&Lockdown { paths, network }));
     Ok(missing)
-}
-
-/// What a host that runs as root may do with the files of others. A job of such a host that was granted a folder can use it.
-const FILE_PRIVILEGES: CapabilitySet = CapabilitySet::CHOWN
-    .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::DAC_READ_SEARCH)
-    .union(CapabilitySet::FOWNER);
-
-/// Gives up what root may do and others may not; there is nothing to give up where the host is not root.
-fn drop_privileges(has_files: bool) -> io::Result<()> {
-    let held = thread_capabilities(None)?.permitted;
-    let kept = if has_files { held & FILE_PRIVILEGES } else { CapabilitySet::empty() };
-    Ok(set_capabilities(
-        None,
-        CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },
-    )?)
 }
 
 /// How much private memory the process has already: the allocator takes some in advance.

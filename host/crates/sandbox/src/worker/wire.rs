@@ -96,6 +96,8 @@ pub(crate) struct ReachWire {
     pub(crate) dns: Vec<RuleWire>,
     pub(crate) clock_resolution_nanos: Option<u64>,
     pub(crate) random_seed: Option<u64>,
+    /// Variables that name the certificates which the host trusts.
+    pub(crate) certificates: BTreeMap<String, String>,
 }
 
 /// One entry, as it was written.
