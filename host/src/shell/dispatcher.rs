@@ -5,7 +5,7 @@
 //! the trigger loop gets its turn.
 //!
 //! A worker first asks the executor for leave, which may take as long as other runs do. Until it has leave the attempt has
-//! not begun: it is given back like those in the queue where the host stops.
+//! not begun: it is given back like those in the queue where the host stops, or where it has become too late meanwhile.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -19,7 +19,7 @@ use clockjack_schedule::{
     core::POOL_SIZE,
     id::{PoolName, RunId, RunMap},
     outcome::{Again, Outcome, OutcomeCode},
-    ports::{Attempt, Clock, Executor, Finish, Report, StateAccess},
+    ports::{Admission, Attempt, Clock, Executor, Finish, Report, StateAccess},
     retry,
     run::{CancelReason, Start},
     stop::Stop,
@@ -34,6 +34,10 @@ use super::{Bus, Event, crash::crash_point, recorder::Ended};
 
 /// How long an attempt that was claimed ahead may wait for its place.
 pub(super) const STALE_AFTER: Duration = Duration::from_millis(200);
+
+/// From when on it is told that an attempt waits for leave. It keeps its turn among those that wait: given back to the
+/// core it would come behind smaller ones, again and again.
+const HELD_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs attempts, as many of a pool at once as it has places. Clones are the same dispatcher.
 #[derive(Clone)]
@@ -204,14 +208,17 @@ impl Dispatcher {
 
     /// Whether anything was claimed ahead and has not begun.
     pub(super) fn has_waiting(&self) -> bool {
-        self.shared.state().pools.values().any(|pool| !pool.waiting.is_empty())
+        let state = self.shared.state();
+        !state.asking.is_empty() || state.pools.values().any(|pool| !pool.waiting.is_empty())
     }
 
-    /// Takes back what was claimed ahead and found no place in time, because longer runs came into its way.
-    pub(super) fn take_stale(&self) -> Vec<Start> {
+    /// Takes back what was claimed ahead and found no place in time, because longer runs came into its way, and what has
+    /// become too late while it asked for leave.
+    pub(super) fn take_stale(&self, is_too_late: impl Fn(&Start) -> bool) -> Vec<Start> {
         let now = self.shared.clock.monotonic();
-        let mut stale = Vec::new();
-        for pool in self.shared.state().pools.values_mut() {
+        let mut state = self.shared.state();
+        let mut stale = state.take_asking(is_too_late);
+        for pool in state.pools.values_mut() {
             let is_stale = |(since, _): &mut (Duration, _)| STALE_AFTER <= now.saturating_sub(*since);
             while let Some((_, start)) = pool.waiting.pop_front_if(is_stale) {
                 stale.push(start);
@@ -285,7 +292,7 @@ impl Shared {
         let run = &start.run;
         crash_point!("dispatcher::before_attempt");
         // Held until the attempt has ended; its clock starts when it has what it needs.
-        let admission = self.executor.admit(&run.job, &stop).await;
+        let admission = self.leave(&start, &stop).await;
         self.state().asking.remove(&ticket)?;
         let Some(_admission) = admission else {
             let mut report = Report::without_guest(Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"));
@@ -320,6 +327,17 @@ impl Shared {
             state: None,
         };
         Some(Ended { start, finish })
+    }
+
+    /// Waits for the executor's leave, and tells of it where that takes long.
+    async fn leave(&self, start: &Start, stop: &Stop) -> Option<Admission> {
+        let mut leave = self.executor.admit(&start.run.job, stop);
+        if let Ok(leave) = tokio::time::timeout(HELD_AFTER, &mut leave).await {
+            return leave;
+        }
+        let memory_bytes = start.job.limits.memory_bytes_max;
+        self.bus.publish(Event::RunHeld { run: Arc::clone(&start.run), memory_bytes });
+        leave.await
     }
 
     /// The executor knows only that it was stopped; here it is known why.

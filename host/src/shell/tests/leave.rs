@@ -44,3 +44,31 @@ async fn what_waits_for_leave_can_be_cancelled_and_stays_so() {
     assert!(told.contains("1000 large-second-10 cancelled -1.."), "{told}");
     assert_eq!(world.host.n_unfinished(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_leave_is_told_and_skipped_where_it_becomes_too_late() {
+    let policy = Policy { misfire_grace: Some(Duration::from_secs(4)), ..at_most_once() };
+    let world = waiting("large-first-10000", policy).await;
+    let mut events = world.host.bus().listen();
+    let mut n_held = async |millis: u64| {
+        world.pass(millis).await;
+        let events = std::iter::from_fn(|| events.try_recv().ok());
+        events.filter(|event| matches!(event, Event::RunHeld { .. })).count()
+    };
+    assert_eq!([n_held(300).await, n_held(400).await, n_held(2_500).await], [0, 1, 0], "after a second, once");
+    // At 4.7 seconds it is not yet too late, a second later it is, long before there is leave.
+    assert!(world.told().await.contains("1000 large-second-10 planned"), "{}", world.told().await);
+    world.pass(1_000).await;
+    let told = world.told().await;
+    assert!(told.contains("1000 large-second-10 skipped misfired of 1"), "{told}");
+    world.pass(10_000).await;
+    assert_eq!((world.host.n_unfinished(), world.executor.began.lock().unwrap().len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_leave_longer_than_others_for_a_place_keeps_its_turn_and_begins() {
+    let world = waiting("large-first-3000", at_most_once()).await;
+    world.pass(4_000).await;
+    let told = world.told().await;
+    assert!(told.contains("1000 large-second-10 succeeded 40"), "{told}");
+}
