@@ -39,6 +39,7 @@ pub(super) fn read(scene: &up::Scene<'_>) -> Reading {
     let locked = scene.args.pins.locked;
     tokio::task::spawn_blocking(move || {
         let mut loaded = load::manifest(&files, &zones).held_to_pins(locked, &files)?;
+        let sandbox = sandbox.with_compile_budget(load::compile_budget(&loaded.manifest.host.ceilings));
         let (_, jobs) = load::jobs(&mut loaded, &sandbox);
         load::secrets::check(&mut loaded, None, Missing::Error);
         loaded.diagnostics.sort();
