@@ -76,6 +76,9 @@ pub(super) async fn apply(
     if !change.stores.is_empty() {
         return error!("not reloaded, the jobs stay as they are: `stores` has changed, which needs a restart");
     }
+    if let Some(why) = scene.made_for.too_small_for(&manifest) {
+        return error!("not reloaded, the jobs stay as they are: {why}, which needs a restart");
+    }
     // What can fail comes first: nothing is half in force.
     let readable = scene.ledger.ledger().load().await.map(drop);
     let routed = match readable {
