@@ -247,6 +247,28 @@ fn a71_a_compile_memory_bomb_ends_only_its_child() {
     assert!(0 < peak && peak < 300 << 20, "{peak}");
 }
 
+#[test]
+fn a_larger_budget_counts_from_the_next_reload_on() {
+    let hosted = Hosted::with("jobs: { steady: { plugin: ./good.wasm, every: 100ms } }\n");
+    hosted.scene.put("good.wasm", component(""));
+    hosted.scene.put("large.wasm", functions(30_000));
+    let manifest = |jobs: &str, memory: &str| {
+        let ceilings = format!("host: {{ ceilings: {{ compile_memory: {memory} }} }}");
+        hosted.scene.put("clockjack.yaml", format!("version: 1\n{ceilings}\njobs:\n{jobs}"));
+    };
+    let steady = "  steady: { plugin: ./good.wasm, every: 100ms }\n";
+    let both = format!("{steady}  large: {{ plugin: ./large.wasm, every: 1h }}\n");
+    manifest(steady, "16MiB");
+    let mut host = hosted.up(&[]).start();
+    wait(&mut host, "a run", ends("steady"));
+    for (memory, answer) in [("16MiB", "not reloaded"), ("16MiB", "not reloaded"), ("1GiB", "manifest reloaded")] {
+        manifest(&both, memory);
+        host.signal("HUP");
+        let line = wait_next(&mut host, "an answer", |line| line.message.contains("reloaded"));
+        assert!(line.message.starts_with(answer), "{memory}: {}", host.log.join("\n"));
+    }
+}
+
 /// Components in components, deeper than any text may nest.
 fn nested(depth: usize) -> Vec<u8> {
     let mut whole = b"\0asm\x0d\0\x01\0".to_vec();

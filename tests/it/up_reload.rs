@@ -133,4 +133,31 @@ fn a_wish_that_comes_while_plugins_are_compiled_is_met_after_the_start() {
     let is_at = |words: &str| host.log.iter().position(|line| Line::read(line).message.contains(words));
     assert!(is_at("plugins compiled") < is_at("manifest reloaded"), "{}", host.log.join("\n"));
     wait(&mut host, "steady", ends("steady"));
+    host.signal("TERM");
+    assert_eq!(host.end().code, Some(0));
+}
+
+/// What a host is made for at its start it keeps: a manifest that asks for more changes nothing, and the runs go on.
+#[test]
+fn what_the_host_was_not_made_for_needs_a_restart() {
+    let jobs = |memory: &str| format!("jobs:\n{}", STEADY.replace(" }", &format!(", limits: {{ memory: {memory} }} }}")));
+    let hosted = Hosted::with(&format!("host: {{ memory: 128MiB }}\n{}", jobs("64MiB")));
+    let mut host = hosted.up(&[]).start();
+    wait(&mut host, "steady", ends("steady"));
+    for (keys, memory, words) in [
+        ("pools: { more: { size: 1 } }\n", "64MiB", "`pools` has 65 places together"),
+        ("host: { ceilings: { memory: 2GiB } }\n", "64MiB", "`host.ceilings.memory` is 2GiB"),
+        ("host: { memory: 1GiB }\n", "256MiB", "job `steady`: `memory` of 256MiB is more than the 128MiB"),
+    ] {
+        hosted.put(&format!("{keys}{}", jobs(memory)));
+        let told = reload(&mut host, "not reloaded, the jobs stay as they are: ").message;
+        assert!(told.contains(words) && told.ends_with("which needs a restart"), "{told}");
+        let next = wait_next(&mut host, "steady goes on", ends("steady"));
+        assert_eq!(next.text("outcome"), "succeeded");
+    }
+    hosted.put(&format!("host: {{ memory: 1GiB }}\n{}", jobs("128MiB")));
+    reload(&mut host, "manifest reloaded");
+    wait_next(&mut host, "steady goes on", ends("steady"));
+    host.signal("TERM");
+    assert_eq!(host.end().code, Some(0));
 }

@@ -15,6 +15,7 @@ mod inspect;
 mod jobs;
 mod lock;
 mod logs;
+mod made_for;
 mod new;
 mod next;
 mod print;

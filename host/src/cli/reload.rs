@@ -39,6 +39,7 @@ pub(super) fn read(scene: &up::Scene<'_>) -> Reading {
     let locked = scene.args.pins.locked;
     tokio::task::spawn_blocking(move || {
         let mut loaded = load::manifest(&files, &zones).held_to_pins(locked, &files)?;
+        let sandbox = sandbox.with_compile_budget(load::compile_budget(&loaded.manifest.host.ceilings));
         let (_, jobs) = load::jobs(&mut loaded, &sandbox);
         load::secrets::check(&mut loaded, None, Missing::Error);
         loaded.diagnostics.sort();
@@ -74,6 +75,9 @@ pub(super) async fn apply(
     let change = diff(&scene.manifest, &manifest);
     if !change.stores.is_empty() {
         return error!("not reloaded, the jobs stay as they are: `stores` has changed, which needs a restart");
+    }
+    if let Some(why) = scene.made_for.too_small_for(&manifest) {
+        return error!("not reloaded, the jobs stay as they are: {why}, which needs a restart");
     }
     // What can fail comes first: nothing is half in force.
     let readable = scene.ledger.ledger().load().await.map(drop);

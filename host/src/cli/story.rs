@@ -66,6 +66,7 @@ fn log(event: Event, is_first_wake: &mut bool) {
             info!(job = job.as_str(), next, "job changed");
         }
         Event::JobRemoved(job) => info!(job = job.as_str(), "job removed; its history stays"),
+        Event::RunHeld { run, memory_bytes } => held(&run, memory_bytes),
         Event::RunStarted { run, attempt } => started(&run, attempt),
         Event::AttemptEnded { run, again } => tried(&run, &again),
         Event::RunFinished { run, finish } => finished(&run, &finish),
@@ -118,6 +119,12 @@ fn started(run: &Run, attempt: u32) {
     let cause = if run.cause == Cause::Schedule { String::new() } else { run.cause.to_string() };
     let attempt = if attempt == 1 { String::new() } else { attempt.to_string() };
     info!(job = run.job.as_str(), run = %run.id, slot, cause, attempt, "running");
+}
+
+fn held(run: &Run, memory_bytes: u64) {
+    let (slot, memory) = (print::rfc3339(run.scheduled_for), show_size(memory_bytes));
+    let message = "waits for its memory, which other runs have: raise `host.memory`, or lower `limits.memory` of jobs";
+    warn!(job = run.job.as_str(), run = %run.id, slot, memory, "{message}");
 }
 
 fn tried(run: &Run, again: &Again) {

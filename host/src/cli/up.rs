@@ -6,7 +6,6 @@ use clap::Args;
 use clockjack_ledger::Owner;
 use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
-    core::POOL_SIZE,
     id::{PluginName, StoreName},
     manifest::{
         resolved::Manifest,
@@ -24,7 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Exit, LockedArgs, ManifestArgs, check, diagnostics, print, reload, story};
+use super::{Exit, LockedArgs, ManifestArgs, check, diagnostics, made_for::MadeFor, print, reload, story};
 use crate::{
     clock::SystemClock,
     load::{
@@ -70,7 +69,8 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
     let hangup = caught_early(&ring)?;
     tell_version(args, &zones);
-    let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, n_places(&loaded.manifest))?;
+    let made_for = MadeFor::of(&loaded.manifest);
+    let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, made_for.n_places)?;
     let began = SystemClock.monotonic();
     let (plugins, jobs) = load::jobs(&mut loaded, &sandbox);
     load::secrets::check(&mut loaded, None, Missing::Error);
@@ -98,7 +98,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     if 0 < n_left {
         info!(folders = n_left, "removed the scratch folders of hosts that are gone");
     }
-    let scene = Scene { args, zones, sandbox, manifest: loaded.manifest, ledger };
+    let scene = Scene { args, zones, sandbox, made_for, manifest: loaded.manifest, ledger };
     let exit = ring.block_on(serve(scene, jobs, &guests, &log, hangup));
     guests.shutdown_background();
     // A plugin that is being compiled for a reload is not waited for; its process ends with this one.
@@ -109,11 +109,6 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
 fn not_started(error: &anyhow::Error) -> Exit {
     error!("not started: {error:#}");
     Exit::HostFailed
-}
-
-/// How many runs go on at once, all pools together.
-fn n_places(manifest: &Manifest) -> u32 {
-    manifest.pools.values().fold(0, |sum: u32, size| sum.saturating_add(size.get())).max(POOL_SIZE)
 }
 
 /// Guests may have files open at once in every place: as many as the system allows at all.
@@ -179,6 +174,8 @@ pub(super) struct Scene<'a> {
     pub(super) args: &'a UpArgs,
     pub(super) zones: Zones,
     pub(super) sandbox: Sandbox,
+    /// What stays as it was at the start.
+    pub(super) made_for: MadeFor,
     /// What is in force.
     pub(super) manifest: Manifest,
     pub(super) ledger: OpenStores,
@@ -193,7 +190,7 @@ async fn serve(
 ) -> anyhow::Result<Exit> {
     let args = scene.args;
     let mut signals = Signals::new(hangup)?;
-    let memory = load::memory::budget(&scene.manifest);
+    let memory = scene.made_for.shared_bytes;
     info!(memory = show_size(memory), "memory that all attempts share");
     let workers = load::workers();
     let executor = SandboxExecutor::new(scene.sandbox.clone()).with_workers(workers).with_memory(memory);

@@ -34,10 +34,15 @@ pub struct PreparedJob {
 /// # Errors
 /// When no engine can be set up.
 pub fn sandbox_for(ceilings: &Ceilings, n_slots: u32) -> Result<Sandbox, LoadError> {
-    let budget =
-        CompileBudget { cpu_time_max: ceilings.compile_cpu_time, memory_bytes_max: ceilings.compile_memory_bytes };
+    let budget = compile_budget(ceilings);
     let compiler = Compiler::Child(settings::program());
     sandbox_with(ceilings, n_slots, CompileSettings { compiler, cache: settings::cache_directory(), budget })
+}
+
+/// What compiling one plugin may cost.
+#[must_use]
+pub fn compile_budget(ceilings: &Ceilings) -> CompileBudget {
+    CompileBudget { cpu_time_max: ceilings.compile_cpu_time, memory_bytes_max: ceilings.compile_memory_bytes }
 }
 
 /// The same for programs that are not `clockjack` itself: they say how plugins are compiled, for example in their own

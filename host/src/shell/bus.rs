@@ -43,6 +43,13 @@ pub enum Event {
     },
     /// A job is gone; its history stays.
     JobRemoved(JobId),
+    /// An attempt waits until others give back the memory that it needs; it has a place and has not begun.
+    RunHeld {
+        /// Of which run.
+        run: Arc<Run>,
+        /// How much it needs.
+        memory_bytes: u64,
+    },
     /// An attempt began.
     RunStarted {
         /// Of which run.

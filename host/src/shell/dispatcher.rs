@@ -3,6 +3,9 @@
 //! What was claimed ahead waits in the queue of its pool; a worker takes the next attempt as soon as it has ended one, so
 //! a burst needs no round trip through the core for each. Guests live on a runtime of their own: however busy they are,
 //! the trigger loop gets its turn.
+//!
+//! A worker first asks the executor for leave, which may take as long as other runs do. Until it has leave the attempt has
+//! not begun: it is given back like those in the queue where the host stops, or where it has become too late meanwhile.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -16,7 +19,7 @@ use clockjack_schedule::{
     core::POOL_SIZE,
     id::{PoolName, RunId, RunMap},
     outcome::{Again, Outcome, OutcomeCode},
-    ports::{Attempt, Clock, Executor, Finish, Report, StateAccess},
+    ports::{Admission, Attempt, Clock, Executor, Finish, Report, StateAccess},
     retry,
     run::{CancelReason, Start},
     stop::Stop,
@@ -31,6 +34,10 @@ use super::{Bus, Event, crash::crash_point, recorder::Ended};
 
 /// How long an attempt that was claimed ahead may wait for its place.
 pub(super) const STALE_AFTER: Duration = Duration::from_millis(200);
+
+/// From when on it is told that an attempt waits for leave. It keeps its turn among those that wait: given back to the
+/// core it would come behind smaller ones, again and again.
+const HELD_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs attempts, as many of a pool at once as it has places. Clones are the same dispatcher.
 #[derive(Clone)]
@@ -53,6 +60,10 @@ struct Shared {
 struct State {
     pools: HashMap<PoolName, Pool>,
     going: RunMap<Going>,
+    /// Those of them that have not begun, because they ask for leave, in the order in which they asked. By tickets and not
+    /// by their runs: what was given back may come again before its first worker has noticed.
+    asking: BTreeMap<u64, Start>,
+    n_tickets: u64,
     stopping: bool,
 }
 
@@ -79,9 +90,28 @@ impl State {
             pool.n_workers -= 1;
             return None;
         };
-        let stop = Stop::default();
+        let (stop, ticket) = (Stop::default(), self.n_tickets);
+        self.n_tickets += 1;
         self.going.insert(start.run.id, Going { stop: stop.clone(), cancelled: None });
-        Some(Begin { start, stop })
+        self.asking.insert(ticket, start.clone());
+        Some(Begin { start, stop, ticket })
+    }
+
+    /// Takes attempts back that ask for leave. Their workers notice when they are answered. Whatever was cancelled ends
+    /// as that.
+    fn take_asking(&mut self, is_wanted: impl Fn(&Start) -> bool) -> Vec<Start> {
+        let Self { going, asking, .. } = self;
+        let is_cancelled = |run: &RunId| going.get(run).is_some_and(|going| going.cancelled.is_some());
+        let taken: Vec<Start> = asking
+            .extract_if(.., |_, start| is_wanted(start) && !is_cancelled(&start.run.id))
+            .map(|(_, start)| start)
+            .collect();
+        for start in &taken {
+            if let Some(Going { stop, .. }) = going.remove(&start.run.id) {
+                stop.request();
+            }
+        }
+        taken
     }
 }
 
@@ -89,6 +119,7 @@ impl State {
 struct Begin {
     start: Start,
     stop: Stop,
+    ticket: u64,
 }
 
 struct Going {
@@ -167,23 +198,27 @@ impl Dispatcher {
     pub(super) fn drain(&self) -> Vec<Start> {
         let mut state = self.shared.state();
         state.stopping = true;
+        let mut given_back = state.take_asking(|_| true);
         let waiting = state.pools.values_mut().flat_map(|pool| std::mem::take(&mut pool.waiting));
-        let waiting = waiting.map(|(_, start)| start).collect();
+        given_back.extend(waiting.map(|(_, start)| start));
         drop(state);
         self.shared.workers.close();
-        waiting
+        given_back
     }
 
     /// Whether anything was claimed ahead and has not begun.
     pub(super) fn has_waiting(&self) -> bool {
-        self.shared.state().pools.values().any(|pool| !pool.waiting.is_empty())
+        let state = self.shared.state();
+        !state.asking.is_empty() || state.pools.values().any(|pool| !pool.waiting.is_empty())
     }
 
-    /// Takes back what was claimed ahead and found no place in time, because longer runs came into its way.
-    pub(super) fn take_stale(&self) -> Vec<Start> {
+    /// Takes back what was claimed ahead and found no place in time, because longer runs came into its way, and what has
+    /// become too late while it asked for leave.
+    pub(super) fn take_stale(&self, is_too_late: impl Fn(&Start) -> bool) -> Vec<Start> {
         let now = self.shared.clock.monotonic();
-        let mut stale = Vec::new();
-        for pool in self.shared.state().pools.values_mut() {
+        let mut state = self.shared.state();
+        let mut stale = state.take_asking(is_too_late);
+        for pool in state.pools.values_mut() {
             let is_stale = |(since, _): &mut (Duration, _)| STALE_AFTER <= now.saturating_sub(*since);
             while let Some((_, start)) = pool.waiting.pop_front_if(is_stale) {
                 stale.push(start);
@@ -225,17 +260,22 @@ impl Shared {
     async fn work(self: Arc<Self>, pool: PoolName) {
         let mut next = self.state().next(&pool);
         while let Some(begin) = next {
-            let mut watch = Watch { shared: &self, pool: &pool, start: Some(begin.start.clone()) };
+            let (start, ticket) = (Some(begin.start.clone()), begin.ticket);
+            let mut watch = Watch { shared: &self, pool: &pool, start, ticket };
             let ended = self.attempt(begin).await;
             watch.start = None;
             // One look at the shared state ends a run and begins the next.
             next = {
                 let mut state = self.state();
-                state.going.remove(&ended.start.run.id);
+                if let Some(ended) = &ended {
+                    state.going.remove(&ended.start.run.id);
+                }
                 state.next(&pool)
             };
-            // The channel's bound is the brake: guests wait for the ledger, not the other way round.
-            self.hand_over(ended).await;
+            if let Some(ended) = ended {
+                // The channel's bound is the brake: guests wait for the ledger, not the other way round.
+                self.hand_over(ended).await;
+            }
         }
     }
 
@@ -246,15 +286,18 @@ impl Shared {
         }
     }
 
-    async fn attempt(&self, begin: Begin) -> Ended {
-        let Begin { start, stop } = begin;
+    /// Runs an attempt to its end. None where it was given back before it began.
+    async fn attempt(&self, begin: Begin) -> Option<Ended> {
+        let Begin { start, stop, ticket } = begin;
         let run = &start.run;
         crash_point!("dispatcher::before_attempt");
         // Held until the attempt has ended; its clock starts when it has what it needs.
-        let Some(_admission) = self.executor.admit(&run.job, &stop).await else {
+        let admission = self.leave(&start, &stop).await;
+        self.state().asking.remove(&ticket)?;
+        let Some(_admission) = admission else {
             let mut report = Report::without_guest(Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled"));
             self.name_the_reason(run.id, &mut report);
-            return Self::never_began(start, report.outcome, self.clock.now());
+            return Some(Self::never_began(start, report.outcome, self.clock.now()));
         };
         let (started_at, began) = (self.clock.now(), self.clock.monotonic());
         self.bus.publish(Event::RunStarted { run: Arc::clone(run), attempt: start.attempt });
@@ -283,7 +326,18 @@ impl Shared {
             report,
             state: None,
         };
-        Ended { start, finish }
+        Some(Ended { start, finish })
+    }
+
+    /// Waits for the executor's leave, and tells of it where that takes long.
+    async fn leave(&self, start: &Start, stop: &Stop) -> Option<Admission> {
+        let mut leave = self.executor.admit(&start.run.job, stop);
+        if let Ok(leave) = tokio::time::timeout(HELD_AFTER, &mut leave).await {
+            return leave;
+        }
+        let memory_bytes = start.job.limits.memory_bytes_max;
+        self.bus.publish(Event::RunHeld { run: Arc::clone(&start.run), memory_bytes });
+        leave.await
     }
 
     /// The executor knows only that it was stopped; here it is known why.
@@ -326,6 +380,7 @@ struct Watch<'w> {
     shared: &'w Arc<Shared>,
     pool: &'w PoolName,
     start: Option<Start>,
+    ticket: u64,
 }
 
 impl Drop for Watch<'_> {
@@ -334,6 +389,7 @@ impl Drop for Watch<'_> {
         let mut state = self.shared.state();
         state.pools.entry(self.pool.clone()).and_modify(|pool| pool.n_workers -= 1);
         state.going.remove(&start.run.id);
+        state.asking.remove(&self.ticket);
         drop(state);
         let outcome = Outcome {
             again: Again::Never,

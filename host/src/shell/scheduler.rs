@@ -186,7 +186,7 @@ impl Scheduler {
         let now = self.clock.now();
         self.look_at_clocks(now);
         let mut decisions = Vec::new();
-        let stale = self.dispatcher.take_stale();
+        let stale = self.dispatcher.take_stale(|start| is_too_late(start, now));
         let changes = stale.iter().map(released).collect();
         inputs.append(&mut self.left_over);
         inputs.extend(stale.into_iter().map(|start| Input::Unstarted(Box::new(start))));

@@ -15,27 +15,52 @@ use clockjack_ledger::{
 use clockjack_schedule::{
     core::Input,
     diagnostic::Diagnostics,
-    id::{PoolName, RunId, StoreName},
+    id::{JobId, PoolName, RunId, StoreName},
     job::{Arguments, Grants, Job, Keep, Limits, Overlap, Policy, Setup},
     manifest::parse::parse,
     outcome::{Outcome, OutcomeCode},
-    ports::{Attempt, Clock, Executor, Ledger, LedgerError, PortFuture, Report, RunFilter, SkipFilter},
+    ports::{Admission, Attempt, Clock, Executor, Ledger, LedgerError, PortFuture, Report, RunFilter, SkipFilter},
     run::Cause,
+    stop::Stop,
     trigger::{Trigger, TriggerContext},
     zone::{Zone, Zones},
 };
 use expect_test::expect;
+use tokio::sync::Semaphore;
 
 use super::{Event, Host, HostError, HostParts};
 use crate::clock::TestClock;
 
-/// An executor whose runs take as long as their job's name says, `slow-1500` for instance.
-#[derive(Default)]
+mod leave;
+
+/// An executor whose runs take as long as their job's name says, `slow-1500` for instance. Of those that are called
+/// `large` one goes on at a time.
 struct Scripted {
     began: Mutex<Vec<String>>,
+    leave: Arc<Semaphore>,
+}
+
+impl Default for Scripted {
+    fn default() -> Self {
+        Self { began: Mutex::default(), leave: Arc::new(Semaphore::new(1)) }
+    }
 }
 
 impl Executor for Scripted {
+    fn admit(&self, job: &JobId, stop: &Stop) -> PortFuture<'static, Option<Admission>> {
+        let (leave, stop) = (Arc::clone(&self.leave), stop.clone());
+        let is_large = job.as_str().starts_with("large");
+        Box::pin(async move {
+            while is_large && !stop.is_requested() {
+                if let Ok(leave) = Arc::clone(&leave).try_acquire_owned() {
+                    return Some(Admission::holding(leave));
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            (!stop.is_requested()).then(Admission::default)
+        })
+    }
+
     fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report> {
         let job = attempt.run.job.to_string();
         self.began.lock().unwrap().push(job.clone());
@@ -238,7 +263,7 @@ async fn a_hurry_ends_the_drain() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_asked_for_or_cancelled_is_recorded() {
     let world = world(4);
-    let slow = "slow-5000".parse::<clockjack_schedule::id::JobId>().unwrap();
+    let slow = "slow-5000".parse::<JobId>().unwrap();
     world.host.send(vec![add("slow-5000", "every: 1h")]).await;
     world
         .host
@@ -332,7 +357,7 @@ async fn a_host_that_stops_while_its_ledger_is_full_says_so() {
 async fn runs_without_a_place_are_skipped_with_the_reason() {
     let world = world(1);
     let policy = Policy { overlap: Overlap::Allow, ..Policy::default() };
-    let hog = "hog-60000".parse::<clockjack_schedule::id::JobId>().unwrap();
+    let hog = "hog-60000".parse::<JobId>().unwrap();
     world.host.send(vec![Input::Add { job: job("hog-60000", "every: 24h", policy), past: None }]).await;
     // A hundred thousand find a place, three do not; once the first one runs there is a place again.
     let fire = |request| Input::Fire {

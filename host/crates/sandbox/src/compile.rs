@@ -44,7 +44,7 @@ pub struct CompileSettings {
     pub compiler: Compiler,
     /// The folder that keeps compiled code; without one it is compiled at each start.
     pub cache: Option<PathBuf>,
-    /// What one file may cost.
+    /// What one file may cost, where whoever loads it says nothing else.
     pub budget: CompileBudget,
 }
 
@@ -66,6 +66,14 @@ pub(crate) struct Source<'b> {
     pub(crate) digest: &'b str,
     pub(crate) metering: Metering,
     pub(crate) allocation: Allocation,
+    /// Whoever loads it says how much, and not the workshop: a manifest that is read again may say otherwise.
+    pub(crate) budget: CompileBudget,
+}
+
+impl Source<'_> {
+    fn budget(&self) -> Budget {
+        Budget::of(self.bytes.len(), &self.budget)
+    }
 }
 
 /// The one place where files become code.
@@ -74,7 +82,8 @@ pub(crate) struct Workshop {
     cache: Option<Cache>,
     /// Held while something is compiled: a pile of bombs takes no more of the machine than one.
     queue: Mutex<()>,
-    refused: Mutex<VecDeque<(Key, LoadError)>>,
+    /// With the budget of each: within a larger one it may go well.
+    refused: Mutex<VecDeque<(Key, Budget, LoadError)>>,
 }
 
 impl Workshop {
@@ -94,7 +103,7 @@ impl Workshop {
             return Ok(compiled);
         }
         let _turn = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(refusal) = self.remembered(&keys[0]) {
+        if let Some(refusal) = self.remembered(&keys[0], &source.budget()) {
             return Err(refusal);
         }
         let compiled = match &self.settings.compiler {
@@ -109,7 +118,7 @@ impl Workshop {
 
     /// Compiles within the budget: with all optimisations, and where that costs too much without any.
     fn in_child(&self, program: &Path, source: Source<'_>, key: &Key) -> Result<Compiled, LoadError> {
-        let budget = Budget::of(source.bytes.len(), &self.settings.budget);
+        let budget = source.budget();
         let Source { bytes, metering, allocation, .. } = source;
         let run = |effort| parent::run(program, &Order { metering, allocation, effort, budget }, bytes);
         let mut answer = run(Effort::Full);
@@ -122,22 +131,49 @@ impl Workshop {
             let lasts = breach.is_of_the_file();
             let refusal = breach.into_refusal(&budget);
             if lasts {
-                self.remember(key, &refusal);
+                self.remember(key, budget, &refusal);
             }
             Err(refusal)
         })
     }
 
-    fn remembered(&self, key: &Key) -> Option<LoadError> {
+    fn remembered(&self, key: &Key, budget: &Budget) -> Option<LoadError> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.iter().find(|(known, _)| known == key).map(|(_, refusal)| refusal.clone())
+        let known = refused.iter().find(|(refused, within, _)| refused == key && within == budget);
+        known.map(|(.., refusal)| refusal.clone())
     }
 
-    fn remember(&self, key: &Key, refusal: &LoadError) {
+    fn remember(&self, key: &Key, budget: Budget, refusal: &LoadError) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.push_back((key.clone(), refusal.clone()));
+        refused.push_back((key.clone(), budget, refusal.clone()));
         while REMEMBERED_MAX < refused.len() {
             refused.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::LoadCode;
+
+    #[test]
+    fn a_refusal_is_remembered_for_its_budget_only() {
+        let engine = Engine::default();
+        let workshop = Workshop::new(CompileSettings::default());
+        let source = |memory_bytes_max| Source {
+            bytes: b"bytes",
+            digest: "digest",
+            metering: Metering::Plain,
+            allocation: Allocation::Pooling,
+            budget: CompileBudget { cpu_time_max: None, memory_bytes_max },
+        };
+        let (small, large) = (source(Some(1 << 20)), source(None));
+        let key = Key::of(&engine, small, Effort::Full);
+        assert_eq!(key, Key::of(&engine, large, Effort::Full), "the code does not depend on its budget");
+        let refusal = LoadError::new(LoadCode::Budget, "too much", "less");
+        workshop.remember(&key, small.budget(), &refusal);
+        let told = |source: Source<'_>| workshop.remembered(&key, &source.budget()).map(|refusal| refusal.message);
+        assert_eq!((told(small), told(large)), (Some("too much".to_owned()), None));
     }
 }

@@ -15,7 +15,7 @@ use wasmtime::{
 
 use crate::{
     attempt::GuestState,
-    compile::{CompileSettings, Effort, Workshop},
+    compile::{CompileBudget, CompileSettings, Effort, Workshop},
     egress::{self, Resolve},
     error::{LoadCode, LoadError},
     files, guest_api,
@@ -89,6 +89,7 @@ pub struct Sandbox {
     vault: Option<Arc<dyn Vault>>,
     /// Who looks names up; absent means the system.
     resolver: Option<Arc<dyn Resolve>>,
+    compile_budget: CompileBudget,
 }
 
 struct Inner {
@@ -126,9 +127,9 @@ impl Sandbox {
     }
 
     fn of(settings: EngineSettings, allocation: Allocation, plain: Bench) -> Self {
-        let workshop = Workshop::new(settings.compile.clone());
+        let (workshop, compile_budget) = (Workshop::new(settings.compile.clone()), settings.compile.budget);
         let inner = Inner { settings, allocation, plain, fuel: OnceLock::new(), workshop, scratch: OnceLock::new() };
-        Self { inner: Arc::new(inner), vault: None, resolver: None }
+        Self { inner: Arc::new(inner), vault: None, resolver: None, compile_budget }
     }
 
     /// How it was set up.
@@ -140,6 +141,16 @@ impl Sandbox {
     #[must_use]
     pub fn with_vault(self, vault: Arc<dyn Vault>) -> Self {
         Self { vault: Some(vault), ..self }
+    }
+
+    /// The same sandbox for files that may cost this much to compile.
+    #[must_use]
+    pub fn with_compile_budget(self, compile_budget: CompileBudget) -> Self {
+        Self { compile_budget, ..self }
+    }
+
+    pub(crate) fn compile_budget(&self) -> CompileBudget {
+        self.compile_budget
     }
 
     /// The same sandbox with another one to look names up.

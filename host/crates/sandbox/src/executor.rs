@@ -82,6 +82,11 @@ impl SandboxExecutor {
         self.jobs.write().unwrap_or_else(PoisonError::into_inner).retain(|job, _| is_wanted(job));
     }
 
+    /// What the share of an attempt is. A job that is not there runs nothing.
+    fn memory_of(&self, job: &JobId) -> u64 {
+        self.prepared(job).map_or(0, |prepared| prepared.call.limits.memory_bytes_max)
+    }
+
     fn prepared(&self, job: &JobId) -> Option<Arc<Prepared>> {
         self.jobs.read().unwrap_or_else(PoisonError::into_inner).get(job).cloned()
     }
@@ -89,11 +94,20 @@ impl SandboxExecutor {
 
 impl Executor for SandboxExecutor {
     fn admit(&self, job: &JobId, stop: &Stop) -> PortFuture<'static, Option<Admission>> {
-        let (Some(memory), Some(prepared)) = (self.memory.clone(), self.prepared(job)) else {
+        let Some(memory) = self.memory.clone() else {
             return Box::pin(ready(Some(Admission::default())));
         };
-        let (bytes, stop) = (prepared.call.limits.memory_bytes_max, stop.clone());
-        Box::pin(async move { memory.share(bytes, &stop).await.map(Admission::holding) })
+        let (executor, job, stop) = (self.clone(), job.clone(), stop.clone());
+        Box::pin(async move {
+            loop {
+                let bytes = executor.memory_of(&job);
+                let share = memory.share(bytes, &stop).await?;
+                // Where the job was given more while it waited, it asks again: it runs as what it is then.
+                if executor.memory_of(&job) <= bytes {
+                    return Some(Admission::holding(share));
+                }
+            }
+        })
     }
 
     fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report> {

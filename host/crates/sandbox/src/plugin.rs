@@ -223,7 +223,8 @@ fn link(
     metering: Metering,
 ) -> Result<(Linked, Described, Compiled), LoadError> {
     let bench = sandbox.bench(metering)?;
-    let source = Source { bytes, digest, metering, allocation: sandbox.allocation() };
+    let (allocation, budget) = (sandbox.allocation(), sandbox.compile_budget());
+    let source = Source { bytes, digest, metering, allocation, budget };
     let compiled = sandbox.workshop().compiled(&bench.engine, source)?;
     let (linked, mut described) = link_code(bench, compiled.form(), compiled.code())?;
     docs::attach(&mut described.functions, compiled.docs());

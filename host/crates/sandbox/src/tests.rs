@@ -32,6 +32,7 @@ mod egress;
 mod limits;
 mod remember;
 mod secrets;
+mod share;
 mod standard;
 
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {

@@ -1,0 +1,39 @@
+//! The share of an attempt where its job changes while the attempt waits for it.
+
+use std::{future::poll_fn, task::Poll};
+
+use clockjack_schedule::ports::Executor as _;
+
+use super::*;
+use crate::SandboxExecutor;
+
+const MIB: u64 = 1 << 20;
+
+#[tokio::test]
+async fn a_job_that_is_given_more_while_it_waits_waits_for_more() {
+    let plugin = load(&component("(func (export \"run\"))"), false).unwrap();
+    let executor = SandboxExecutor::new(SANDBOX.clone()).with_memory(100 * MIB);
+    let put = |job: &str, memory_bytes_max: u64| {
+        let limits = Limits { memory_bytes_max, ..Limits::default() };
+        let call = Call::prepare(&plugin, None, &Arguments::None, &limits, &Grants::default());
+        let call = call.map_err(|problems| format!("{problems:?}")).unwrap();
+        executor.put(job.parse().unwrap(), call, "UTC".into(), BTreeMap::new());
+    };
+    let ask = |job: &str| executor.admit(&job.parse().unwrap(), &Stop::default());
+    put("first", 90 * MIB);
+    put("second", 60 * MIB);
+    put("grows", 20 * MIB);
+    let first = ask("first").await;
+    let mut second = ask("second");
+    let mut grows = ask("grows");
+    for waiting in [&mut second, &mut grows] {
+        poll_fn(|context| Poll::Ready(assert!(waiting.as_mut().poll(context).is_pending()))).await;
+    }
+    put("grows", 50 * MIB);
+    drop(first);
+    let second = second.await;
+    // Its 20 MiB would be free, but the 50 that it may have by now are not.
+    poll_fn(|context| Poll::Ready(assert!(grows.as_mut().poll(context).is_pending()))).await;
+    drop(second);
+    assert!(grows.await.is_some());
+}

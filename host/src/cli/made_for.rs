@@ -1,0 +1,98 @@
+//! What a host is made for at its start and keeps until its end: engines, and the memory that all attempts share. A
+//! manifest that is read again and asks for more is for another start.
+
+use clockjack_schedule::{
+    core::POOL_SIZE,
+    manifest::{resolved::Manifest, scalar::show_size},
+};
+
+use crate::load;
+
+/// How much a host was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MadeFor {
+    /// How many runs go on at once, all pools together.
+    pub(super) n_places: u32,
+    /// The highest memory limit of any job.
+    pub(super) memory_bytes_max: u64,
+    /// The memory that all attempts share.
+    pub(super) shared_bytes: u64,
+}
+
+impl MadeFor {
+    /// What a manifest asks of a host.
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        Self {
+            n_places: n_places(manifest).max(POOL_SIZE),
+            memory_bytes_max: manifest.host.ceilings.memory_bytes_max,
+            shared_bytes: load::memory::budget(manifest),
+        }
+    }
+
+    /// Why a manifest is not for this host, if it is not.
+    pub(super) fn too_small_for(&self, manifest: &Manifest) -> Option<String> {
+        let (n_places, most) = (n_places(manifest), self.n_places);
+        if most < n_places {
+            return Some(format!("`pools` has {n_places} places together, and this host was started with {most}"));
+        }
+        let (memory, most) = (manifest.host.ceilings.memory_bytes_max, self.memory_bytes_max);
+        if most < memory {
+            let (memory, most) = (show_size(memory), show_size(most));
+            return Some(format!("`host.ceilings.memory` is {memory}, and this host was started with {most}"));
+        }
+        // The manifest was held to its own `host.memory` before; the one in force may be less.
+        let (id, job) = manifest.jobs.iter().find(|(_, job)| self.shared_bytes < job.limits.memory_bytes_max)?;
+        let (asked, most) = (show_size(job.limits.memory_bytes_max), show_size(self.shared_bytes));
+        Some(format!(
+            "job `{id}`: `memory` of {asked} is more than the {most} that all attempts of this host share (`host.memory`)"
+        ))
+    }
+}
+
+fn n_places(manifest: &Manifest) -> u32 {
+    manifest.pools.values().fold(0, |sum: u32, size| sum.saturating_add(size.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clockjack_schedule::zone::Zones;
+
+    use super::*;
+
+    fn manifest(keys: &str, memory: &str) -> Manifest {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clockjack.yaml");
+        let job = format!("j: {{ plugin: ./p.wasm, every: 1h, limits: {{ memory: {memory} }} }}");
+        std::fs::write(&file, format!("version: 1\n{keys}\njobs: {{ {job} }}\n")).unwrap();
+        let loaded = load::manifest(&[file], &Zones::bundled());
+        assert!(!loaded.diagnostics.has_errors(), "{:?}", loaded.diagnostics);
+        loaded.manifest
+    }
+
+    #[test]
+    fn more_than_a_host_was_made_for_needs_another_start() {
+        let start =
+            manifest("host: { memory: 128MiB, ceilings: { memory: 256MiB } }\npools: { p: { size: 8 } }", "64MiB");
+        let made_for = MadeFor::of(&start);
+        assert_eq!(made_for, MadeFor { n_places: 72, memory_bytes_max: 256 << 20, shared_bytes: 128 << 20 });
+        let told = |keys: &str, memory: &str| made_for.too_small_for(&manifest(keys, memory)).unwrap_or_default();
+        // As much or less is put in force; without `pools` there are those of `default`.
+        assert_eq!(made_for.too_small_for(&start), None);
+        assert_eq!(
+            told("host: { ceilings: { memory: 128MiB } }\npools: { p: { size: 1 }, q: { size: 7 } }", "64MiB"),
+            ""
+        );
+        assert_eq!(
+            told("host: { ceilings: { memory: 256MiB } }\npools: { p: { size: 9 } }", "64MiB"),
+            "`pools` has 73 places together, and this host was started with 72"
+        );
+        assert_eq!(
+            told("host: { ceilings: { memory: 512MiB } }", "64MiB"),
+            "`host.ceilings.memory` is 512MiB, and this host was started with 256MiB"
+        );
+        assert_eq!(
+            told("host: { memory: 1GiB, ceilings: { memory: 256MiB } }", "200MiB"),
+            "job `j`: `memory` of 200MiB is more than the 128MiB that all attempts of this host share (`host.memory`)"
+        );
+    }
+}
