@@ -49,7 +49,7 @@ pub(super) struct UpArgs {
     /// Where slots and runs are recorded: `sqlite:PATH`, or `memory:` to keep nothing. Without it: what the manifest says
     /// under `stores.default`, else a file in the state directory, which the log names.
     #[arg(long, value_name = "URL")]
-    ledger: Option<StoreUrl>,
+    pub(super) ledger: Option<StoreUrl>,
     /// How log lines are written.
     #[arg(long, value_enum, default_value = "text")]
     pub(super) log_format: LogFormat,
@@ -65,7 +65,8 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let log = logging::start(args.log_format);
     let zones = load::zones::newest();
     let files = &args.manifests.files;
-    let mut loaded = load::manifest(files, &zones).held_to_pins(args.pins.locked, files)?;
+    let loaded = load::manifest(files, &zones).held_to_pins(args.pins.locked, files)?;
+    let mut loaded = loaded.recorded_in(args.ledger.as_ref());
     let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, n_places(&loaded.manifest))?;
     let began = SystemClock.monotonic();
     let (plugins, jobs) = load::jobs(&mut loaded, &sandbox);
