@@ -33,6 +33,7 @@ mod tidy;
 mod up;
 mod up_chain;
 mod up_end;
+mod up_folders;
 mod up_keep;
 mod up_ledger;
 mod up_limits;

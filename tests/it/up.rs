@@ -150,16 +150,17 @@ jobs:
     args: { path: /out/trace, text: ran }
     every: 1s
     run_on_start: true
-    grants: { dirs: [{ host: ., guest: /out, mode: read_write }] }
+    grants: { dirs: [{ host: ./out, guest: /out, mode: read_write }] }
   broken: { plugin: hostile, call: grow, args: { mib: lots }, every: 1s }
 ",
         &["hostile"],
     );
+    fs::create_dir(scene.path("out")).expect("a folder can be made");
     let ended = clockjack(["up", "--for", "5s"]).folder(scene.folder()).ends_with(1);
     ended.is_no_crash();
     assert!(ended.stderr.contains("args.mib"), "{}", ended.stderr);
     assert!(ended.stderr.contains("not started: 1 error"), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("running") && !scene.path("trace").exists(), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("running") && !scene.path("out/trace").exists(), "{}", ended.stderr);
     let ended = clockjack(["up", "--log-format", "json"]).folder(scene.folder()).ends_with(1);
     let lines = lines(&ended.stderr);
     let finding = lines.iter().find(|line| line.text("code") == "load.type").expect("the finding is a line of the log");
@@ -203,14 +204,15 @@ jobs:
     call: write-file
     args: { path: /out/trace, text: ran }
     every: 1s
-    grants: { dirs: [{ host: ., guest: /out, mode: read_write }] }
+    grants: { dirs: [{ host: ./out, guest: /out, mode: read_write }] }
 ",
             &["hostile"],
         );
+        fs::create_dir(scene.path("out")).expect("a folder can be made");
         // The exit code goes through a file, because that of a pipe is its reader's.
         let script = format!("{{ '{CLOCKJACK}' up --for 3s; echo $? >code; }} {stderr}");
         Clockjack::of("sh").args(["-c", &script]).folder(scene.folder()).ends_with(0);
-        assert_eq!((&*scene.read("code"), &*scene.read("trace")), ("0\n", "ran"), "{stderr}");
+        assert_eq!((&*scene.read("code"), &*scene.read("out/trace")), ("0\n", "ran"), "{stderr}");
     }
 }
 

@@ -119,7 +119,9 @@ fn parse_dir(text: &str) -> Result<DirGrant, String> {
     if !guest.starts_with('/') {
         return Err(format!("the guest's path `{guest}` begins with `/`"));
     }
-    Ok(DirGrant { host: PathBuf::from(host), guest: (*guest).to_owned(), mode })
+    // Links are followed now or never; what is not there is told with the call.
+    let host = Path::new(host).canonicalize().ok().filter(|path| path.is_dir()).unwrap_or_else(|| PathBuf::from(host));
+    Ok(DirGrant { index: 0, host, guest: (*guest).to_owned(), mode })
 }
 
 fn parse_env(text: &str) -> Result<(String, String), String> {

@@ -36,9 +36,10 @@ pub(super) type Reading = JoinHandle<anyhow::Result<(Loaded, Vec<PreparedJob>)>>
 /// Reads the manifest again, on a thread of its own: slots that are due meanwhile start on time.
 pub(super) fn read(scene: &up::Scene<'_>) -> Reading {
     let (files, zones, sandbox) = (scene.args.manifests.files.clone(), scene.zones.clone(), scene.sandbox.clone());
-    let locked = scene.args.pins.locked;
+    let (locked, ledger) = (scene.args.pins.locked, scene.args.ledger.clone());
     tokio::task::spawn_blocking(move || {
-        let mut loaded = load::manifest(&files, &zones).held_to_pins(locked, &files)?;
+        let loaded = load::manifest(&files, &zones).held_to_pins(locked, &files)?;
+        let mut loaded = loaded.recorded_in(ledger.as_ref());
         let sandbox = sandbox.with_compile_budget(load::compile_budget(&loaded.manifest.host.ceilings));
         let (_, jobs) = load::jobs(&mut loaded, &sandbox);
         load::secrets::check(&mut loaded, None, Missing::Error);

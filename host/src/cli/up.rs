@@ -48,7 +48,7 @@ pub(super) struct UpArgs {
     /// Where slots and runs are recorded: `sqlite:PATH`, or `memory:` to keep nothing. Without it: what the manifest says
     /// under `stores.default`, else a file in the state directory, which the log names.
     #[arg(long, value_name = "URL")]
-    ledger: Option<StoreUrl>,
+    pub(super) ledger: Option<StoreUrl>,
     /// How log lines are written.
     #[arg(long, value_enum, default_value = "text")]
     pub(super) log_format: LogFormat,
@@ -64,7 +64,8 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let log = logging::start(args.log_format);
     let zones = load::zones::newest();
     let files = &args.manifests.files;
-    let mut loaded = load::manifest(files, &zones).held_to_pins(args.pins.locked, files)?;
+    let loaded = load::manifest(files, &zones).held_to_pins(args.pins.locked, files)?;
+    let mut loaded = loaded.recorded_in(args.ledger.as_ref());
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
     let hangup = caught_early(&ring)?;

@@ -49,7 +49,7 @@ pub(super) fn load(paths: &[PathBuf], zones: &Zones) -> Loaded {
     if !diagnostics.has_errors() || !files.sources.is_empty() {
         diagnostics.append(found);
     }
-    Loaded { sources: files.sources, manifest, diagnostics, lock: None }
+    Loaded { sources: files.sources, manifest, diagnostics, lock: None, ledger: None }
 }
 
 impl Files {

@@ -15,7 +15,7 @@ use clockjack_sandbox::{Plugin, Sandbox};
 use clockjack_schedule::{
     diagnostic::{Diagnostics, Source},
     id::{JobId, PluginName},
-    manifest::resolved::Manifest,
+    manifest::{resolved::Manifest, store_url::StoreUrl},
     zone::Zones,
 };
 
@@ -35,6 +35,8 @@ pub struct Loaded {
     pub diagnostics: Diagnostics,
     /// The only bytes that plugins may be, where that was asked for.
     pub lock: Option<Lock>,
+    /// Where the host was told to keep its default store, whatever the manifest says.
+    pub ledger: Option<StoreUrl>,
 }
 
 impl Loaded {
@@ -45,6 +47,13 @@ impl Loaded {
     pub fn held_to_pins(mut self, locked: bool, files: &[std::path::PathBuf]) -> anyhow::Result<Self> {
         self.lock = locked.then(|| Lock::read(files)).transpose()?;
         Ok(self)
+    }
+
+    /// Says where the command line puts the default store: no job is granted its folder.
+    #[must_use]
+    pub fn recorded_in(mut self, ledger: Option<&StoreUrl>) -> Self {
+        self.ledger = ledger.cloned();
+        self
     }
 }
 

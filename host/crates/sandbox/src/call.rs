@@ -214,15 +214,15 @@ impl Call {
 }
 
 fn check_grants(grants: &Grants) -> Vec<CallProblem> {
-    let missing = grants.dirs.iter().enumerate().filter(|(_, dir)| !dir.host.is_dir());
-    let problem = |(index, dir): (usize, &clockjack_schedule::job::DirGrant)| {
+    let missing = grants.dirs.iter().filter(|dir| !dir.host.is_dir());
+    let problem = |dir: &clockjack_schedule::job::DirGrant| {
         let shown = dir.host.display();
         let message = match dir.host.exists() {
             true => format!("`{shown}` is no directory"),
             false => format!("the directory `{shown}` does not exist"),
         };
         let fix = "create it, or correct the path; relative paths start at the manifest's folder";
-        CallProblem::new(format!("grants.dirs[{index}].host"), LoadCode::NotFound, message, fix)
+        CallProblem::new(format!("grants.dirs[{}].host", dir.index), LoadCode::NotFound, message, fix)
     };
     missing.map(problem).collect()
 }

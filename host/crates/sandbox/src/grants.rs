@@ -9,7 +9,9 @@ use clockjack_schedule::{
 };
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, p1::WasiP1Ctx, p2::pipe::MemoryInputPipe};
 
-use crate::{egress::Network, guest_clock, output::Capture, random, scratch::GUEST_PATH, secrets::Secrets};
+use crate::{
+    egress::Network, folder::Folder, guest_clock, output::Capture, random, scratch::GUEST_PATH, secrets::Secrets,
+};
 
 /// Most random bytes that one call may ask for.
 const RANDOM_BYTES_MAX: u64 = 64 * 1024;
@@ -34,7 +36,7 @@ pub(crate) struct Given<'a> {
 /// The context of one attempt.
 ///
 /// # Errors
-/// When a directory that was there at load is gone.
+/// When a directory that was there at load is gone, or is another one.
 pub(crate) fn context(
     grants: &Grants,
     given: &Given<'_>,
@@ -68,7 +70,9 @@ pub(crate) fn context(
             DirMode::Read => FsPerms::ReadOnly,
             DirMode::ReadWrite => FsPerms::ReadWrite,
         };
-        wasi.preopened_dir(&dir.host, &dir.guest, perms).map_err(|error| {
+        let folder = Folder::open(&dir.host)?;
+        // By what was opened: the path may lead elsewhere a moment later.
+        wasi.preopened_dir(folder.path(), &dir.guest, perms).map_err(|error| {
             format!("the directory `{}` (`grants.dirs`) cannot be opened: {error:#}", dir.host.display())
         })?;
     }

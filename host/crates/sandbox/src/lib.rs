@@ -19,6 +19,7 @@ mod executor;
 mod exports;
 mod file;
 mod files;
+mod folder;
 mod grants;
 mod guest_api;
 mod guest_clock;

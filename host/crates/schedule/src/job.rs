@@ -418,7 +418,10 @@ pub const CLOCK_RESOLUTION_MAX: Duration = Duration::from_secs(1);
 /// One directory of the host that a guest sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirGrant {
-    /// Where it is on the host; relative paths start at the manifest's folder.
+    /// Which entry of the list it is, for findings: those that cannot be read are left out.
+    pub index: usize,
+    /// Where it is on the host; relative paths start at the manifest's folder. Loading resolves its links: one that comes to
+    /// be later is not followed.
     pub host: PathBuf,
     /// What the guest calls it.
     pub guest: String,

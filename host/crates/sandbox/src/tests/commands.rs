@@ -231,7 +231,7 @@ async fn a_folder_that_grows_too_large_ends_the_attempt() {
 #[tokio::test]
 async fn a_directory_of_the_job_at_out_is_its_own() {
     let folder = tempfile::tempdir().unwrap();
-    let dir = DirGrant { host: folder.path().to_owned(), guest: "/out".to_owned(), mode: DirMode::ReadWrite };
+    let dir = DirGrant { index: 0, host: folder.path().to_owned(), guest: "/out".to_owned(), mode: DirMode::ReadWrite };
     let grants = Grants { dirs: vec![dir], ..Grants::default() };
     let plugin = load(&program(&keeping(0)), false).unwrap();
     let command = Command { stdin: Stdin::Text("[1]".into()), ..Command::default() };

@@ -64,7 +64,7 @@ fn program(paths: &[&str], body: &str) -> String {
 }
 
 fn dir(host: &Path, guest: &str, mode: DirMode) -> DirGrant {
-    DirGrant { host: host.to_path_buf(), guest: guest.to_owned(), mode }
+    DirGrant { index: 0, host: host.to_path_buf(), guest: guest.to_owned(), mode }
 }
 
 async fn run_in(wat: &str, limits: &Limits, dirs: Vec<DirGrant>) -> Report {

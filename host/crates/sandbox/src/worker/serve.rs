@@ -11,7 +11,11 @@ use std::{
     thread,
 };
 
-use clockjack_schedule::{id::JobId, job::DirMode, stop::Stop};
+use clockjack_schedule::{
+    id::JobId,
+    job::{DirGrant, DirMode},
+    stop::Stop,
+};
 use tokio::{runtime, sync::mpsc};
 
 use super::{
@@ -25,6 +29,7 @@ use crate::{
     call::Call,
     compile::CompileSettings,
     engine::{Allocation, EngineSettings, Metering, Sandbox},
+    folder::Folder,
     guest_api::StateUse,
     lockdown::{self, Access, Lockdown, Network, ProcessLimits},
     plugin::{Form, Plugin},
@@ -98,9 +103,12 @@ fn confine(setup: &Setup) -> Result<Vec<String>, String> {
     inherited::check_parent(setup.host)?;
     let dirs = setup.call.grants()?.dirs;
     missing.extend(inherited::drop_privileges(!dirs.is_empty()).err().map(|error| format!("privileges: {error}")));
-    let dirs = dirs.into_iter().map(|dir| match dir.mode {
-        DirMode::Read => (dir.host, Access::Read),
-        DirMode::ReadWrite => (dir.host, Access::ReadWrite),
+    // What is not the folder that was checked is left out; each attempt tells of it.
+    let open = |dir: &DirGrant| Some((Folder::open(&dir.host).ok()?, dir.mode));
+    let opened: Vec<_> = dirs.iter().filter_map(open).collect();
+    let dirs = opened.iter().map(|(folder, mode)| match mode {
+        DirMode::Read => (folder.path(), Access::Read),
+        DirMode::ReadWrite => (folder.path(), Access::ReadWrite),
     });
     let scratch = setup.scratch.iter().map(|folder| (folder.path(), Access::ReadWrite));
     let own = OWN_FILES.map(|path| (PathBuf::from(path), Access::Read));

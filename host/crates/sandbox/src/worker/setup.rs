@@ -26,6 +26,7 @@ use crate::{
     attempt::{Facts, Inputs},
     call::Call,
     engine::Metering,
+    folder,
     plugin::Form,
     secrets::Secrets,
 };
@@ -42,7 +43,9 @@ pub(super) fn of_call(call: &Call, job: &JobId, is_pooled: bool, memory_bytes_ma
         host: path(dir.host.clone()),
         guest: dir.guest.clone(),
         is_writable: dir.mode == DirMode::ReadWrite,
+        identity: folder::identity(&dir.host),
     };
+    let reach = reach::of_grants(&call.grants);
     // Each by its name, so that a grant that comes later is not forgotten here. The state stays in the host; secrets come
     // with each attempt; the variables are those of the call; `reach` takes the rest.
     let Grants { env: _, dirs, state: _, secrets: _, http: _, network: _, clock_resolution: _, random_seed: _ } =
@@ -59,7 +62,8 @@ pub(super) fn of_call(call: &Call, job: &JobId, is_pooled: bool, memory_bytes_ma
         limits: of_limits(&call.limits),
         variables: call.variables.as_ref().clone(),
         dirs: dirs.iter().map(dir).collect(),
-        reach: reach::of_grants(&call.grants),
+        reach_identities: reach.paths().iter().map(|path| folder::identity(path)).collect(),
+        reach,
         exit_codes: [&codes.success, &codes.retry, &codes.permanent, &codes.skipped].map(Clone::clone),
     }
 }
@@ -120,6 +124,7 @@ impl CallSetup {
     /// When the words of a rule cannot be read.
     pub(super) fn grants(&self) -> Result<Grants, String> {
         let dir = |dir: &DirWire| DirGrant {
+            index: 0,
             host: dir.host.path(),
             guest: dir.guest.clone(),
             mode: if dir.is_writable { DirMode::ReadWrite } else { DirMode::Read },

@@ -67,6 +67,8 @@ pub(crate) struct CallSetup {
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) dirs: Vec<DirWire>,
     pub(crate) reach: ReachWire,
+    /// Which files it reads on the way there, as in `DirWire`: a new lease or VPN may bring other ones.
+    pub(crate) reach_identities: Vec<Option<(u64, u64)>>,
     /// Lists of codes: success, retry, permanent, skipped.
     pub(crate) exit_codes: [Vec<u8>; 4],
 }
@@ -114,6 +116,8 @@ pub(crate) struct DirWire {
     pub(crate) host: Blob,
     pub(crate) guest: String,
     pub(crate) is_writable: bool,
+    /// Which folder it is now. The wall of a worker knows folders, not paths: for another one it takes another worker.
+    pub(crate) identity: Option<(u64, u64)>,
 }
 
 /// One attempt, with everything filled in.

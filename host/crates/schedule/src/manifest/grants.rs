@@ -125,8 +125,8 @@ fn env_as_list(node: &Node) -> Diagnostic {
 fn dirs(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Vec<DirGrant> {
     let mut read: BTreeMap<String, DirGrant> = BTreeMap::new();
     let mut order = Vec::new();
-    for item in node.as_one_or_many() {
-        let Some((grant, guest)) = dir(item, folder, diagnostics) else { continue };
+    for (index, item) in node.as_one_or_many().iter().enumerate() {
+        let Some((grant, guest)) = dir(index, item, folder, diagnostics) else { continue };
         if read.contains_key(&grant.guest) {
             let message = format!("two directories have the guest path `{}`", grant.guest);
             let error = Diagnostic::error("manifest.guest_path", guest.span, message);
@@ -139,7 +139,7 @@ fn dirs(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Vec<DirGra
     order.iter().filter_map(|guest| read.remove(guest)).collect()
 }
 
-fn dir<'n>(node: &'n Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<(DirGrant, &'n Node)> {
+fn dir<'n>(index: usize, node: &'n Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<(DirGrant, &'n Node)> {
     if let Some(text) = node.as_text() {
         return diagnostics.reject(dir_as_text(node, text));
     }
@@ -154,7 +154,7 @@ fn dir<'n>(node: &'n Node, folder: &Path, diagnostics: &mut Diagnostics) -> Opti
     let guest = guest.and_then(|node| Some((guest_path(node, diagnostics)?, node)));
     let host = host.and_then(|node| path_in(node, folder, diagnostics));
     let (guest, guest_node) = guest?;
-    Some((DirGrant { host: host?, guest, mode: mode? }, guest_node))
+    Some((DirGrant { index, host: host?, guest, mode: mode? }, guest_node))
 }
 
 pub(super) fn required<'n>(
