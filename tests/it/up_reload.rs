@@ -126,7 +126,8 @@ fn what_is_broken_leaves_everything_as_it_was() {
 /// What a host is made for at its start it keeps: a manifest that asks for more changes nothing, and the runs go on.
 #[test]
 fn what_the_host_was_not_made_for_needs_a_restart() {
-    let jobs = |memory: &str| format!("jobs:\n{}", STEADY.replace(" }", &format!(", limits: {{ memory: {memory} }} }}")));
+    let jobs =
+        |memory: &str| format!("jobs:\n{}", STEADY.replace(" }", &format!(", limits: {{ memory: {memory} }} }}")));
     let hosted = Hosted::with(&format!("host: {{ memory: 128MiB }}\n{}", jobs("64MiB")));
     let mut host = hosted.up(&[]).start();
     wait(&mut host, "steady", ends("steady"));
