@@ -2,12 +2,16 @@
 
 use std::{future::poll_fn, task::Poll};
 
-use clockjack_schedule::ports::Executor as _;
+use clockjack_schedule::ports::{Executor as _, PortFuture};
 
 use super::*;
 use crate::SandboxExecutor;
 
 const MIB: u64 = 1 << 20;
+
+async fn waits<T>(future: &mut PortFuture<'static, T>) -> bool {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
 
 #[tokio::test]
 async fn a_job_that_is_given_more_while_it_waits_waits_for_more() {
@@ -26,14 +30,12 @@ async fn a_job_that_is_given_more_while_it_waits_waits_for_more() {
     let first = ask("first").await;
     let mut second = ask("second");
     let mut grows = ask("grows");
-    for waiting in [&mut second, &mut grows] {
-        poll_fn(|context| Poll::Ready(assert!(waiting.as_mut().poll(context).is_pending()))).await;
-    }
+    assert!(waits(&mut second).await && waits(&mut grows).await);
     put("grows", 50 * MIB);
     drop(first);
     let second = second.await;
     // Its 20 MiB would be free, but the 50 that it may have by now are not.
-    poll_fn(|context| Poll::Ready(assert!(grows.as_mut().poll(context).is_pending()))).await;
+    assert!(waits(&mut grows).await);
     drop(second);
     assert!(grows.await.is_some());
 }
