@@ -12,15 +12,15 @@ use serde_json::Value as Json;
 
 use crate::{
     hosted::{Hosted, ends, wait, wait_next},
-    program::{CLOCKJACK, Clockjack, clockjack},
+    program::{Clockjack, clockjack},
     scene::{Scene, guest},
 };
 
 /// A budget that tests have time for.
-const BUDGET: &str = "host: { ceilings: { compile_cpu_time: 2s, compile_memory: 192MiB } }\n";
+pub(crate) const BUDGET: &str = "host: { ceilings: { compile_cpu_time: 2s, compile_memory: 192MiB } }\n";
 
 /// A manifest with all these files as plugins, and a job of another one that is good.
-fn with_plugins<'a>(head: &str, files: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Scene {
+pub(crate) fn with_plugins<'a>(head: &str, files: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Scene {
     let scene = Scene::new();
     let jobs = "jobs: { good: { plugin: good, every: 1h } }";
     let mut manifest = format!("version: 1\n{head}{jobs}\nplugins:\n  good: ./good.wasm\n");
@@ -60,7 +60,7 @@ fn wasm(text: &str) -> Vec<u8> {
 }
 
 /// A component with one function, from a core module that has a function `run`.
-fn component(module: &str) -> Vec<u8> {
+pub(crate) fn component(module: &str) -> Vec<u8> {
     wasm(&format!(
         "(component (core module $m {module} (func (export \"run\"))) (core instance $i (instantiate $m))
            (func (export \"run\") (canon lift (core func $i \"run\"))))"
@@ -68,7 +68,7 @@ fn component(module: &str) -> Vec<u8> {
 }
 
 /// Nested loops over many locals: the time of the optimising allocator of registers grows with the square of both.
-fn loops(n_loops: usize, n_locals: usize) -> Vec<u8> {
+pub(crate) fn loops(n_loops: usize, n_locals: usize) -> Vec<u8> {
     let locals = "i64 ".repeat(n_locals);
     let uses: String =
         (0..n_locals).map(|n| format!("(local.set {n} (i64.add (local.get {n}) (i64.const 1)))")).collect();
@@ -78,7 +78,7 @@ fn loops(n_loops: usize, n_locals: usize) -> Vec<u8> {
 }
 
 /// Very many functions, each of which is little.
-fn functions(n: usize) -> Vec<u8> {
+pub(crate) fn functions(n: usize) -> Vec<u8> {
     component(&"(func (param i32) (result i32) (i32.add (local.get 0) (i32.const 7)))".repeat(n))
 }
 
@@ -497,72 +497,4 @@ fn a78_other_bytes_unsigned_bytes_and_older_bytes_are_refused() {
     sign(&plugin, &trusted, 1_000);
     assert_eq!(run(&trusted).code, Some(0));
     assert_eq!(run(&stranger).json()["error"]["code"], "load.signature");
-}
-
-/// A process that compiles, by its number.
-fn compiler(parent: u32) -> Option<PathBuf> {
-    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
-    let mut folders = children.split_whitespace().map(|child| Path::new("/proc").join(child));
-    folders
-        .find(|path| fs::read(path.join("cmdline")).is_ok_and(|words| words.windows(13).any(|w| w == b"compile-guest")))
-}
-
-#[test]
-fn the_process_that_compiles_holds_nothing_of_whoever_started_the_host() {
-    let scene = with_plugins(BUDGET, [("bomb", loops(200, 1_000))]);
-    scene.put("open.txt", "not meant for it");
-    let script = "exec 9<open.txt; exec \"$0\" check -o json";
-    let mut running = Clockjack::of("sh").args(["-c", script, CLOCKJACK]).folder(scene.folder()).start();
-    let (mut n_seen, mut is_bare) = (0, false);
-    while running.goes_on() {
-        let Some(child) = compiler(running.id()) else { continue };
-        let status = fs::read_to_string(child.join("status")).unwrap_or_default();
-        let has_none =
-            status.lines().any(|line| line.strip_prefix("CapPrm:").is_some_and(|set| set.trim() == "0000000000000000"));
-        n_seen += 1;
-        // It closes them first.
-        is_bare |= has_none && !child.join("fd/9").exists() && child.join("fd/0").exists();
-    }
-    running.end().is_no_crash();
-    assert!(0 < n_seen && is_bare, "seen {n_seen} times");
-}
-
-#[test]
-fn a_process_that_compiles_ends_where_its_host_is_gone() {
-    let order = |host: u32| format!("plain,on-demand,full,20,1073741824,100000000,false,{host}");
-    let ended = clockjack(["compile-guest", &order(1)]).stdin(&component("")).end();
-    assert!(ended.code != Some(0) && ended.stderr.contains("the host is gone"), "{ended:?}");
-    let ended = clockjack(["compile-guest", &order(std::process::id())]).stdin(&component("")).end();
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-}
-
-#[test]
-fn exec_of_a_job_keeps_to_the_budget_of_its_host() {
-    let head = "host: { ceilings: { compile_cpu_time: 1s } }\n";
-    let scene = with_plugins(head, [("bomb", functions(150_000))]);
-    scene.put("clockjack.yaml", scene.read("clockjack.yaml").replace("plugin: good", "plugin: bomb"));
-    let refused = clockjack(["exec", "--job", "good", "-o", "json"]).folder(scene.folder()).ends_with(1).json();
-    assert_eq!(refused["error"]["code"], "load.budget", "{refused}");
-    let message = refused["error"]["message"].as_str().unwrap_or_default();
-    assert!(message.contains("budget of 1s of processor time (`host.ceilings`)"), "{message}");
-}
-
-#[test]
-fn the_cache_is_where_it_was_named_or_told_to_be_missing() {
-    let scene = with_plugins("", []);
-    let up = || clockjack(["up", "--ledger", "memory:", "--for", "10ms"]).folder(scene.folder());
-    let n_kept = |folder: &str| {
-        let entries = fs::read_dir(scene.path(folder)).into_iter().flatten().filter_map(Result::ok);
-        entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "code")).count()
-    };
-    up().env("CLOCKJACK_CACHE", "near").ends_with(0);
-    assert_eq!(n_kept("near"), 1, "a relative folder");
-    let two = format!("{}:{}", scene.arg("first"), scene.arg("second"));
-    up().env("CACHE_DIRECTORY", two).ends_with(0);
-    assert_eq!(n_kept("first/code"), 1, "the first of two");
-    let told = |off: &str| {
-        let ended = up().env("XDG_CACHE_HOME", "").env("CLOCKJACK_CACHE", off).ends_with(0);
-        ended.stderr.contains("compiled plugins are not kept")
-    };
-    assert!(told("") && !told("off"));
 }

@@ -18,6 +18,7 @@ mod cli_next;
 mod cli_reading;
 mod cli_schema;
 mod cli_templates;
+mod compiling;
 mod dev;
 mod egress;
 mod egress_server;
