@@ -32,7 +32,8 @@ fn a_child_that_was_killed_says_nothing_of_its_file() {
     assert!(matches!(breach, Breach::Killed) && !breach.is_of_the_file(), "{breach:?}");
     let workshop =
         Workshop::new(CompileSettings { compiler: Compiler::Child(program.clone()), ..CompileSettings::default() });
-    let source = Source { bytes: b"x", digest: "d", metering: Metering::Plain, allocation: Allocation::OnDemand };
+    let (metering, allocation, budget) = (Metering::Plain, Allocation::OnDemand, CompileBudget::default());
+    let source = Source { bytes: b"x", digest: "d", metering, allocation, budget };
     for _ in 0..2 {
         let refusal = workshop.compiled(&wasmtime::Engine::default(), source).unwrap_err();
         assert!(refusal.message.contains("was killed"), "{refusal:?}");
