@@ -139,7 +139,8 @@ pub mod jobs {
 
     /// What the folder says to each of these names: the text of the file, or why there is none.
     pub fn probe(paths: Vec<String>) -> Vec<String> {
-        let read = |path: &String| fs::read_to_string(path).unwrap_or_else(|error| format!("refused: {:?}", error.kind()));
+        let read =
+            |path: &String| fs::read_to_string(path).unwrap_or_else(|error| format!("refused: {:?}", error.kind()));
         paths.iter().map(read).collect()
     }
 
