@@ -1,6 +1,7 @@
 //! The program as a child process: started with a clean environment, read line by line, and killed when a bound passes.
 
 use std::{
+    cell::Cell,
     ffi::OsStr,
     io::{BufRead as _, BufReader, Read, Write as _},
     path::{Path, PathBuf},
@@ -23,6 +24,33 @@ pub(crate) const CLOCKJACK: &str = env!("CARGO_BIN_EXE_clockjack");
 
 /// Held for reading by every child process, for writing by tests that measure time and have to be alone.
 static MACHINE: RwLock<()> = RwLock::new(());
+
+/// A share of the machine, of which a test takes one however many child processes it has at once: a second one would wait
+/// for those who wait for the first.
+struct Share {
+    _machine: RwLockReadGuard<'static, ()>,
+}
+
+thread_local! {
+    static HAS_SHARE: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Share {
+    fn take() -> Option<Self> {
+        if HAS_SHARE.get() {
+            return None;
+        }
+        let machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        HAS_SHARE.set(true);
+        Some(Self { _machine: machine })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        HAS_SHARE.set(false);
+    }
+}
 
 /// Waits until no child process of another test goes on, and keeps new ones from starting.
 pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
@@ -52,7 +80,7 @@ pub(crate) struct Running {
     /// The lines of stderr so far.
     pub(crate) log: Vec<String>,
     stdout: Receiver<String>,
-    _machine: Option<RwLockReadGuard<'static, ()>>,
+    _machine: Option<Share>,
 }
 
 /// The instant of now, for bounds.
@@ -124,7 +152,7 @@ impl Clockjack {
 
     /// Starts it.
     pub(crate) fn start(mut self) -> Running {
-        let machine = self.shares_machine.then(|| MACHINE.read().unwrap_or_else(PoisonError::into_inner));
+        let machine = if self.shares_machine { Share::take() } else { None };
         let mut child = self.command.spawn().expect("the program starts");
         if let Some(mut stdin) = child.stdin.take() {
             // A program that does not read its input may be gone already.
