@@ -296,7 +296,7 @@ fn ring(
     };
     ring.block_on(async {
         let host = Host::start(parts);
-        host.send(inputs).await;
+        host.handle().send(inputs).await;
         let until = (start - SystemClock.now() - TimeDelta::milliseconds(5_500)).to_std().unwrap_or_default();
         tokio::time::sleep(until).await;
         let before = cpu();

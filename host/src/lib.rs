@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod hot;
 pub mod load;
 pub mod logging;
 pub mod settings;

@@ -133,7 +133,7 @@ impl Story {
                 self.facts.clock.steps.push(Step { at, offset });
             }
             Kind::Pause { job, time, resume } => {
-                host.send(vec![Input::Pause(job.parse().unwrap())]).await;
+                host.handle().send(vec![Input::Pause(job.parse().unwrap())]).await;
                 self.facts.pauses.push(Pause { job, span: Span::new(at, at + time), resume });
             }
             Kind::Resume { job, resume } => {
@@ -141,14 +141,14 @@ impl Story {
                     clockjack_checker::Resume::Now => ResumeFrom::Now,
                     clockjack_checker::Resume::Last => ResumeFrom::Last,
                 };
-                host.send(vec![Input::Resume { job: job.parse().unwrap(), from }]).await;
+                host.handle().send(vec![Input::Resume { job: job.parse().unwrap(), from }]).await;
             }
             Kind::Fire { job, key } => {
                 let id: JobId = job.parse().unwrap();
                 let run = RunId::of_key(&id, &key);
                 let fire = || Input::Fire { job: id.clone(), run, cause: Cause::Manual, payload: None };
-                host.send(vec![fire()]).await;
-                host.send(vec![fire()]).await;
+                host.handle().send(vec![fire()]).await;
+                host.handle().send(vec![fire()]).await;
                 let (key, run) = (Some(key), Some(run.to_string()));
                 self.facts.requests.push(Request { job, at, key, run, acknowledged: true });
             }

@@ -96,8 +96,8 @@ pub(super) async fn apply(
     let definition = |id| manifest.jobs.get(id).map(Arc::clone);
     let added = change.jobs.added.iter().filter_map(definition).collect();
     let changed = change.jobs.changed.iter().filter_map(definition).collect();
-    host.resize(manifest.pools.clone()).await;
-    if let Err(error) = host.change(added, changed, change.jobs.removed.clone()).await {
+    host.handle().resize(manifest.pools.clone()).await;
+    if let Err(error) = host.handle().change(added, changed, change.jobs.removed.clone()).await {
         return error!("the manifest was reloaded in part, its jobs were not: {error}; reload it again");
     }
     // What goes on of a job that has just been removed may need its code again; what was removed before does not.

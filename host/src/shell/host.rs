@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use clockjack_schedule::{
     core::{Core, Input},
-    id::{JobId, PoolName},
+    id::PoolName,
     job::Job,
     ports::{Clock, Executor, Ledger, LedgerError, Loaded, StateAccess},
 };
 use tokio::{
     runtime,
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     task::{JoinError, JoinHandle},
 };
 use tokio_util::sync::CancellationToken;
@@ -20,10 +20,11 @@ use super::{
     Bus, Event, Summary,
     books::{Books, FLUSHES_MAX},
     dispatcher::{Dispatcher, DispatcherParts},
+    handle::HostHandle,
     keeper::Keeper,
     pruner::{Jobs, Pruner},
     recorder::{Counts, ENDED_MAX, Recorder},
-    scheduler::{Change, INBOX_MAX, Message, Scheduler, pasts},
+    scheduler::{INBOX_MAX, Scheduler, pasts},
 };
 
 /// What a host is made of.
@@ -59,12 +60,11 @@ type TaskHandle = JoinHandle<Result<(), LedgerError>>;
 
 /// A running host.
 pub struct Host {
-    bus: Bus,
+    handle: HostHandle,
     clock: Arc<dyn Clock>,
     counts: Counts,
     dispatcher: Dispatcher,
     ledger: Arc<dyn Ledger>,
-    inbox: mpsc::Sender<Message>,
     stop: CancellationToken,
     /// Each of the two until its end was seen.
     scheduler: Option<TaskHandle>,
@@ -92,7 +92,6 @@ impl Host {
             guests: guests.clone(),
         };
         let dispatcher = Dispatcher::new(parts);
-        dispatcher.resize(&pools);
         let keeper = Keeper {
             ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
@@ -129,7 +128,17 @@ impl Host {
         let pruner = guests.spawn(pruner.work());
         let (scheduler, recorder) = spawn(scheduler, recorder);
         let (scheduler, recorder) = (Some(scheduler), Some(recorder));
-        Self { bus, clock, counts, dispatcher, ledger, inbox, stop, scheduler, recorder, pruner }
+        Self {
+            handle: HostHandle::new(bus, inbox),
+            clock,
+            counts,
+            dispatcher,
+            ledger,
+            stop,
+            scheduler,
+            recorder,
+            pruner,
+        }
     }
 
     /// Takes the jobs of a manifest in with what the ledger knows of them, at the start of a host.
@@ -139,38 +148,22 @@ impl Host {
     pub async fn take_in(&self, jobs: Vec<Arc<Job>>) -> Result<(), LedgerError> {
         let loaded = self.ledger.load().await?;
         if let Some(until) = loaded.watermark.filter(|until| self.clock.now() + AHEAD_MAX < *until) {
-            self.bus.publish(Event::WatermarkAhead { until });
+            self.bus().publish(Event::WatermarkAhead { until });
         }
-        self.send(with_their_past(jobs, loaded)).await;
+        self.handle.send(with_their_past(jobs, loaded)).await;
         Ok(())
     }
 
-    /// Changes the set of jobs while the host runs. Jobs that came back get what the ledger knows of them.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read; then nothing changes.
-    pub async fn change(
-        &self,
-        added: Vec<Arc<Job>>,
-        changed: Vec<Arc<Job>>,
-        removed: Vec<JobId>,
-    ) -> Result<(), LedgerError> {
-        let (done, answer) = oneshot::channel();
-        let change = Change { added, changed, removed, done };
-        drop(self.inbox.send(Message::Change(change)).await);
-        answer.await.unwrap_or_else(|_closed| Err(LedgerError::Unavailable("the host stops".to_owned())))
-    }
-
-    /// Gives the pools other sizes.
-    pub async fn resize(&self, pools: BTreeMap<PoolName, NonZeroU32>) {
-        self.dispatcher.resize(&pools);
-        self.send(vec![Input::Pools(pools)]).await;
+    /// What others reach the host through.
+    #[must_use]
+    pub fn handle(&self) -> HostHandle {
+        self.handle.clone()
     }
 
     /// Where to listen.
     #[must_use]
     pub fn bus(&self) -> &Bus {
-        &self.bus
+        self.handle.bus()
     }
 
     /// What happened so far.
@@ -191,11 +184,6 @@ impl Host {
         self.counts.n_finished()
     }
 
-    /// Puts inputs into the inbox, in their order. They are dropped when the host has stopped.
-    pub async fn send(&self, inputs: Vec<Input>) {
-        drop(self.inbox.send(Message::Inputs(inputs)).await);
-    }
-
     /// Waits until the host fails by itself. Cancel-safe; never returns while all is well.
     pub async fn failed(&mut self) -> HostError {
         let ended = tokio::select! {
@@ -214,7 +202,7 @@ impl Host {
     /// # Errors
     /// When the last rows could not be written. What goes on gets its time all the same.
     pub async fn shut_down(self, grace: Duration, hurry: impl Future<Output = ()>) -> Result<Summary, HostError> {
-        let Self { counts, dispatcher, ledger, inbox, stop, mut scheduler, mut recorder, pruner, .. } = self;
+        let Self { handle, counts, dispatcher, ledger, stop, mut scheduler, mut recorder, pruner, .. } = self;
         stop.cancel();
         let scheduled = if scheduler.is_some() { end_of(&mut scheduler).await } else { Ok(()) };
         // Where the scheduler failed before, nobody has told the dispatcher yet.
@@ -227,7 +215,7 @@ impl Host {
         dispatcher.interrupt();
         dispatcher.idle().await;
         // With the last dispatcher its end of the recorder's channel goes, and the recorder ends after the last row.
-        drop((dispatcher, inbox));
+        drop((dispatcher, handle));
         let recorded = if recorder.is_some() { end_of(&mut recorder).await } else { Ok(()) };
         drop(pruner.await);
         scheduled.and(recorded)?;

@@ -4,6 +4,7 @@ mod books;
 mod bus;
 mod crash;
 mod dispatcher;
+mod handle;
 mod host;
 mod keeper;
 mod pruner;
@@ -14,6 +15,7 @@ mod tests;
 
 pub use self::{
     bus::{Bus, Event},
+    handle::HostHandle,
     host::{Host, HostError, HostParts},
     recorder::Summary,
 };

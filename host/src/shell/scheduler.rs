@@ -219,6 +219,10 @@ impl Scheduler {
                 self.jobs.gone(&past.row.state.job);
                 None
             }
+            Input::Pools(pools) => {
+                self.dispatcher.resize(pools);
+                None
+            }
             _ => None,
         };
         decisions.extend(self.core.handle(now, input));

@@ -194,7 +194,7 @@ impl World {
 #[tokio::test(start_paused = true)]
 async fn slots_become_rows_with_outcomes() {
     let world = world(8);
-    world.host.send(vec![add("quick-20", "every: 1s"), add("slow-1500", "every: 1s")]).await;
+    world.host.handle().send(vec![add("quick-20", "every: 1s"), add("slow-1500", "every: 1s")]).await;
     world.pass(3_200).await;
     expect![[r#"
         1000 quick-20 succeeded 1000..1020
@@ -215,7 +215,7 @@ async fn slots_become_rows_with_outcomes() {
 async fn permits_bound_what_runs_at_once_and_nothing_is_lost() {
     let world = world(2);
     let jobs = (0..6).map(|n| add(&format!("j{n}-100"), "at: \"2027-01-15T08:00:01Z\"")).collect();
-    world.host.send(jobs).await;
+    world.host.handle().send(jobs).await;
     world.pass(2_000).await;
     expect![[r#"
         1000 j0-100 succeeded 1000..1100
@@ -233,6 +233,7 @@ async fn shutdown_drains_then_interrupts_and_keeps_what_did_not_begin() {
     let world = world(1);
     world
         .host
+        .handle()
         .send(vec![add("long-60000", "at: \"2027-01-15T08:00:01Z\""), add("next-10", "at: \"2027-01-15T08:00:01Z\"")])
         .await;
     world.pass(1_500).await;
@@ -253,7 +254,7 @@ async fn shutdown_drains_then_interrupts_and_keeps_what_did_not_begin() {
 #[tokio::test(start_paused = true)]
 async fn a_hurry_ends_the_drain() {
     let world = world(1);
-    world.host.send(vec![add("long-60000", "at: \"2027-01-15T08:00:01Z\"")]).await;
+    world.host.handle().send(vec![add("long-60000", "at: \"2027-01-15T08:00:01Z\"")]).await;
     world.pass(1_500).await;
     let hurry = tokio::time::sleep(Duration::from_millis(200));
     world.host.shut_down(Duration::from_secs(60), hurry).await.unwrap();
@@ -264,9 +265,10 @@ async fn a_hurry_ends_the_drain() {
 async fn a_run_that_is_asked_for_or_cancelled_is_recorded() {
     let world = world(4);
     let slow = "slow-5000".parse::<JobId>().unwrap();
-    world.host.send(vec![add("slow-5000", "every: 1h")]).await;
+    world.host.handle().send(vec![add("slow-5000", "every: 1h")]).await;
     world
         .host
+        .handle()
         .send(vec![Input::Fire {
             job: slow.clone(),
             run: RunId::of_request(&slow, start(), 1),
@@ -275,7 +277,7 @@ async fn a_run_that_is_asked_for_or_cancelled_is_recorded() {
         }])
         .await;
     world.pass(100).await;
-    world.host.send(vec![Input::Cancel(RunId::of_request(&slow, start(), 1))]).await;
+    world.host.handle().send(vec![Input::Cancel(RunId::of_request(&slow, start(), 1))]).await;
     world.pass(100).await;
     let told = world.told().await;
     assert!(told.contains("slow-5000 cancelled 0.."), "{told}");
@@ -285,7 +287,7 @@ async fn a_run_that_is_asked_for_or_cancelled_is_recorded() {
 async fn a_newer_slot_replaces_the_run_that_goes_on() {
     let world = world(4);
     let policy = Policy { overlap: Overlap::Replace, ..Policy::default() };
-    world.host.send(vec![Input::Add { job: job("slow-1500", "every: 1s", policy), past: None }]).await;
+    world.host.handle().send(vec![Input::Add { job: job("slow-1500", "every: 1s", policy), past: None }]).await;
     world.pass(3_500).await;
     expect![[r#"
         1000 slow-1500 cancelled 1000..2000
@@ -300,7 +302,7 @@ async fn a_newer_slot_replaces_the_run_that_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_fault_of_the_host_is_a_failed_run_and_the_others_go_on() {
     let world = world(1);
-    world.host.send(vec![add("panic", "at: \"2027-01-15T08:00:01Z\""), add("quick-10", "every: 1s")]).await;
+    world.host.handle().send(vec![add("panic", "at: \"2027-01-15T08:00:01Z\""), add("quick-10", "every: 1s")]).await;
     world.pass(2_500).await;
     expect![[r#"
         1000 panic failed -1..1000
@@ -317,7 +319,7 @@ async fn a_fault_of_the_host_is_a_failed_run_and_the_others_go_on() {
 async fn nothing_starts_that_the_ledger_did_not_keep() {
     let ledger = failing(3, Fault::Failed);
     let mut world = world_on(ledger, 4);
-    world.host.send(vec![add("quick-10", "every: 4s")]).await;
+    world.host.handle().send(vec![add("quick-10", "every: 4s")]).await;
     let failure = tokio::time::timeout(Duration::from_secs(60), world.host.failed()).await.expect("the host gives up");
     assert!(matches!(failure, HostError::Ledger(LedgerError::Failed(_))), "{failure:?}");
     // The first commits took the job and its first slot in; its claim could not be kept, so it did not begin.
@@ -331,7 +333,7 @@ async fn a_ledger_that_is_full_for_a_while_holds_the_host_up_and_loses_nothing()
     let ledger = failing(3, Fault::Unavailable { n_commits: 8 });
     let world = world_on(ledger, 4);
     let mut events = world.host.bus().listen();
-    world.host.send(vec![add("quick-10", "every: 1s")]).await;
+    world.host.handle().send(vec![add("quick-10", "every: 1s")]).await;
     world.pass(10_000).await;
     let told = world.told().await;
     assert!(told.lines().filter(|line| line.contains("succeeded")).count() >= 4, "{told}");
@@ -347,7 +349,7 @@ async fn a_ledger_that_is_full_for_a_while_holds_the_host_up_and_loses_nothing()
 async fn a_host_that_stops_while_its_ledger_is_full_says_so() {
     let ledger = failing(4, Fault::Unavailable { n_commits: 1_000_000 });
     let world = world_on(ledger, 4);
-    world.host.send(vec![add("quick-10", "every: 1s")]).await;
+    world.host.handle().send(vec![add("quick-10", "every: 1s")]).await;
     world.pass(5_000).await;
     let ended = world.host.shut_down(Duration::from_secs(1), std::future::pending()).await;
     assert!(matches!(ended, Err(HostError::Ledger(LedgerError::Unavailable(_)))), "{ended:?}");
@@ -358,7 +360,7 @@ async fn runs_without_a_place_are_skipped_with_the_reason() {
     let world = world(1);
     let policy = Policy { overlap: Overlap::Allow, ..Policy::default() };
     let hog = "hog-60000".parse::<JobId>().unwrap();
-    world.host.send(vec![Input::Add { job: job("hog-60000", "every: 24h", policy), past: None }]).await;
+    world.host.handle().send(vec![Input::Add { job: job("hog-60000", "every: 24h", policy), past: None }]).await;
     // A hundred thousand find a place, three do not; once the first one runs there is a place again.
     let fire = |request| Input::Fire {
         job: hog.clone(),
@@ -366,9 +368,9 @@ async fn runs_without_a_place_are_skipped_with_the_reason() {
         cause: Cause::Api,
         payload: None,
     };
-    world.host.send((0..100_003).map(fire).collect()).await;
+    world.host.handle().send((0..100_003).map(fire).collect()).await;
     world.pass(100).await;
-    world.host.send(vec![fire(200_000)]).await;
+    world.host.handle().send(vec![fire(200_000)]).await;
     world.pass(100).await;
     let summary = world.host.summary();
     let reasons: Vec<_> = summary.skips.values().flatten().collect();
@@ -391,7 +393,7 @@ async fn history_is_pruned_to_what_each_job_keeps() {
         ("slow-1500", "every: 1s", keeping(86_400, 5)),
     ];
     let added = jobs.map(|(id, trigger, policy)| Input::Add { job: job(id, trigger, policy), past: None });
-    world.host.send(added.into()).await;
+    world.host.handle().send(added.into()).await;
     world.pass(4_900).await;
     expect!["few-1 4+0, fresh-1 4+0, all-1 4+0, slow-1500 2+2"].assert_eq(&world.kept().await);
     // The first round comes after five seconds, the others a minute after each other.

@@ -13,9 +13,9 @@ fn at_most_once() -> Policy {
 /// A host in which `first` goes on and `large-second-10` waits for it.
 async fn waiting(first: &str, second: Policy) -> World {
     let world = world(4);
-    world.host.send(vec![add(first, AT)]).await;
+    world.host.handle().send(vec![add(first, AT)]).await;
     world.pass(900).await;
-    world.host.send(vec![Input::Add { job: job("large-second-10", AT, second), past: None }]).await;
+    world.host.handle().send(vec![Input::Add { job: job("large-second-10", AT, second), past: None }]).await;
     world.pass(600).await;
     assert_eq!(world.host.n_unfinished(), 2);
     assert_eq!(world.executor.began.lock().unwrap().as_slice(), [first]);
@@ -38,7 +38,7 @@ async fn what_waits_for_leave_at_shutdown_begins_in_the_next_life() {
 async fn what_waits_for_leave_can_be_cancelled_and_stays_so() {
     let world = waiting("large-first-60000", at_most_once()).await;
     let rows = world.ledger.runs(of("large-second-10")).await.unwrap();
-    world.host.send(vec![Input::Cancel(rows[0].run.id)]).await;
+    world.host.handle().send(vec![Input::Cancel(rows[0].run.id)]).await;
     world.pass(100).await;
     let told = world.told().await;
     assert!(told.contains("1000 large-second-10 cancelled -1.."), "{told}");
