@@ -105,8 +105,16 @@ const PLUGIN: Answers = &[
     (&["path", "file", "image", "url", "component", "wasm"], "write `source: ./file.wasm`"),
     (&["digest", "sha", "checksum", "hash"], "write `sha256:` with 64 hexadecimal digits"),
     (&["command", "run", "make"], "write `build: COMMAND`, which `clockjack dev` runs"),
+    (&["dir", "folder", "path_to_directory"], "write `directory: ./plugins.d`"),
     (&["isolation", "sandbox"], INTO_A_POOL),
     (&["grants", "capabilities", "onreload", "signature"], LATER),
+];
+
+const SIDECAR: Answers = &[
+    (&["plugin", "component", "source", "wasm"], "remove it: a sidecar has the jobs of the component beside it"),
+    (&["tasks", "services", "cron", "job"], "write `jobs:`"),
+    (&["default"], "write `defaults:`"),
+    (&["timezone", "timeout", "tz", "retry", "keep", "delivery"], "move it under `defaults:`"),
 ];
 
 const BUILD: Answers = &[
@@ -275,6 +283,7 @@ pub(super) enum Place {
     After,
     Pool,
     Plugin,
+    Sidecar,
     Build,
     Grants,
     Limits,
@@ -297,6 +306,7 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
         Place::After => AFTER,
         Place::Pool => POOL,
         Place::Plugin => PLUGIN,
+        Place::Sidecar => SIDECAR,
         Place::Build => BUILD,
         Place::Grants => GRANTS,
         Place::Limits => LIMITS,

@@ -23,7 +23,7 @@ pub fn manifest_schema() -> Json {
             "pools": key("How many runs go on at once, by pool.", map_of(reference("pool"))),
             "stores": key("Where runs are recorded, by store: `sqlite:PATH` or `memory:`.", map_of(text())),
             "secrets": key("What jobs may be granted by name; the values stay outside.", map_of(reference("secret"))),
-            "plugins": key("Component files, by name.", map_of(reference("plugin"))),
+            "plugins": key("Components, by name; or directories of them.", plugins()),
             "jobs": key("What runs when, by id.", map_of(reference("job"))),
             "host": key("Settings of the host.", host()),
         },
@@ -146,18 +146,25 @@ fn common() -> Vec<(&'static str, Json)> {
     ]
 }
 
+fn plugins() -> Json {
+    json!({ "anyOf": [map_of(reference("plugin")), text(), { "type": "array", "items": text() }] })
+}
+
 fn plugin() -> Json {
     let build =
         object([("run", described("The command.", text())), ("folder", key("Where it runs.", text()))], &["run"]);
     let keys = [
         ("source", key("The path of the component file, or `oci://HOST/REPOSITORY:TAG`.", text())),
+        ("directory", key("A directory in which each component is a plugin with its own sidecar of jobs.", text())),
         (
             "sha256",
             key("What its bytes must hash to.", json!({ "type": "string", "pattern": "^(sha256:)?[0-9A-Fa-f]{64}$" })),
         ),
         ("build", key("How the file is made, for `clockjack dev`.", json!({ "anyOf": [text(), build] }))),
     ];
-    json!({ "anyOf": [text(), object(keys, &["source"])] })
+    let mut plugin = object(keys, &[]);
+    plugin["anyOf"] = json!([{ "required": ["source"] }, { "required": ["directory"] }]);
+    json!({ "anyOf": [text(), plugin] })
 }
 
 fn fuel() -> Json {
