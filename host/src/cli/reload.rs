@@ -67,7 +67,7 @@ pub(super) async fn apply(
         Ok(read) => read,
         Err(error) => return error!("not reloaded, the jobs stay as they are: {error:#}"),
     };
-    up::tell_findings(&loaded, scene.args.log_format);
+    up::tell_findings(loaded.diagnostics.all(), &loaded.sources, scene.args.log_format);
     if loaded.diagnostics.has_errors() {
         let summary = diagnostics::summary(loaded.diagnostics.all());
         return error!("not reloaded, the jobs stay as they are: {summary}");

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use clockjack_ledger::Owner;
-use clockjack_sandbox::{Plugin, Sandbox, SandboxExecutor};
+use clockjack_sandbox::{LoadError, Plugin, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
+    diagnostic::{Diagnostic, Source},
     id::{PluginName, StoreName},
     manifest::{
         resolved::Manifest,
@@ -27,7 +28,8 @@ use super::{Exit, LockedArgs, ManifestArgs, check, diagnostics, made_for::MadeFo
 use crate::{
     clock::SystemClock,
     load::{
-        self, Loaded, PreparedJob,
+        self, Choices, FaultyUnit, Loaded, PreparedJob, Settled,
+        provenance::Lock,
         secrets::Missing,
         stores::{self, OpenStores},
     },
@@ -64,20 +66,23 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let log = logging::start(args.log_format);
     let zones = load::zones::newest();
     let files = &args.manifests.files;
-    let loaded = load::manifest(files, &zones).held_to_pins(args.pins.locked, files)?;
-    let mut loaded = loaded.recorded_in(args.ledger.as_ref());
+    let lock = args.pins.locked.then(|| Lock::read(files)).transpose()?;
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
     let hangup = caught_early(&ring)?;
     tell_version(args, &zones);
-    let made_for = MadeFor::of(&loaded.manifest);
-    let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, made_for.n_places)?;
     let began = SystemClock.monotonic();
-    let (plugins, jobs) = load::jobs(&mut loaded, &sandbox);
-    load::secrets::check(&mut loaded, None, Missing::Error);
+    let mut prepared = Err(anyhow::anyhow!("nothing was read"));
+    let Settled { mut loaded, faulty, .. } = load::settle(files, &zones, Choices::default(), |loaded| {
+        loaded.lock.clone_from(&lock);
+        loaded.ledger.clone_from(&args.ledger);
+        prepared = Prepared::of(loaded).map_err(anyhow::Error::from);
+    });
+    let Prepared { made_for, sandbox, plugins, jobs } = prepared?;
     check::warn_of_triggers(&loaded.manifest, SystemClock.now(), &mut loaded.diagnostics);
     loaded.diagnostics.sort();
-    tell_findings(&loaded, args.log_format);
+    tell_findings(loaded.diagnostics.all(), &loaded.sources, args.log_format);
+    tell_faulty(&faulty, args.log_format);
     if loaded.diagnostics.has_errors() {
         error!(manifest = %shown(&args.manifests.files), "not started: {}", diagnostics::summary(loaded.diagnostics.all()));
         return Ok(Exit::Fault);
@@ -107,6 +112,33 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     exit
 }
 
+/// What a manifest runs, and in what.
+struct Prepared {
+    made_for: MadeFor,
+    sandbox: Sandbox,
+    plugins: Vec<(PluginName, Arc<Plugin>)>,
+    jobs: Vec<PreparedJob>,
+}
+
+impl Prepared {
+    fn of(loaded: &mut Loaded) -> Result<Self, LoadError> {
+        let made_for = MadeFor::of(&loaded.manifest);
+        let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, made_for.n_places)?;
+        let (plugins, jobs) = load::jobs(loaded, &sandbox);
+        load::secrets::check(loaded, None, Missing::Error);
+        Ok(Self { made_for, sandbox, plugins, jobs })
+    }
+}
+
+/// Tells what is wrong with components in directories of plugins; the others go on without them.
+fn tell_faulty(faulty: &[FaultyUnit], format: LogFormat) {
+    for unit in faulty {
+        tell_findings(&unit.findings, &unit.sources, format);
+        let (plugin, file) = (unit.plugin.as_str(), unit.path.display());
+        error!(plugin, %file, "left out: {}; the others go on without it", diagnostics::summary(&unit.findings));
+    }
+}
+
 fn not_started(error: &anyhow::Error) -> Exit {
     error!("not started: {error:#}");
     Exit::HostFailed
@@ -125,11 +157,11 @@ fn guest_runtime() -> std::io::Result<Runtime> {
 }
 
 /// Findings are drawn for people; in a log for programs each is a line of its own.
-pub(super) fn tell_findings(loaded: &Loaded, format: LogFormat) {
+pub(super) fn tell_findings(found: &[Diagnostic], sources: &[Source], format: LogFormat) {
     if format == LogFormat::Text {
-        return print::findings(loaded.diagnostics.all(), &loaded.sources);
+        return print::findings(found, sources);
     }
-    let findings = diagnostics::to_json(loaded.diagnostics.all(), &loaded.sources);
+    let findings = diagnostics::to_json(found, sources);
     for finding in findings.as_array().into_iter().flatten() {
         let text = |key: &str| finding[key].as_str().unwrap_or_default();
         let (code, file, fix, message) = (text("code"), text("file"), text("fix"), text("message"));

@@ -77,7 +77,7 @@ struct Places {
     own: Vec<PathBuf>,
     /// Where compiled code is kept: code that runs outside of every sandbox, and the key that says it is the host's.
     code: Option<PathBuf>,
-    /// Files that say what the host runs.
+    /// Files that say what the host runs, and folders whose files do.
     sources: Vec<PathBuf>,
     /// The folders in which guests may make links.
     written: BTreeSet<PathBuf>,
@@ -93,7 +93,12 @@ impl Places {
             own: own_folders(loaded),
             code: settings::cache_directory().map(|folder| resolved(&folder)),
             // A pin lies beside the first manifest, so that it needs no word of its own.
-            sources: manifests.chain(plugins).flat_map(|file| [beside(&file), resolved(&file)]).collect(),
+            // Who writes a file into a folder whose files are run changes that too.
+            sources: manifests
+                .chain(plugins)
+                .chain(loaded.folders.iter().cloned())
+                .flat_map(|file| [beside(&file), resolved(&file)])
+                .collect(),
             written: manifest.jobs.values().flat_map(|job| &job.grants.dirs).filter_map(written).collect(),
         }
     }
