@@ -27,6 +27,7 @@ mod isolation;
 mod loading;
 mod log;
 mod new;
+mod plugin_dirs;
 mod program;
 mod readme;
 mod scene;

@@ -134,8 +134,8 @@ impl Prepared {
 fn tell_faulty(faulty: &[FaultyUnit], format: LogFormat) {
     for unit in faulty {
         tell_findings(&unit.findings, &unit.sources, format);
-        let (plugin, file) = (unit.plugin.as_str(), unit.path.display());
-        error!(plugin, %file, "left out: {}; the others go on without it", diagnostics::summary(&unit.findings));
+        let plugin = unit.plugin.as_str();
+        error!(plugin, "left out: {}; the others go on without it", diagnostics::summary(&unit.findings));
     }
 }
 

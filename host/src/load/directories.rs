@@ -26,7 +26,7 @@ pub const COMPONENTS_MAX: usize = 1_000;
 /// What is under one name in a directory.
 #[derive(Debug, Default)]
 struct Files {
-    components: Vec<PathBuf>,
+    component: Option<PathBuf>,
     sidecars: Vec<PathBuf>,
 }
 
@@ -94,7 +94,7 @@ fn list(
         match kind {
             Kind::Component => {
                 n_files.0 += 1;
-                files.components.push(path);
+                files.component = Some(path);
             }
             Kind::Sidecar => {
                 n_files.1 += 1;
@@ -107,10 +107,7 @@ fn list(
             return Err(error.fix("spread them over several directories, and name each under `plugins:`"));
         }
     }
-    for files in found.values_mut() {
-        files.components.sort();
-        files.sidecars.sort();
-    }
+    found.values_mut().for_each(|files| files.sidecars.sort());
     Ok(found)
 }
 
@@ -124,7 +121,7 @@ enum Kind {
 impl Kind {
     fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
-            "wasm" | "wat" => Some(Self::Component),
+            "wasm" => Some(Self::Component),
             "yaml" | "yml" => Some(Self::Sidecar),
             _ => None,
         }
@@ -145,34 +142,29 @@ fn name_of(path: &Path) -> Result<PluginName, String> {
 }
 
 fn as_on_disk(place: &DirectoryPlace, plugin: PluginName, path: PathBuf, files: &Files) -> Draft {
-    let usual = || place.path.join(format!("{plugin}.wasm"));
-    let component = files.components.first().cloned().unwrap_or_else(usual);
+    let component = files.component.clone();
     let sidecar = files.sidecars.first().cloned();
     let read = sidecar.as_deref().map(text_of).transpose();
     let (text, unread) = match read {
         Ok(text) => (text, None),
         Err(fault) => (None, Some(fault)),
     };
-    let fault = fault_of(files, &component).or(unread);
+    let fault = fault_of(files, &path).or(unread);
     let unit = Unit { plugin, path, component, sidecar, text: text.map(Into::into), source: 0, directory: place.span };
     Draft { unit, fault }
 }
 
-fn fault_of(files: &Files, component: &Path) -> Option<Fault> {
+fn fault_of(files: &Files, path: &Path) -> Option<Fault> {
     let fault = |message: String, fix: &str| Some(Fault { code: "manifest.sidecar", message, fix: fix.to_owned() });
-    match (files.components.as_slice(), files.sidecars.as_slice()) {
-        ([first, second, ..], _) => fault(
-            format!("`{}` and `{}` are both its component", first.display(), second.display()),
-            "keep one of them",
-        ),
+    match (&files.component, files.sidecars.as_slice()) {
         (_, [first, second, ..]) => {
             fault(format!("`{}` and `{}` are both its sidecar", first.display(), second.display()), "keep one of them")
         }
-        ([], _) => fault(
-            format!("its sidecar is there, and its component `{}` is not", component.display()),
+        (None, [] | [_]) => fault(
+            format!("its sidecar is there, and its component `{}.wasm` is not", path.display()),
             "put the component beside the sidecar, or remove the sidecar",
         ),
-        ([_], [] | [_]) => None,
+        (Some(_), [] | [_]) => None,
     }
 }
 

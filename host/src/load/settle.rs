@@ -91,3 +91,6 @@ fn note(faulty: &mut Vec<FaultyUnit>, loaded: &Loaded, unit: &Unit, is_kept: boo
 fn known(faulty: &[FaultyUnit], path: &Path) -> Option<usize> {
     faulty.iter().position(|unit| unit.path == path)
 }
+
+#[cfg(test)]
+mod tests;

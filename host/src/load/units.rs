@@ -22,8 +22,8 @@ pub struct Unit {
     pub plugin: PluginName,
     /// What tells it from all others: its directory and its name, without an ending.
     pub path: PathBuf,
-    /// Where its file is.
-    pub component: PathBuf,
+    /// Where its file is. One that is in force has one.
+    pub component: Option<PathBuf>,
     /// Where its jobs are, if it has any.
     pub sidecar: Option<PathBuf>,
     /// What its sidecar says.
@@ -59,7 +59,8 @@ impl Unit {
 
     /// The name of its source: its sidecar, or the component where it has none.
     pub(super) fn shown(&self) -> String {
-        self.sidecar.as_ref().unwrap_or(&self.component).display().to_string()
+        let file = self.sidecar.as_deref().or(self.component.as_deref()).unwrap_or(&self.path);
+        file.display().to_string()
     }
 }
 
@@ -97,8 +98,8 @@ impl Choices {
     /// Something is wrong with a unit as it was read: from now on what it was before is read in its place, or nothing.
     /// Answers whether it is what it was before.
     pub fn refuse(&mut self, unit: &Unit) -> bool {
-        let before = self.in_force.get(&unit.path).filter(|before| !before.is_same(unit));
-        let next = match (self.by_path.get(&unit.path), before) {
+        // Also where it says the same as before: what is wrong may be with its files.
+        let next = match (self.by_path.get(&unit.path), self.in_force.get(&unit.path)) {
             (None, Some(before)) => Choice::Kept(before.clone()),
             (None, None) | (Some(Choice::Kept(_) | Choice::LeftOut), _) => Choice::LeftOut,
         };
@@ -141,7 +142,7 @@ mod tests {
         Unit {
             plugin: name.parse().unwrap(),
             path: Path::new("d").join(name),
-            component: Path::new("d").join(name).with_extension("wasm"),
+            component: Some(Path::new("d").join(name).with_extension("wasm")),
             sidecar: Some(Path::new("d").join(name).with_extension("yaml")),
             text: Some(text.into()),
             source: 0,
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!(choices.of(&old.path), Some(&Choice::Kept(old.clone())));
         assert!(!choices.refuse(&old));
         assert_eq!(choices.of(&old.path), Some(&Choice::LeftOut));
-        assert!(!Choices::beside(std::slice::from_ref(&old)).refuse(&old), "there is nothing else");
+        assert!(Choices::beside(std::slice::from_ref(&old)).refuse(&old), "its files may be what is wrong");
         assert!(!Choices::default().refuse(&new));
     }
 

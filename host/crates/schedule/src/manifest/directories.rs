@@ -60,8 +60,8 @@ impl Found<'_> {
 pub struct UnitSource {
     /// Its name.
     pub plugin: PluginName,
-    /// Where its file is.
-    pub component: PathBuf,
+    /// Where its file is; none where there is only a sidecar, which the caller has told.
+    pub component: Option<PathBuf>,
     /// Which source has its jobs. One without jobs has an empty one, so that what is said of it has a place.
     pub source: usize,
     /// Whether it has a sidecar.
@@ -73,7 +73,8 @@ pub struct UnitSource {
 impl UnitSource {
     /// As if it were written under `plugins`: its name and its file stand where its source begins.
     pub(super) fn entry(&self) -> Entry {
-        let text = Value::Text(self.component.display().to_string());
+        let file = self.component.as_deref().unwrap_or(Path::new(""));
+        let text = Value::Text(file.display().to_string());
         let value = Node { value: text, span: self.span(), text_start: None, text_before: None };
         Entry { key: self.plugin.to_string(), key_span: self.span(), value }
     }

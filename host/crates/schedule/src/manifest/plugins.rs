@@ -106,7 +106,11 @@ impl PluginTable {
         if let Some(first) = self.places.get(&name) {
             return diagnostics.push(defined_twice(name.as_str(), unit.span(), first.key_span, sources));
         }
-        let source = Source::File(unit.component.clone());
+        let Some(component) = unit.component.clone() else {
+            self.broken.insert(name.to_string());
+            return;
+        };
+        let source = Source::File(component);
         let settings = self.directories.values().find(|directory| directory.span == unit.directory);
         let plugin = match settings {
             Some(Directory { settings, .. }) => Plugin { name: name.clone(), source, ..settings.clone() },

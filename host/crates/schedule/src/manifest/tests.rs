@@ -87,7 +87,7 @@ impl Case {
             let directory = directories.iter().find(|place| place.path == folders[*index]);
             UnitSource {
                 plugin: path.file_stem().unwrap().to_str().unwrap().parse().unwrap(),
-                component: path.with_extension("wasm"),
+                component: Some(path.with_extension("wasm")),
                 source: *index,
                 has_sidecar: *has_sidecar,
                 directory: directory.map(|place| place.span).unwrap_or_default(),
