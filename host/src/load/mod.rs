@@ -33,7 +33,7 @@ pub use self::plugins::{
 };
 pub use self::{
     directories::COMPONENTS_MAX,
-    settle::{FaultyUnit, Settled, settle},
+    settle::{FaultyUnit, Settled, put_aside, settle},
     units::{Choice, Choices, Unit},
 };
 

@@ -47,19 +47,25 @@ pub fn settle(paths: &[PathBuf], zones: &Zones, mut choices: Choices, mut check:
     // Each round takes at least one unit a step further: from what is on disk to what it was, and then out.
     loop {
         let mut loaded = files::load(paths, zones, &choices);
-        let mut bad = at_fault(&loaded);
-        if bad.is_empty() {
-            check(&mut loaded);
-            bad = at_fault(&loaded);
+        if put_aside(&loaded, &mut choices, &mut faulty) {
+            continue;
         }
-        if bad.is_empty() {
+        check(&mut loaded);
+        if !put_aside(&loaded, &mut choices, &mut faulty) {
             return Settled { loaded, faulty, choices };
         }
-        for unit in bad {
-            let is_kept = choices.refuse(unit);
-            note(&mut faulty, &loaded, unit, is_kept);
-        }
     }
+}
+
+/// Puts the units aside that something is wrong with, for the next reading. Answers whether there is any; where something is
+/// wrong with the manifest itself there is none.
+pub fn put_aside(loaded: &Loaded, choices: &mut Choices, faulty: &mut Vec<FaultyUnit>) -> bool {
+    let bad = at_fault(loaded);
+    for unit in &bad {
+        let is_kept = choices.refuse(unit);
+        note(faulty, loaded, unit, is_kept);
+    }
+    !bad.is_empty()
 }
 
 /// The units that something is wrong with, unless something is wrong with the manifest itself.
