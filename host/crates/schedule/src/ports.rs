@@ -15,12 +15,14 @@ use crate::{
 };
 
 mod admission;
+mod generations;
 mod states;
 mod usage;
 mod vault;
 mod written;
 
 pub use admission::Admission;
+pub use generations::{GENERATIONS_MAX, GenerationRow, Left};
 pub use states::{KeepError, StateAccess, States};
 pub use usage::{Figure, Usage};
 pub use vault::Vault;
@@ -143,6 +145,8 @@ impl Report {
 /// The state that comes with a `Finish` is kept with it, or not at all where the end is stale. A change of state whose
 /// version is not greater than all that were kept of its job changes nothing: what is repeated, or came too late, undoes
 /// nothing. State is kept as long as the job is known.
+/// A `Generation` takes the place of the row with its plugin and number; of each plugin the [`GENERATIONS_MAX`] with the
+/// greatest numbers are kept.
 /// The watermark never moves back. Reads see every batch that was acknowledged before they began.
 pub trait Ledger: Send + Sync {
     /// What a host needs to go on: jobs, unfinished runs, the watermark.
@@ -160,6 +164,9 @@ pub trait Ledger: Send + Sync {
 
     /// Skips, newest first by their last slot, of one slot the greatest job id first.
     fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>>;
+
+    /// Which code of plugins came into force: by plugin, then by number.
+    fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>>;
 
     /// What a job remembers.
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>>;
@@ -236,6 +243,8 @@ pub enum Change {
         /// How.
         change: Arc<StateChange>,
     },
+    /// Code of a plugin came into force, or what is known of that changes.
+    Generation(Arc<GenerationRow>),
     /// Every slot of every job up to here is decided.
     Watermark(DateTime<Utc>),
 }
@@ -264,7 +273,7 @@ impl Change {
         }
     }
 
-    /// Whose change it is; absent for the watermark, which is everybody's.
+    /// Whose change it is; absent for the watermark and for code, which are everybody's.
     #[must_use]
     pub fn job(&self) -> Option<&JobId> {
         match self {
@@ -275,7 +284,7 @@ impl Change {
             Self::Claim(claim) => Some(&claim.job),
             Self::Again(again) => Some(&again.finish.job),
             Self::Finish(finish) => Some(&finish.job),
-            Self::Watermark(_) => None,
+            Self::Generation(_) | Self::Watermark(_) => None,
         }
     }
 }
