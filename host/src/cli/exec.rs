@@ -263,7 +263,11 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         Some(Ok(pin)) => pin,
         Some(Err(error)) => return refuse(&error, args.output.output).map(|_exit| None),
     };
-    let path = args.plugin.clone().or_else(|| plugin.map(|plugin| plugin.source.clone())).unwrap_or_default();
+    let path = args
+        .plugin
+        .clone()
+        .or_else(|| plugin.and_then(|plugin| plugin.source.file().map(Path::to_path_buf)))
+        .unwrap_or_default();
     let mut keys = load::provenance::keys_for(&loaded.manifest.host, &path).map(<[String]>::to_vec);
     if !args.trusted_keys.is_empty() {
         keys.get_or_insert_default().clone_from(&args.trusted_keys);

@@ -87,7 +87,7 @@ impl Places {
     fn of(loaded: &Loaded) -> Self {
         let manifest = &loaded.manifest;
         let manifests = loaded.sources.iter().map(|source| PathBuf::from(&*source.name));
-        let plugins = manifest.plugins.values().map(|plugin| plugin.source.clone());
+        let plugins = manifest.plugins.values().filter_map(|plugin| plugin.source.file().map(Path::to_path_buf));
         Self {
             roots: manifest.host.roots.as_ref().map(|roots| canonical_roots(roots)),
             own: own_folders(loaded),

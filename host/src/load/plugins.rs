@@ -1,6 +1,6 @@
 //! From a manifest to calls: each plugin is loaded once, each job is checked against it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use clockjack_sandbox::{
     Call, CallProblem, CommandInput, CompileBudget, CompileSettings, Compiler, EngineSettings, IsolatedPool, LoadCode,
@@ -11,7 +11,7 @@ use clockjack_schedule::{
     diagnostic::{Diagnostic, Diagnostics, Span},
     id::{JobId, PluginName, PoolName},
     job::{Ceilings, Job, TABLE_ELEMENTS_MAX},
-    manifest::{node::Node, resolved},
+    manifest::{node::Node, resolved, source::Source},
 };
 
 use super::{
@@ -165,8 +165,18 @@ fn load(
     metered: bool,
 ) -> Result<Plugin, LoadError> {
     let sha256 = pinned(lock, plugin)?;
-    let wanted = Wanted { sha256: sha256.as_deref(), keys: keys_for(host, &plugin.source) };
-    Plugin::load_wanted(sandbox, &plugin.source, wanted, metered)
+    let file = file_of(&plugin.source)?;
+    let wanted = Wanted { sha256: sha256.as_deref(), keys: keys_for(host, file) };
+    Plugin::load_wanted(sandbox, file, wanted, metered)
+}
+
+/// The file of a plugin.
+pub(super) fn file_of(source: &Source) -> Result<&Path, LoadError> {
+    source.file().ok_or_else(|| LoadError {
+        code: LoadCode::NotFound,
+        message: format!("`{source}` is in a registry, which this version does not read yet"),
+        fix: "fetch the file and write its path, such as `./file.wasm`".to_owned(),
+    })
 }
 
 /// The digest that a plugin must have. With `--locked` there has to be one.

@@ -119,6 +119,7 @@ pub fn keys_for<'h>(host: &'h HostSettings, file: &Path) -> Option<&'h [String]>
 /// When the file is another one than the manifest says, or not signed as it has to be.
 pub fn provenance(host: &HostSettings, plugin: &Plugin) -> Result<Provenance, LoadError> {
     let sha256 = plugin.sha256.as_ref().map(ToString::to_string);
-    let wanted = Wanted { sha256: sha256.as_deref(), keys: keys_for(host, &plugin.source) };
-    Provenance::of(&plugin.source, wanted)
+    let file = super::plugins::file_of(&plugin.source)?;
+    let wanted = Wanted { sha256: sha256.as_deref(), keys: keys_for(host, file) };
+    Provenance::of(file, wanted)
 }

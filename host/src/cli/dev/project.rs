@@ -55,7 +55,7 @@ impl Project {
     }
 
     pub(super) fn components(&self) -> impl Iterator<Item = &Path> {
-        self.manifest.plugins.values().map(|plugin| plugin.source.as_path())
+        self.manifest.plugins.values().filter_map(|plugin| plugin.source.file())
     }
 
     pub(super) fn builds(&self) -> impl Iterator<Item = &Build> {
@@ -71,7 +71,8 @@ impl Project {
 
     /// The builds of components that are not there.
     pub(super) fn builds_to_begin_with(&self) -> impl Iterator<Item = &Build> {
-        let plugins = self.manifest.plugins.values().filter(|plugin| !plugin.source.exists());
+        let plugins =
+            self.manifest.plugins.values().filter(|plugin| plugin.source.file().is_some_and(|file| !file.exists()));
         plugins.filter_map(|plugin| plugin.build.as_ref())
     }
 
@@ -88,7 +89,7 @@ impl Project {
     pub(super) fn refresh(&mut self) -> BTreeSet<PluginName> {
         let read = |source: &Path| std::fs::read(source).ok().map(|bytes| Sha256::digest(bytes).into());
         let plugins = self.manifest.plugins.values();
-        let digests = plugins.filter_map(|plugin| Some((plugin.name.clone(), read(&plugin.source)?))).collect();
+        let digests = plugins.filter_map(|plugin| Some((plugin.name.clone(), read(plugin.source.file()?)?))).collect();
         let before = std::mem::replace(&mut self.digests, digests);
         let is_new = |(name, digest): &(&PluginName, &[u8; 32])| before.get(*name) != Some(*digest);
         self.digests.iter().filter(is_new).map(|(name, _)| name.clone()).collect()

@@ -33,6 +33,7 @@
 //! | `manifest.cycle` | jobs run after each other in a circle |
 //! | `manifest.store` | not a place of a store, or one that another store has |
 //! | `manifest.path` | not a path that can be used |
+//! | `manifest.oci` | not a reference to a registry |
 //! | `manifest.sha256` | not a digest |
 //! | `manifest.guest_path` | a guest path that is not absolute, climbs, or is given twice |
 //! | `manifest.ceiling` | a limit above what the host allows |
@@ -57,6 +58,8 @@ mod foreign;
 mod names;
 mod wording;
 
+pub mod oci_reference;
+pub mod source;
 pub mod store_url;
 
 mod after;

@@ -1,8 +1,8 @@
-//! Reading `plugins`, and giving a name to each file that a job names directly.
+//! Reading `plugins`, and giving a name to each file or image that a job names directly.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::{
@@ -11,10 +11,12 @@ use super::{
     foreign::{self, Place},
     grants,
     node::{Entry, Node, Value},
+    oci_reference::{ReferenceFault, SCHEME},
     resolved::{Build, Plugin, Sha256},
+    source::Source,
 };
 use crate::{
-    diagnostic::{Diagnostic, Diagnostics, Source, did_you_mean},
+    diagnostic::{self, Diagnostic, Diagnostics, did_you_mean},
     id::{PluginName, fnv1a},
 };
 
@@ -23,19 +25,25 @@ use crate::{
 pub(super) struct PluginTable {
     pub(super) plugins: BTreeMap<PluginName, Plugin>,
     pub(super) places: BTreeMap<PluginName, Entry>,
-    by_path: HashMap<PathBuf, PluginName>,
+    by_source: HashMap<Source, PluginName>,
     /// Names that stand in a manifest but could not be read: references to them are not a second fault.
     broken: BTreeSet<String>,
 }
 
-/// Whether what a job names as its plugin is a file rather than a name.
+/// Whether what a job names as its plugin is a file or an image rather than a name.
 pub(super) fn is_path(text: &str) -> bool {
     text.contains(['/', '\\']) || text.ends_with(".wasm") || text.ends_with(".wat")
 }
 
 impl PluginTable {
     /// Reads one entry of `plugins`.
-    pub(super) fn read(&mut self, entry: &Entry, folder: &Path, sources: &[Source], diagnostics: &mut Diagnostics) {
+    pub(super) fn read(
+        &mut self,
+        entry: &Entry,
+        folder: &Path,
+        sources: &[diagnostic::Source],
+        diagnostics: &mut Diagnostics,
+    ) {
         let before = diagnostics.n_errors();
         let name = match entry.key.parse::<PluginName>() {
             Ok(name) => Some(name),
@@ -58,26 +66,26 @@ impl PluginTable {
             return;
         };
         let Read { source, sha256, build } = read;
-        self.by_path.entry(source.clone()).or_insert_with(|| name.clone());
+        self.by_source.entry(source.clone()).or_insert_with(|| name.clone());
         self.places.insert(name.clone(), entry.clone());
         self.plugins.insert(name.clone(), Plugin { name, source, sha256, build });
     }
 
-    /// Gives names to the files that jobs name directly: the name of the file, and with a hash of its path where
-    /// that is taken or several files have it, so that no name depends on the order of the jobs.
-    pub(super) fn add_direct<'n>(&mut self, direct: impl Iterator<Item = (PathBuf, &'n Entry)>) {
-        let mut by_stem: BTreeMap<String, BTreeMap<PathBuf, &Entry>> = BTreeMap::new();
-        for (path, entry) in direct.filter(|(path, _)| !self.by_path.contains_key(path)) {
-            by_stem.entry(stem(&path)).or_default().entry(path).or_insert(entry);
+    /// Gives names to what jobs name directly: the name of the file or of the image, and with a hash of the whole where
+    /// that is taken or several have it, so that no name depends on the order of the jobs.
+    pub(super) fn add_direct<'n>(&mut self, direct: impl Iterator<Item = (Source, &'n Entry)>) {
+        let mut by_stem: BTreeMap<String, BTreeMap<Source, &Entry>> = BTreeMap::new();
+        for (source, entry) in direct.filter(|(source, _)| !self.by_source.contains_key(source)) {
+            by_stem.entry(stem(&source)).or_default().entry(source).or_insert(entry);
         }
-        for (stem, files) in by_stem {
-            let n_files = files.len();
-            for (source, entry) in files {
+        for (stem, sources) in by_stem {
+            let n_sources = sources.len();
+            for (source, entry) in sources {
                 let taken = |name: &PluginName| self.plugins.contains_key(name) || self.broken.contains(name.as_str());
-                let plain = stem.parse::<PluginName>().ok().filter(|name| n_files == 1 && !taken(name));
-                let hash = fnv1a(source.to_string_lossy().as_bytes(), 0);
+                let plain = stem.parse::<PluginName>().ok().filter(|name| n_sources == 1 && !taken(name));
+                let hash = fnv1a(source.to_string().as_bytes(), 0);
                 let Some(name) = plain.or_else(|| format!("{stem}-{:08x}", hash >> 32).parse().ok()) else { continue };
-                self.by_path.insert(source.clone(), name.clone());
+                self.by_source.insert(source.clone(), name.clone());
                 self.places.insert(name.clone(), entry.clone());
                 self.plugins.insert(name.clone(), Plugin { name, source, sha256: None, build: None });
             }
@@ -88,8 +96,8 @@ impl PluginTable {
     pub(super) fn find(&self, node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<PluginName> {
         let text = fields::text(node, diagnostics)?;
         if is_path(text) {
-            let source = source_path(node, folder, diagnostics)?;
-            return self.by_path.get(&source).cloned();
+            let source = source(node, folder, diagnostics)?;
+            return self.by_source.get(&source).cloned();
         }
         if let Some((name, _)) = text.parse().ok().and_then(|name: PluginName| self.plugins.get_key_value(&name)) {
             return Some(name.clone());
@@ -108,10 +116,10 @@ impl PluginTable {
     }
 }
 
-/// A file name as the name of a plugin: without its ending, and without what may not stand in a name.
-fn stem(path: &Path) -> String {
+/// The name of a file or image as the name of a plugin: without its ending, and without what may not stand in a name.
+fn stem(source: &Source) -> String {
     const STEM_BYTES_MAX: usize = 64;
-    let stem = path.file_stem().map(std::ffi::OsStr::to_string_lossy).unwrap_or_default();
+    let stem = source.stem();
     let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
     let name: String = stem.chars().map(fits).take(STEM_BYTES_MAX).collect();
     let name = name.trim_start_matches(['.', '_', '-']);
@@ -120,14 +128,14 @@ fn stem(path: &Path) -> String {
 
 /// What stands under the name of a plugin.
 struct Read {
-    source: PathBuf,
+    source: Source,
     sha256: Option<Sha256>,
     build: Option<Build>,
 }
 
 fn read_value(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Option<Read> {
     if entry.value.as_text().is_some() {
-        let source = source_path(&entry.value, folder, diagnostics)?;
+        let source = source(&entry.value, folder, diagnostics)?;
         return Some(Read { source, sha256: None, build: None });
     }
     let subject = format!("plugin `{}`", entry.key);
@@ -139,7 +147,7 @@ fn read_value(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Op
         return diagnostics.reject(missing());
     }
     let mut fields = Fields::open(&entry.value, subject.as_str(), diagnostics)?;
-    let source = fields.get("source").map(|node| source_path(node, folder, diagnostics));
+    let source = fields.get("source").map(|node| source(node, folder, diagnostics));
     let sha256 = fields.get("sha256").and_then(|node| digest(node, diagnostics));
     let build = fields.get("build").and_then(|node| build::read(node, folder, diagnostics));
     if source.is_none() && fields.unasked().next().is_none() {
@@ -159,13 +167,21 @@ fn digest(node: &Node, diagnostics: &mut Diagnostics) -> Option<Sha256> {
     }
 }
 
-/// The path of a component file.
-pub(super) fn source_path(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<PathBuf> {
+/// Where a component is: the path of a file, or a reference to a registry.
+pub(super) fn source(node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<Source> {
     let text = fields::text(node, diagnostics)?;
+    if text.starts_with(SCHEME) {
+        return match text.parse() {
+            Ok(reference) => Some(Source::Oci(reference)),
+            Err(ReferenceFault { start, end, message, fix }) => {
+                diagnostics.reject(Diagnostic::error("manifest.oci", node.span_within(start, end), message).fix(fix))
+            }
+        };
+    }
     if let Some((scheme, _)) = text.split_once("://") {
-        let message = format!("plugins from `{scheme}://` are not supported by this version yet");
+        let message = format!("plugins come from files and from registries (`oci://`), not from `{scheme}://`");
         let error = Diagnostic::error("manifest.path", node.span, message);
         return diagnostics.reject(error.fix("fetch the file and write its path, such as `./file.wasm`"));
     }
-    grants::path_in(node, folder, diagnostics)
+    grants::path_in(node, folder, diagnostics).map(Source::File)
 }

@@ -72,7 +72,7 @@ pub struct ResolveOptions<'a> {
 /// let (manifest, _) = read("jobs: { hello: { plugin: ./hello.wasm, every: 1m } }");
 /// let manifest = manifest.unwrap();
 /// assert_eq!(manifest.jobs.len(), 1);
-/// assert_eq!(manifest.plugins.values().next().unwrap().source.to_str(), Some("site/hello.wasm"));
+/// assert_eq!(manifest.plugins.values().next().unwrap().source.to_string(), "site/hello.wasm");
 ///
 /// let (manifest, diagnostics) = read("jobs: { hello: { plugin: ./hello.wasm, evry: 1m } }");
 /// assert!(manifest.is_none());
@@ -221,8 +221,8 @@ fn read_plugins(
         let entry = job.value.as_map()?.iter().find(|entry| entry.key == "plugin")?;
         entry.value.as_text().filter(|text| plugins::is_path(text))?;
         // Faults of the path are told when the job is read.
-        let path = plugins::source_path(&entry.value, folder_of(document.span, options), &mut Diagnostics::default())?;
-        Some((path, entry))
+        let source = plugins::source(&entry.value, folder_of(document.span, options), &mut Diagnostics::default())?;
+        Some((source, entry))
     });
     table.add_direct(direct);
     table

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     node::{Entry, Node},
+    source::Source,
     store_url::StoreUrl,
 };
 use crate::{
@@ -120,13 +121,13 @@ pub struct Include {
     pub span: Span,
 }
 
-/// A named component file.
+/// A named component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugin {
     /// Its name.
     pub name: PluginName,
-    /// Where its file is: the path as written, joined to the folder of the manifest.
-    pub source: PathBuf,
+    /// Where its bytes are.
+    pub source: Source,
     /// What its bytes must hash to, where that is pinned.
     pub sha256: Option<Sha256>,
     /// How the file is made, for `clockjack dev`; nothing else runs it.
@@ -157,7 +158,7 @@ pub struct Build {
 /// assert_eq!(hex.parse::<Sha256>().unwrap().to_string(), hex);
 /// assert!("e3b0c442".parse::<Sha256>().is_err());
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);
 
 impl FromStr for Sha256 {

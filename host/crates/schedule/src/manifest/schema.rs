@@ -104,7 +104,10 @@ fn host() -> Json {
 /// The keys of a job.
 fn job() -> Json {
     let own = [
-        ("plugin", described("A name from `plugins:`, or the path of a component file.", text())),
+        (
+            "plugin",
+            described("A name from `plugins:`, the path of a component file, or `oci://HOST/REPOSITORY:TAG`.", text()),
+        ),
         ("call", key("Which exported function; may be left out where there is one.", text())),
         ("args", key("What the function gets: a map by parameter, or a list.", json!({ "type": ["object", "array"] }))),
         ("stdin", key("What a command reads: text, `{ file: path }`, or a map or list that it gets as JSON.", stdin())),
@@ -147,7 +150,7 @@ fn plugin() -> Json {
     let build =
         object([("run", described("The command.", text())), ("folder", key("Where it runs.", text()))], &["run"]);
     let keys = [
-        ("source", key("The path of the component file.", text())),
+        ("source", key("The path of the component file, or `oci://HOST/REPOSITORY:TAG`.", text())),
         (
             "sha256",
             key("What its bytes must hash to.", json!({ "type": "string", "pattern": "^(sha256:)?[0-9A-Fa-f]{64}$" })),

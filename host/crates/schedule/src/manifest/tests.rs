@@ -111,7 +111,7 @@ fn show_manifest(manifest: &Manifest) -> String {
     }
     for plugin in manifest.plugins.values() {
         let sha256 = plugin.sha256.map_or_else(String::new, |sha256| format!(" sha256 {sha256}"));
-        writeln!(shown, "plugin {} = {}{sha256}", plugin.name, plugin.source.display()).unwrap();
+        writeln!(shown, "plugin {} = {}{sha256}", plugin.name, plugin.source).unwrap();
     }
     for (pool, size) in &manifest.pools {
         let is_isolated = manifest.isolated.contains(pool);
