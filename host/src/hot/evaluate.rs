@@ -2,7 +2,8 @@
 
 use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
 
-use clockjack_sandbox::{CallProblem, ImportCheck, LoadError, Plugin};
+use chrono::{DateTime, Utc};
+use clockjack_sandbox::{CallProblem, Imports, LoadError, Plugin};
 use clockjack_schedule::{
     diagnostic::Diagnostics,
     id::{JobId, PluginName},
@@ -13,7 +14,7 @@ use super::{
     difference::difference,
     files::{Examined, Files},
     line::{Generation, History, Line},
-    view::{CandidateState, Difference},
+    view::{CandidateState, CandidateView, Difference},
 };
 use crate::load::{self, Loaded, PreparedJob};
 
@@ -207,7 +208,7 @@ impl Question<'_> {
     /// Prepares the jobs of a plugin, but for those that need nothing new.
     fn fit(&self, name: &PluginName, plugin: &Arc<Plugin>, is_approved: bool, skip: &dyn Fn(&JobId) -> bool) -> Fit {
         let manifest = &self.loaded.manifest;
-        let imports = if is_approved { ImportCheck::Approved } else { ImportCheck::Granted };
+        let imports = if is_approved { Imports::Approved } else { Imports::Granted };
         let mut fit = Fit::default();
         for job in manifest.jobs.values().filter(|job| job.plugin == *name && !skip(&job.id)) {
             match load::prepare_job(manifest, job, plugin, imports, &mut fit.warnings) {
@@ -277,5 +278,14 @@ fn misfit(new: &Arc<Plugin>, before: &Plugin, problems: &[(JobId, CallProblem)])
         reason: format!("job `{job}`: {}{others}", problem.error.message),
         fix,
         ..Candidate::of(state, new, before)
+    }
+}
+
+impl Candidate {
+    /// The same for showing, as seen since then.
+    pub(super) fn into_view(self, since: DateTime<Utc>) -> CandidateView {
+        let Self { state, digest, n_bytes, code, reason, fix, difference } = self;
+        let digest = digest.map(|digest| digest.to_string());
+        CandidateView { state, digest, n_bytes, since, code, reason, fix, difference }
     }
 }

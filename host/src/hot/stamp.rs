@@ -2,6 +2,8 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 /// A file, a folder, or nothing, at one moment. Links are followed, so that another target is another stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp {
@@ -30,5 +32,15 @@ impl Stamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// The same, but as nothing where it changed since then: it may have been read before that, or after.
+    pub(super) fn unless_changed_since(self, instant: DateTime<Utc>) -> Self {
+        // The clock of file systems goes in steps of some milliseconds.
+        const STEP: TimeDelta = TimeDelta::milliseconds(50);
+        let Self::Present { changed: (seconds, nanos), .. } = self else { return self };
+        let nanos = u32::try_from(nanos).unwrap_or_default();
+        let changed = DateTime::from_timestamp(seconds, nanos).unwrap_or(DateTime::UNIX_EPOCH);
+        if instant - STEP <= changed { Self::Absent } else { self }
     }
 }

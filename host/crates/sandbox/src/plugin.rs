@@ -190,6 +190,12 @@ impl Plugin {
         exports::find(&self.functions, call).ok().map(|index| &self.functions[index])
     }
 
+    /// Whether it was loaded for jobs that count instructions, too.
+    #[must_use]
+    pub fn is_metered(&self) -> bool {
+        self.fuel.is_some()
+    }
+
     /// The component in the engine that counts instructions, or in the one that does not.
     pub(crate) fn linked(&self, metering: Metering) -> Option<&Linked> {
         match metering {
@@ -205,7 +211,11 @@ fn memory_bytes_min(required: &ResourcesRequired) -> u64 {
     required.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES)
 }
 
-fn check_digest(digest: &str, expected: Option<&str>) -> Result<(), LoadError> {
+/// Whether a file is the one that was pinned.
+///
+/// # Errors
+/// When its digest is another one.
+pub fn check_digest(digest: &str, expected: Option<&str>) -> Result<(), LoadError> {
     match expected {
         Some(expected) if !expected.eq_ignore_ascii_case(digest) => Err(LoadError::new(
             LoadCode::Digest,
@@ -266,6 +276,6 @@ fn link_program(bench: &Bench, code: &[u8]) -> Result<(Linked, Described), LoadE
     Ok((Linked::Program { pre }, described))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
