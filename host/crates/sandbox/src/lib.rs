@@ -29,8 +29,10 @@ pub mod lockdown;
 mod output;
 mod own_package;
 mod plugin;
+mod prepared;
 mod preview_1;
 mod random;
+mod recipe;
 mod redact;
 mod refusals;
 mod scratch;
@@ -51,7 +53,7 @@ pub const ENGINE_VERSION: &str = "48.0.8";
 pub use self::{
     attempt::Facts,
     call::{Call, CallProblem, Part},
-    command::{CommandInput, STDIN_BYTES_MAX},
+    command::STDIN_BYTES_MAX,
     compile::{CompileBudget, CompileSettings, Compiler, compile_guest},
     engine::{Allocation, EngineSettings, Sandbox},
     error::{LoadCode, LoadError, shown as shown_name},
@@ -59,6 +61,8 @@ pub use self::{
     exports::{Function, FunctionKind, Parameter},
     imports::{grant_of, opened_by},
     plugin::{COMPONENT_BYTES_MAX, Form, Plugin, Provenance, Wanted},
+    prepared::Prepared,
+    recipe::{Imports, Recipe},
     values::{
         schema::{SchemaOf, type_schema},
         to_json::to_json as value_to_json,

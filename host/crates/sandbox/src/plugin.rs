@@ -190,6 +190,12 @@ impl Plugin {
         exports::find(&self.functions, call).ok().map(|index| &self.functions[index])
     }
 
+    /// Whether it is loaded for jobs that count instructions, too.
+    #[must_use]
+    pub fn is_metered(&self) -> bool {
+        self.fuel.is_some()
+    }
+
     /// The component in the engine that counts instructions, or in the one that does not.
     pub(crate) fn linked(&self, metering: Metering) -> Option<&Linked> {
         match metering {
