@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clockjack_sandbox::SandboxExecutor;
+use clockjack_sandbox::{Prepared, SandboxExecutor};
 use clockjack_schedule::{
     job::Job,
     manifest::{
@@ -22,12 +22,13 @@ use crate::{
 
 /// Gives the executor what jobs run, and answers the jobs.
 pub(super) fn put(executor: &SandboxExecutor, jobs: Vec<PreparedJob>, manifest: &Manifest) -> Vec<Arc<Job>> {
-    let put = |PreparedJob { job, call }| {
+    let definitions = jobs.iter().map(|prepared| Arc::clone(&prepared.job)).collect();
+    let prepared = jobs.into_iter().map(|PreparedJob { job, folder, call }| {
         let isolated = load::isolated_pool(manifest, &job.pool);
-        executor.put_in(isolated, job.id.clone(), call, job.zone.name().into(), job.labels.clone());
-        job
-    };
-    jobs.into_iter().map(put).collect()
+        Prepared::new(job, folder, Arc::new(call), 1, isolated)
+    });
+    executor.put_all(prepared.collect());
+    definitions
 }
 
 /// A manifest that is being read, with the calls of its jobs.

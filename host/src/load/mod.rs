@@ -21,9 +21,7 @@ use clockjack_schedule::{
 
 use self::provenance::Lock;
 
-pub use self::plugins::{
-    PreparedJob, compile_budget, isolated_pool, pinned, sandbox_for, sandbox_with, with_command, workers,
-};
+pub use self::plugins::{PreparedJob, compile_budget, isolated_pool, pinned, sandbox_for, sandbox_with, workers};
 
 /// What came of the files that a person named.
 pub struct Loaded {

@@ -3,11 +3,10 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use clockjack_sandbox::{
-    Call, CallProblem, CommandInput, CompileBudget, CompileSettings, Compiler, EngineSettings, IsolatedPool, LoadCode,
-    LoadError, Part, Plugin, Sandbox, Wanted, Workers,
+    Call, CallProblem, CompileBudget, CompileSettings, Compiler, EngineSettings, Imports, IsolatedPool, LoadCode,
+    LoadError, Part, Plugin, Recipe, Sandbox, Wanted, Workers,
 };
 use clockjack_schedule::{
-    command::Command,
     diagnostic::{Diagnostic, Diagnostics, Span},
     id::{JobId, PluginName, PoolName},
     job::{Ceilings, Job, TABLE_ELEMENTS_MAX},
@@ -25,6 +24,8 @@ use crate::settings;
 pub struct PreparedJob {
     /// The definition.
     pub job: Arc<Job>,
+    /// Where relative paths of files in its arguments start.
+    pub folder: Arc<Path>,
     /// What it runs.
     pub call: Call,
 }
@@ -97,23 +98,26 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
     for job in manifest.jobs.values() {
         // A job whose plugin could not be loaded waits for that to be mended; one fault is told once.
         let Some(plugin) = plugins.get(&job.plugin) else { continue };
-        let function = job.call.as_deref();
         let folder = manifest.job_folder(&job.id);
-        let call = Call::prepare_in(folder, plugin, function, &job.args, &job.limits, &job.grants);
-        match with_command(call, plugin, function, job.command.as_deref()) {
+        match Recipe::of(job, folder).prepare(plugin, Imports::Granted) {
             Ok(call) => {
                 warn_of_exit_codes(manifest, &job.id, &call, &mut loaded.diagnostics);
-                prepared.push(PreparedJob { job: Arc::clone(job), call });
+                prepared.push(PreparedJob { job: Arc::clone(job), folder: folder.into(), call });
             }
             Err(problems) => loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems)),
         }
     }
     for job in &manifest.broken {
         let Some(plugin) = plugins.get(&job.plugin) else { continue };
-        let function = job.call.as_deref();
-        let folder = manifest.job_folder(&job.id);
-        let call = Call::prepare_in(folder, plugin, function, &job.args, &job.limits, &job.grants);
-        if let Err(problems) = with_command(call, plugin, function, job.command.as_deref()) {
+        let recipe = Recipe {
+            folder: manifest.job_folder(&job.id),
+            function: job.call.as_deref(),
+            args: &job.args,
+            command: job.command.as_deref(),
+            limits: &job.limits,
+            grants: &job.grants,
+        };
+        if let Err(problems) = recipe.prepare(plugin, Imports::Granted) {
             loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems));
         }
     }
@@ -124,24 +128,6 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
 fn slow(name: &PluginName, span: Span) -> Diagnostic {
     let message = format!("plugin `{name}`: compiling it with optimisations costs too much, so it runs without any");
     Diagnostic::warning("load.slow", span, message).fix("make its largest functions smaller")
-}
-
-/// A call with what only a command has. All that is wrong with both is told at once.
-///
-/// # Errors
-/// Everything that is wrong.
-pub fn with_command(
-    call: Result<Call, Vec<CallProblem>>,
-    plugin: &Plugin,
-    function: Option<&str>,
-    command: Option<&Command>,
-) -> Result<Call, Vec<CallProblem>> {
-    let Some(command) = command else { return call };
-    match (call, CommandInput::read(plugin, function, command)) {
-        (Ok(call), Ok(input)) => Ok(call.with_command(input)),
-        (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
-        (Err(first), Err(second)) => Err(first.into_iter().chain(second).collect()),
-    }
 }
 
 /// `exit_codes` of a function change nothing. Those of the defaults are meant for others.

@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     core::POOL_SIZE,
     id::{PoolName, RunId, RunMap},
+    job::RetryOn,
     outcome::{Again, Outcome, OutcomeCode},
     ports::{Admission, Attempt, Clock, Executor, Finish, Report, StateAccess},
     retry,
@@ -309,10 +310,16 @@ impl Shared {
             last_success: start.last_success,
             stop,
             states: self.states.clone(),
+            code: start.code.clone(),
+            generation: Arc::default(),
         };
         let mut report = self.executor.execute(attempt).await;
         crash_point!("dispatcher::after_attempt");
         let duration = self.clock.monotonic().saturating_sub(began);
+        if start.job.policy.retry_on == RetryOn::Latest || report.outcome.code.is_success() {
+            // Old code is freed as soon as nothing runs it, and here, where that keeps nobody else waiting.
+            report.code = None;
+        }
         if report.outcome.code == OutcomeCode::Cancelled {
             self.name_the_reason(run.id, &mut report);
         }

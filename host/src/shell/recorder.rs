@@ -12,6 +12,7 @@ use std::{
 use clockjack_schedule::{
     core::{self, Input, followers_of},
     id::JobId,
+    job::RetryOn,
     outcome::OutcomeCode,
     payload::Payload,
     ports::{Again, Change, Finish, LedgerError, LogLevel, LogLine},
@@ -173,6 +174,9 @@ fn judge(ended: Ended) -> Verdict {
     let Ended { start, mut finish } = ended;
     let Start { run, attempt, n_interrupted, job, followers, .. } = start;
     let code = finish.report.outcome.code;
+    // It is nothing to record. What was cut goes on with what is in force.
+    let pin = finish.report.code.take();
+    let pin = pin.filter(|_| job.policy.retry_on == RetryOn::Same && code != OutcomeCode::Interrupted);
     let n_interrupted = n_interrupted + u32::from(code == OutcomeCode::Interrupted);
     let attempts = Attempts { n_ended: attempt, n_interrupted };
     let next = retry::next_after(&job.policy, run.id, attempts, &finish.report.outcome);
@@ -183,7 +187,7 @@ fn judge(ended: Ended) -> Verdict {
             changes: vec![Change::Again(Arc::clone(&again))],
             event: Event::AttemptEnded { run: Arc::clone(&run), again },
             counted: (code == OutcomeCode::Interrupted).then(|| (run.job.clone(), code)),
-            input: Input::Again { run, n_attempts: attempt, n_interrupted, retry_at },
+            input: Input::Again { run, n_attempts: attempt, n_interrupted, retry_at, code: pin },
         };
     }
     let is_followed = followers.iter().any(|follower| follower.on.matches(code));

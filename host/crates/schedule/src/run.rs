@@ -9,6 +9,7 @@ use crate::{
     job::{AfterOn, Job},
     outcome::Outcome,
     payload::Payload,
+    ports::CodePin,
 };
 
 /// The record of one slot, or of one start that somebody asked for.
@@ -191,8 +192,10 @@ pub struct Start {
     pub run: Arc<Run>,
     /// Which attempt, counted from 1.
     pub attempt: u32,
-    /// How many of the attempts before it were cut by a stop of the host.
+    /// How many of the attempts before it were cut by a stop of the host, or by other code for the job.
     pub n_interrupted: u32,
+    /// The code of the attempt before it, where it is to run the same.
+    pub code: Option<CodePin>,
     /// The definition of its job.
     pub job: Arc<Job>,
     /// The slot of the last run of the job that succeeded.
