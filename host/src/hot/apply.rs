@@ -191,8 +191,8 @@ impl Task {
     fn advance(&mut self, name: &PluginName, generation: &Arc<Generation>, plugin: &resolved::Plugin) -> Option<u32> {
         let Some(line) = self.lines.get_mut(name) else {
             let history = self.histories.remove(name).unwrap_or_default();
-            let generation = Generation { row: generation.row.clone(), plugin: Arc::clone(&generation.plugin) };
-            self.lines.insert(name.clone(), Line::begin(plugin.source.clone(), generation, history));
+            let line = Line::begin(plugin.source.clone(), Arc::clone(generation), history);
+            self.lines.insert(name.clone(), line);
             return None;
         };
         let before = line.current.row.number;

@@ -161,7 +161,8 @@ impl Question<'_> {
             Some(Examined::Unusable { digest, n_bytes, error }) => {
                 (Some(Candidate::refused(error, digest.clone(), *n_bytes)), Blame::File(error.clone()))
             }
-            Some(Examined::Ready(new)) if old.is_some_and(|old| old.row.digest == new.digest) => (None, Blame::Nothing),
+            // The same code again, but for one that now counts instructions, too.
+            Some(Examined::Ready(new)) if old.is_some_and(|old| is_covered(new, &old.plugin)) => (None, Blame::Nothing),
             Some(Examined::Ready(new)) => match (pinned_otherwise(&new.digest), old) {
                 (Some(error), _) => {
                     let refused = Candidate::refused(&error, Some(Arc::clone(&new.digest)), Some(new.n_bytes));
@@ -232,6 +233,10 @@ impl Question<'_> {
             }
         }
     }
+}
+
+fn is_covered(new: &Plugin, old: &Plugin) -> bool {
+    new.digest == old.digest && (old.is_metered() || !new.is_metered())
 }
 
 /// Why a plugin cannot run as the manifest wants it.

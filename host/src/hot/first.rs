@@ -61,12 +61,11 @@ impl First {
             let (generation, candidate) = match choice {
                 Choice::Take { plugin: code, .. } => {
                     let row = history.row_for(&name, &code, &plugin.source, "start", now);
-                    (Generation { row, plugin: code }, None)
+                    (Arc::new(Generation { row, plugin: code }), None)
                 }
                 Choice::Stay(candidate) => {
                     let current = standings.get_mut(&name).and_then(|standing| standing.current.take());
                     let Some((_, generation)) = current else { continue };
-                    let Some(generation) = Arc::into_inner(generation) else { continue };
                     (generation, candidate)
                 }
             };

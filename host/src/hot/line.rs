@@ -44,6 +44,8 @@ pub(super) struct Line {
     /// What was seen and is not in force.
     pub(super) candidate: Option<CandidateView>,
     pub(super) trial: Option<Trial>,
+    /// Numbers that were replaced before their trial had ended: nobody knows whether they are good.
+    unproven: BTreeSet<u32>,
     pub(super) history: History,
 }
 
@@ -91,6 +93,12 @@ impl History {
         self.rows.iter().filter(|row| row.left.is_none()).max_by_key(|row| (row.since, row.number))
     }
 
+    /// What a generation of that code is called.
+    pub(super) fn number_for(&self, digest: &str) -> u32 {
+        let known = self.newest_good().filter(|row| *row.digest == *digest);
+        known.map_or(self.last + 1, |row| row.number)
+    }
+
     /// The row for a digest that comes into force: the newest one where it is that already, else the next.
     pub(super) fn row_for(
         &self,
@@ -103,7 +111,7 @@ impl History {
         let known = self.newest_good().filter(|row| row.digest == plugin.digest);
         known.cloned().unwrap_or_else(|| GenerationRow {
             plugin: name.clone(),
-            number: self.last + 1,
+            number: self.number_for(&plugin.digest),
             digest: Arc::clone(&plugin.digest),
             n_bytes: plugin.n_bytes,
             source: source.to_string().into(),
@@ -161,33 +169,55 @@ impl Trial {
 
 impl Line {
     /// The first generation that a plugin has in this life of the host.
-    pub(super) fn begin(source: Source, current: Generation, mut history: History) -> Self {
+    pub(super) fn begin(source: Source, current: Arc<Generation>, mut history: History) -> Self {
         history.note(current.row.clone());
-        Self { source, current: Arc::new(current), kept: VecDeque::new(), candidate: None, trial: None, history }
+        let (kept, unproven) = (VecDeque::new(), BTreeSet::new());
+        Self { source, current, kept, candidate: None, trial: None, unproven, history }
     }
 
     /// Puts another generation in force; the one before it is kept, as the last of `n_kept` in all.
     pub(super) fn advance(&mut self, next: Arc<Generation>, n_kept: u32) {
         self.history.note(next.row.clone());
+        if self.trial.take().is_some() {
+            self.unproven.insert(self.current.row.number);
+        }
         let before = std::mem::replace(&mut self.current, next);
         self.kept.retain(|kept| kept.row.number != self.current.row.number);
-        self.kept.push_front(before);
+        if before.row.number != self.current.row.number {
+            self.kept.push_front(before);
+        }
         self.shorten(n_kept);
     }
 
-    /// Lets go of what is more than is to be kept.
+    /// Puts an earlier generation in force again. What ran is not kept: its file is there to be approved.
+    pub(super) fn go_back(&mut self, to: Arc<Generation>, left: GenerationRow) {
+        self.history.note(left);
+        self.history.note(to.row.clone());
+        self.unproven.remove(&to.row.number);
+        self.kept.retain(|kept| kept.row.number != to.row.number);
+        (self.current, self.trial) = (to, None);
+    }
+
+    /// Whether nothing speaks against going back to a generation.
+    pub(super) fn is_good(&self, number: u32) -> bool {
+        let is_left = self.history.rows.iter().any(|row| row.number == number && row.left.is_some());
+        !is_left && !self.unproven.contains(&number)
+    }
+
+    /// Lets go of what is more than is to be kept: first of what nobody knows to be good, then of the oldest.
     pub(super) fn shorten(&mut self, n_kept: u32) {
-        self.kept.truncate(usize::try_from(n_kept.saturating_sub(1)).unwrap_or(usize::MAX));
+        let n_kept = usize::try_from(n_kept.saturating_sub(1)).unwrap_or(usize::MAX);
+        while n_kept < self.kept.len() {
+            let unproven = self.kept.iter().rposition(|kept| self.unproven.contains(&kept.row.number));
+            self.kept.remove(unproven.unwrap_or(self.kept.len() - 1));
+        }
+        let kept = &self.kept;
+        self.unproven.retain(|number| kept.iter().any(|kept| kept.row.number == *number));
     }
 
     /// The row of what is in force, rolled back.
     pub(super) fn left(&self, because: &str, at: DateTime<Utc>) -> GenerationRow {
         GenerationRow { left: Some(Left { at, because: because.into() }), ..self.current.row.clone() }
-    }
-
-    /// The code for a digest, where it is in memory still.
-    pub(super) fn known(&self, digest: &str) -> Option<&Arc<Generation>> {
-        std::iter::once(&self.current).chain(&self.kept).find(|generation| *generation.row.digest == *digest)
     }
 
     pub(super) fn view(&self, name: &PluginName, manifest: &Manifest) -> PluginView {

@@ -15,10 +15,10 @@ use clockjack_schedule::{
 };
 
 use super::{
-    evaluate::{Choice, Evaluation},
-    line::Line,
-    view::{CandidateState, JobChange, Plan, PluginChange, PluginChangeKind},
+    evaluate::{Candidate, Choice, Evaluation, Standing},
+    view::{CandidateState, Difference, JobChange, Plan, PluginChange, PluginChangeKind},
 };
+use crate::shell::{PluginNews, PluginNewsKind};
 
 /// What is known of the jobs' pasts, for saying when they go on.
 pub(super) struct Past {
@@ -114,52 +114,77 @@ fn pools(before: &Manifest, after: &Manifest, diff: &Diff) -> Vec<String> {
     came.chain(other).chain(gone).collect()
 }
 
-/// What happens to plugins. `number` is what a new generation would be called.
+/// What would happen to plugins. `number` is what a generation of that code would be called.
 pub(super) fn of_plugins(
     evaluation: &Evaluation,
-    lines: &BTreeMap<PluginName, Line>,
+    standings: &BTreeMap<PluginName, Standing>,
     number: impl Fn(&PluginName, &str) -> u32,
-    cause: &str,
 ) -> Vec<PluginChange> {
+    let runs = |name: &PluginName| Some(standings.get(name)?.current.as_ref()?.1.row.number);
     let mut changes = Vec::new();
     for (name, choice) in &evaluation.choices {
-        let before = lines.get(name).map(|line| line.current.row.number);
-        let change = match choice {
-            Choice::Take { plugin, difference } => PluginChange {
-                plugin: name.clone(),
-                change: if before.is_some() { PluginChangeKind::Replaced } else { PluginChangeKind::Added },
-                generation_before: before,
-                generation_after: Some(number(name, &plugin.digest)),
-                reason: cause.to_owned(),
-                fix: String::new(),
-                difference: difference.clone(),
-            },
-            Choice::Stay(Some(candidate)) => PluginChange {
-                plugin: name.clone(),
-                change: match candidate.state {
-                    CandidateState::Loading => PluginChangeKind::Loading,
-                    CandidateState::Held => PluginChangeKind::Held,
-                    CandidateState::Refused | CandidateState::RolledBack => PluginChangeKind::Refused,
-                },
-                generation_before: before,
-                generation_after: before,
-                reason: candidate.reason.clone(),
-                fix: candidate.fix.clone(),
-                difference: candidate.difference.clone(),
-            },
-            Choice::Stay(None) => continue,
+        let before = runs(name);
+        let change = |kind, after, reason: &str, fix: &str, difference: &Option<Difference>| PluginChange {
+            plugin: name.clone(),
+            change: kind,
+            generation_before: before,
+            generation_after: after,
+            reason: reason.to_owned(),
+            fix: fix.to_owned(),
+            difference: difference.clone(),
         };
-        changes.push(change);
+        changes.extend(match choice {
+            Choice::Take { plugin, difference } => {
+                let kind = if before.is_some() { PluginChangeKind::Replaced } else { PluginChangeKind::Added };
+                Some(change(kind, Some(number(name, &plugin.digest)), "", "", difference))
+            }
+            Choice::Stay(Some(candidate)) => {
+                let Candidate { reason, fix, difference, .. } = candidate;
+                Some(change(kind_of(candidate.state), before, reason, fix, difference))
+            }
+            Choice::Stay(None) => None,
+        });
     }
-    let gone = lines.iter().filter(|(name, _)| !evaluation.choices.contains_key(*name));
-    changes.extend(gone.map(|(name, line)| PluginChange {
+    let gone = standings.keys().filter(|name| !evaluation.choices.contains_key(*name));
+    changes.extend(gone.filter_map(|name| Some((name, runs(name)?))).map(|(name, number)| PluginChange {
         plugin: name.clone(),
         change: PluginChangeKind::Removed,
-        generation_before: Some(line.current.row.number),
+        generation_before: Some(number),
         generation_after: None,
         reason: String::new(),
         fix: String::new(),
         difference: None,
     }));
     changes
+}
+
+fn kind_of(state: CandidateState) -> PluginChangeKind {
+    match state {
+        CandidateState::Loading => PluginChangeKind::Loading,
+        CandidateState::Held => PluginChangeKind::Held,
+        CandidateState::Refused | CandidateState::RolledBack => PluginChangeKind::Refused,
+    }
+}
+
+/// What happened to a plugin, as the answer to who asked for a reload.
+pub(super) fn change_of(news: &PluginNews) -> PluginChange {
+    let (change, before, after) = match news.kind {
+        PluginNewsKind::Added => (PluginChangeKind::Added, None, Some(news.generation)),
+        PluginNewsKind::Replaced { before } | PluginNewsKind::RolledBack { before } => {
+            (PluginChangeKind::Replaced, Some(before), Some(news.generation))
+        }
+        PluginNewsKind::Refused => (PluginChangeKind::Refused, Some(news.generation), Some(news.generation)),
+        PluginNewsKind::Held => (PluginChangeKind::Held, Some(news.generation), Some(news.generation)),
+        PluginNewsKind::Passed => (PluginChangeKind::Replaced, Some(news.generation), Some(news.generation)),
+        PluginNewsKind::Removed => (PluginChangeKind::Removed, Some(news.generation), None),
+    };
+    PluginChange {
+        plugin: news.plugin.clone(),
+        change,
+        generation_before: before,
+        generation_after: after,
+        reason: news.reason.clone(),
+        fix: news.fix.clone(),
+        difference: news.difference.clone(),
+    }
 }
