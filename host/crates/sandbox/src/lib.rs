@@ -27,6 +27,7 @@ mod imports;
 mod limiter;
 pub mod lockdown;
 mod output;
+pub mod own_files;
 mod own_package;
 mod plugin;
 mod plugin_file;
