@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::print;
+use super::{print, reloads};
 use crate::{
     logging::{Log, LogFormat},
     shell::{Event, Summary},
@@ -26,7 +26,11 @@ const OUTPUT_CHARS_MAX: usize = 160;
 
 /// Listens until it is told to stop, and until then logs what it hears.
 #[expect(clippy::disallowed_methods, reason = "the log's own task; its handle is awaited at the end")]
-pub(super) fn tell(mut events: broadcast::Receiver<Event>, stop: CancellationToken) -> JoinHandle<()> {
+pub(super) fn tell(
+    mut events: broadcast::Receiver<Event>,
+    format: LogFormat,
+    stop: CancellationToken,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut is_first_wake = true;
         loop {
@@ -36,7 +40,7 @@ pub(super) fn tell(mut events: broadcast::Receiver<Event>, stop: CancellationTok
                 () = stop.cancelled() => return,
             };
             match event {
-                Ok(event) => log(event, &mut is_first_wake),
+                Ok(event) => log(event, format, &mut is_first_wake),
                 Err(RecvError::Lagged(n_events)) => {
                     warn!(n_events, "the log could not keep up; these events are not in it")
                 }
@@ -46,7 +50,7 @@ pub(super) fn tell(mut events: broadcast::Receiver<Event>, stop: CancellationTok
     })
 }
 
-fn log(event: Event, is_first_wake: &mut bool) {
+fn log(event: Event, format: LogFormat, is_first_wake: &mut bool) {
     match event {
         Event::JobAdded { job, next, trigger } => {
             let next = next.map_or_else(|| "never".to_owned(), |next| next.format("%Y-%m-%d %H:%M:%SZ").to_string());
@@ -72,6 +76,8 @@ fn log(event: Event, is_first_wake: &mut bool) {
         Event::RunFinished { run, finish } => finished(&run, &finish),
         Event::RunCut { cut, is_tried_again } => was_cut(&cut, is_tried_again),
         Event::Skipped(skip) => skipped(&skip),
+        Event::Plugin(news) => reloads::plugin(&news),
+        Event::Manifest(news) => reloads::manifest(&news, format),
         Event::WatermarkAhead { .. }
         | Event::ClockStepped { .. }
         | Event::LedgerHeld { .. }

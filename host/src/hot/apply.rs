@@ -9,7 +9,7 @@ use clockjack_schedule::{
         diff::{Diff, diff},
         resolved::{self, Manifest},
     },
-    ports::{Change, GenerationRow, Ledger as _},
+    ports::{Change, GenerationRow},
 };
 use tracing::{error, warn};
 

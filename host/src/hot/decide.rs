@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use clockjack_schedule::id::PluginName;
+use clockjack_schedule::{
+    diagnostic::{Diagnostic, Severity},
+    id::PluginName,
+};
 use tokio::task::spawn_blocking;
 
 use super::{
@@ -23,7 +26,7 @@ impl Task {
             return;
         }
         let set = Arc::clone(&self.in_force);
-        let Some(evaluation) = self.evaluate(&set).await else { return };
+        let Some(evaluation) = self.evaluate(&set, false).await else { return };
         self.note_candidates(&evaluation);
         // Errors cannot be: what is in force fits itself, but for a pin of a file that was changed, which stays as it is.
         if !evaluation.diagnostics.has_errors() && evaluation.choices.values().any(Choice::is_new) {
@@ -38,7 +41,8 @@ impl Task {
             self.refuse_next(&set, Vec::new());
             return false;
         }
-        let Some(evaluation) = self.evaluate(&set).await else { return false };
+        let Some(next) = self.next.as_ref().filter(|next| next.awaited.is_empty()) else { return false };
+        let Some(evaluation) = self.evaluate(&set, next.is_anew).await else { return false };
         if evaluation.is_waiting {
             return false;
         }
@@ -63,10 +67,9 @@ impl Task {
     }
 
     /// Holds a manifest against what is known of the files. None where the program itself failed.
-    pub(super) async fn evaluate(&self, set: &Arc<Set>) -> Option<Evaluation> {
+    pub(super) async fn evaluate(&self, set: &Arc<Set>, is_anew: bool) -> Option<Evaluation> {
         let (set, files, standings) = (Arc::clone(set), self.files.clone(), self.standings());
         let before = Arc::clone(&self.in_force);
-        let is_anew = self.is_anew;
         // Arguments may be many, and some are in files.
         let work = move || {
             let before = (!is_anew).then_some(&before.loaded.manifest);
@@ -80,10 +83,10 @@ impl Task {
         past.chain(self.lines.iter().map(|(name, line)| (name.clone(), Standing::of(line)))).collect()
     }
 
-    fn refuse_next(&mut self, set: &Arc<Set>, found: Vec<clockjack_schedule::diagnostic::Diagnostic>) {
+    fn refuse_next(&mut self, set: &Arc<Set>, found: Vec<Diagnostic>) {
         let mut findings = set.loaded.diagnostics.all().to_vec();
         findings.extend(found);
-        let errors = findings.iter().filter(|finding| finding.is_error()).count();
+        let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
         let why = match errors {
             1 => "1 error".to_owned(),
             n => format!("{n} errors"),
@@ -96,7 +99,7 @@ impl Task {
         &mut self,
         set: &Arc<Set>,
         why: String,
-        findings: Vec<clockjack_schedule::diagnostic::Diagnostic>,
+        findings: Vec<Diagnostic>,
     ) {
         let Some(next) = self.next.as_mut().filter(|next| Arc::ptr_eq(&next.set, set)) else { return };
         if next.refused.as_ref().is_some_and(|(known, _)| *known == why) {
@@ -151,7 +154,7 @@ impl Task {
         let change = super::plan::change_of(&news);
         for (_, plan) in &mut self.waiting {
             plan.plugins.retain(|known| known.plugin != news.plugin);
-            plan.plugins.extend(change.clone());
+            plan.plugins.push(change.clone());
         }
         self.parts.host.publish(Event::Plugin(Arc::new(news)));
     }

@@ -3,7 +3,7 @@
 use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use clockjack_sandbox::{CallProblem, Imports, LoadError, Plugin};
+use clockjack_sandbox::{CallProblem, Imports, LoadError, Plugin, check_digest};
 use clockjack_schedule::{
     diagnostic::Diagnostics,
     id::{JobId, PluginName},
@@ -153,7 +153,7 @@ impl Question<'_> {
         let pinned = load::pinned(self.loaded.lock.as_ref(), plugin);
         let pinned_otherwise = |digest: &str| match &pinned {
             Err(error) => Some(error.clone()),
-            Ok(pin) => load::check_pin(digest, pin.as_deref()).err(),
+            Ok(pin) => check_digest(digest, pin.as_deref()).err(),
         };
         let (candidate, blame) = match examined {
             None if old.is_none() => return evaluation.is_waiting = true,
@@ -173,6 +173,7 @@ impl Question<'_> {
                     let is_approved = standing.approved.contains(&new.digest);
                     let fit = self.fit(name, new, is_approved, &|_| false);
                     if fit.problems.is_empty() {
+                        evaluation.diagnostics.extend(load::slow(&self.loaded.manifest, name, new));
                         let difference = old.map(|old| difference(&old.plugin, new));
                         let choice = Choice::Take { plugin: Arc::clone(new), difference };
                         return evaluation.add(name, fit, choice);

@@ -8,7 +8,7 @@ use clockjack_schedule::manifest::{
     source::Source,
 };
 
-use crate::load;
+use crate::load::{self, components::Components};
 
 /// What came of a file.
 #[derive(Clone)]
@@ -77,7 +77,8 @@ impl Errand {
         }
         match file.load(sandbox, self.is_metered) {
             Ok(plugin) => {
-                load::components::keep(file.digest(), file.bytes());
+                // For going back to it, also in another life of the host.
+                drop(Components::open().map(|components| components.put(file.bytes())));
                 Examined::Ready(Arc::new(plugin))
             }
             Err(error) => {

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use clockjack_sandbox::{Plugin, PluginFile, Sandbox};
+use clockjack_sandbox::{Plugin, PluginFile, Prepared, Sandbox};
 use clockjack_schedule::{
     id::PluginName,
     manifest::{resolved, source::Source},
-    ports::GenerationRow,
+    ports::{Change, GenerationRow, Ledger, LedgerError},
 };
 use tracing::warn;
 
@@ -17,14 +17,14 @@ use super::{
     line::{Generation, History, Line},
     set::Set,
 };
-use crate::load::{PreparedJob, components};
+use crate::load::{self, PreparedJob, components::Components};
 
 /// What a host starts with.
 pub struct First {
     /// The manifest, with everything that is wrong with it.
     pub set: Set,
     /// What the executor is to be given, with the generation of each.
-    pub jobs: Vec<(PreparedJob, u32)>,
+    jobs: Vec<(PreparedJob, u32)>,
     pub(super) lines: BTreeMap<PluginName, Line>,
     pub(super) histories: BTreeMap<PluginName, History>,
     pub(super) files: Files,
@@ -84,8 +84,23 @@ impl First {
         self.lines.iter().map(|(name, line)| (name, &line.current.plugin, line.current.row.number))
     }
 
-    /// What the ledger is to keep of this start.
-    pub fn rows(&self) -> impl Iterator<Item = &GenerationRow> {
+    /// What the executor is to be given, once.
+    pub fn prepared(&mut self) -> Vec<Prepared> {
+        let manifest = &self.set.loaded.manifest;
+        let jobs = std::mem::take(&mut self.jobs).into_iter();
+        jobs.map(|(job, generation)| load::prepared(manifest, job, generation)).collect()
+    }
+
+    /// Keeps the generations that this start put in force.
+    ///
+    /// # Errors
+    /// When the ledger cannot keep them.
+    pub async fn keep(&self, ledger: &dyn Ledger) -> Result<(), LedgerError> {
+        let rows: Vec<_> = self.rows().map(|row| Change::Generation(Arc::new(row.clone()))).collect();
+        if rows.is_empty() { Ok(()) } else { ledger.commit(rows).await.map(drop) }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &GenerationRow> {
         let is_new = |line: &&Line| {
             let known = self.histories.get(&line.current.row.plugin);
             !known.is_some_and(|history| history.rows.contains(&line.current.row))
@@ -119,7 +134,7 @@ fn earlier(
 
 /// Code whose bytes were kept.
 pub(super) fn from_store(digest: &str, is_metered: bool, sandbox: &Sandbox) -> Option<Plugin> {
-    let file = PluginFile::of_bytes(components::open()?.get(digest)?);
+    let file = PluginFile::of_bytes(Components::open()?.get(&digest.parse().ok()?)?);
     file.load(sandbox, is_metered).inspect_err(|error| warn!(digest, "kept code cannot be loaded: {error}")).ok()
 }
 

@@ -9,7 +9,10 @@ use chrono::{DateTime, Utc};
 use clockjack_sandbox::Plugin;
 use clockjack_schedule::{
     id::PluginName,
-    manifest::resolved::{Canary, Manifest, Source},
+    manifest::{
+        resolved::{Canary, Manifest},
+        source::Source,
+    },
     ports::{GenerationRow, Left},
 };
 

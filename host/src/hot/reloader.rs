@@ -4,13 +4,14 @@
 //! manifest, and loading one plugin. What comes of them is put together here, in one place and one after the other.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use clockjack_sandbox::{Sandbox, SandboxExecutor};
 use clockjack_schedule::{
+    diagnostic::Diagnostic,
     id::PluginName,
     manifest::{resolved::Manifest, source::Source},
     ports::Clock,
@@ -79,6 +80,8 @@ pub(super) struct Task {
     pub(super) waiting: Vec<(oneshot::Sender<Plan>, Plan)>,
     /// What made the host look, for the log.
     pub(super) cause: String,
+    /// Whether a file is changing this very moment.
+    is_restless: bool,
     /// What of the runs of new code ends, while a trial goes on.
     pub(super) ends: Option<broadcast::Receiver<Event>>,
     shown: watch::Sender<Arc<[PluginView]>>,
@@ -98,8 +101,12 @@ pub(super) struct Task {
 /// A manifest that was read and is not in force.
 pub(super) struct Next {
     pub(super) set: Arc<Set>,
-    /// Why it is not, once that was told.
-    pub(super) refused: Option<String>,
+    /// Why it is not, once that was told, with everything that was found.
+    pub(super) refused: Option<(String, Vec<Diagnostic>)>,
+    /// Files of plugins that run and are read once more before anything is decided, because somebody asks.
+    pub(super) awaited: BTreeSet<Source>,
+    /// Whether jobs are prepared anew that seem unchanged, because somebody asks: files in their arguments may differ.
+    pub(super) is_anew: bool,
 }
 
 /// How a manifest is read again.
@@ -128,6 +135,7 @@ impl Task {
             next: None,
             waiting: Vec::new(),
             cause: "start".to_owned(),
+            is_restless: false,
             ends: None,
             shown,
             watch,
@@ -156,7 +164,7 @@ impl Task {
                 Some(wish) = wishes.recv() => self.fulfil(wish).await,
                 () = self.watch.woken() => self.look_in(SOON),
                 () = tokio::time::sleep(until_look), if self.looking.is_none() && self.parts.is_watching => self.look(),
-                look = end_of(&mut self.looking) => self.looked(look.unwrap_or_default()),
+                look = end_of(&mut self.looking) => self.looked(look.unwrap_or_default()).await,
                 read = end_of(&mut self.reading) => self.was_read(read.map_err(Into::into).flatten()).await,
                 (source, examined) = end_of_errand(&mut self.examining) => self.was_examined(source, examined).await,
                 event = next_of(&mut self.ends) => self.count(event).await,
@@ -222,7 +230,7 @@ impl Task {
         })
     }
 
-    fn known_code(&self) -> Vec<Arc<clockjack_sandbox::Plugin>> {
+    pub(super) fn known_code(&self) -> Vec<Arc<clockjack_sandbox::Plugin>> {
         let lines = self.lines.values();
         let generations = lines.flat_map(|line| std::iter::once(&line.current).chain(&line.kept));
         generations.map(|generation| Arc::clone(&generation.plugin)).collect()
@@ -231,7 +239,7 @@ impl Task {
     /// Whether nothing is to be done and nothing goes on that may change what is in force.
     pub(super) fn is_settled(&self) -> bool {
         let works = self.reading.is_some() || self.examining.is_some();
-        !works && self.wants_reading.is_none() && self.queue.is_empty()
+        !works && !self.is_restless && self.wants_reading.is_none() && self.queue.is_empty()
     }
 
     /// Answers those who wait until everything is settled.
@@ -241,9 +249,9 @@ impl Task {
         }
         let refused = self.next.as_ref().and_then(|next| Some((next.refused.clone()?, Arc::clone(&next.set))));
         for (answer, mut plan) in self.waiting.drain(..) {
-            if let Some((why, set)) = &refused {
+            if let Some(((why, findings), set)) = &refused {
                 plan.refused = Some(why.clone());
-                plan.findings = set.loaded.diagnostics.all().to_vec();
+                plan.findings.clone_from(findings);
                 plan.sources = set.loaded.sources.clone();
             }
             drop(answer.send(plan));
@@ -263,7 +271,9 @@ impl Task {
         }));
     }
 
-    fn looked(&mut self, look: Look) {
+    async fn looked(&mut self, look: Look) {
+        let was_restless = self.is_restless;
+        self.is_restless = look.is_restless;
         if look.is_restless {
             self.look_in(REST / 2);
         }
@@ -275,9 +285,13 @@ impl Task {
             let sources = self.paths.plugins.get(&path).cloned().unwrap_or_default();
             for source in sources {
                 debug!(path = %path.display(), "changed: the plugin is read again");
-                self.cause = "its file has changed".to_owned();
+                "its file has changed".clone_into(&mut self.cause);
                 self.enqueue(source);
             }
+        }
+        if was_restless && self.is_settled() && self.next.is_some() {
+            // What was not told because something was changing is told now.
+            self.consider().await;
         }
     }
 
@@ -323,13 +337,20 @@ impl Task {
             .filter(|plugin| is_all || self.files.lacks(&plugin.source, Errand::of(after, plugin).is_metered))
             .map(|plugin| plugin.source.clone())
             .collect();
-        self.next = Some(Next { set, refused: None });
+        let is_anew = how == Reading::Asked;
+        let runs = |source: &&Source| self.lines.values().any(|line| line.source == **source);
+        let awaited = needed.iter().filter(|_| is_anew).filter(runs).cloned().collect();
+        self.next = Some(Next { set, refused: None, awaited, is_anew });
         needed.into_iter().for_each(|source| self.enqueue(source));
     }
 
     async fn was_examined(&mut self, source: Source, examined: Option<Examined>) {
         // What has changed meanwhile is read once more, and counts then.
-        if let Some(examined) = examined.filter(|_| !self.queue.contains(&source)) {
+        let is_changed_again = self.queue.contains(&source);
+        if let Some(next) = self.next.as_mut().filter(|_| !is_changed_again) {
+            next.awaited.remove(&source);
+        }
+        if let Some(examined) = examined.filter(|_| !is_changed_again) {
             self.files.put(source, examined);
             self.consider().await;
         }

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clockjack_sandbox::Sandbox;
-use clockjack_schedule::{manifest::store_url::StoreUrl, zone::Zones};
+use clockjack_schedule::{
+    diagnostic::{Diagnostics, Source},
+    manifest::{resolved::Manifest, store_url::StoreUrl},
+    zone::Zones,
+};
 
 use crate::load::{self, Loaded, secrets::Missing};
 
@@ -39,6 +43,26 @@ impl Set {
         load::check(&mut loaded);
         load::secrets::check(&mut loaded, None, Missing::Error);
         Ok(Self { loaded, began })
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.loaded.manifest
+    }
+
+    /// Its texts.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.loaded.sources
+    }
+
+    /// Everything that was found in it, in order, with what `more` finds.
+    pub fn findings(&mut self, more: impl FnOnce(&Manifest, &mut Diagnostics)) -> Diagnostics {
+        let Loaded { manifest, diagnostics, .. } = &mut self.loaded;
+        more(manifest, diagnostics);
+        diagnostics.sort();
+        diagnostics.clone()
     }
 
     /// Whether the same was read: every file, and the pins.

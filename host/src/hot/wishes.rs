@@ -8,7 +8,7 @@ use clockjack_schedule::{
     diagnostic::did_you_mean,
     id::PluginName,
     manifest::diff::diff,
-    ports::{GenerationRow, Ledger as _},
+    ports::{GenerationRow},
 };
 use tokio::{sync::oneshot, task::spawn_blocking};
 use tracing::error;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use clockjack_sandbox::{
     Call, CallProblem, CompileBudget, CompileSettings, Compiler, EngineSettings, Imports, IsolatedPool, LoadCode,
-    LoadError, Part, Plugin, Recipe, Sandbox, Wanted, Workers,
+    LoadError, Part, Plugin, PluginFile, Prepared, Recipe, Sandbox, Workers, check_digest,
 };
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Diagnostics, Span},
@@ -82,29 +82,19 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
         let metered = manifest.jobs.values().any(|job| job.plugin == *name && job.limits.fuel.is_some());
         match load(sandbox, &manifest.host, loaded.lock.as_ref(), plugin, metered) {
             Ok(plugin) => {
-                if plugin.is_slow {
-                    loaded.diagnostics.push(slow(name, manifest.plugin_span(name, "source")));
-                }
+                loaded.diagnostics.extend(slow(manifest, name, &plugin));
                 plugins.insert(name.clone(), Arc::new(plugin));
             }
-            Err(error) => {
-                let key = if error.code == LoadCode::Digest { "sha256" } else { "source" };
-                let span = manifest.plugin_span(name, key);
-                loaded.diagnostics.push(diagnostic(&error, span, &format!("plugin `{name}`: ")));
-            }
+            Err(error) => loaded.diagnostics.push(plugin_finding(manifest, name, &error)),
         }
     }
     let mut prepared = Vec::new();
     for job in manifest.jobs.values() {
         // A job whose plugin could not be loaded waits for that to be mended; one fault is told once.
         let Some(plugin) = plugins.get(&job.plugin) else { continue };
-        let folder = manifest.job_folder(&job.id);
-        match Recipe::of(job, folder).prepare(plugin, Imports::Granted) {
-            Ok(call) => {
-                warn_of_exit_codes(manifest, &job.id, &call, &mut loaded.diagnostics);
-                prepared.push(PreparedJob { job: Arc::clone(job), folder: folder.into(), call });
-            }
-            Err(problems) => loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems)),
+        match prepare_job(manifest, job, plugin, Imports::Granted, &mut loaded.diagnostics) {
+            Ok(job) => prepared.push(job),
+            Err(problems) => loaded.diagnostics.append(job_findings(manifest, &job.id, &problems)),
         }
     }
     for job in &manifest.broken {
@@ -118,16 +108,78 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
             grants: &job.grants,
         };
         if let Err(problems) = recipe.prepare(plugin, Imports::Granted) {
-            loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems));
+            loaded.diagnostics.append(job_findings(manifest, &job.id, &problems));
         }
     }
     (plugins.into_iter().collect(), prepared)
 }
 
+/// Prepares one job with one plugin.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn prepare_job(
+    manifest: &resolved::Manifest,
+    job: &Arc<Job>,
+    plugin: &Arc<Plugin>,
+    imports: Imports,
+    warnings: &mut Diagnostics,
+) -> Result<PreparedJob, Vec<CallProblem>> {
+    let folder = manifest.job_folder(&job.id);
+    let call = Recipe::of(job, folder).prepare(plugin, imports)?;
+    warn_of_exit_codes(manifest, &job.id, &call, warnings);
+    Ok(PreparedJob { job: Arc::clone(job), folder: folder.into(), call })
+}
+
+/// Prepares all jobs of a plugin.
+///
+/// # Errors
+/// The first thing that is wrong with one of them.
+pub fn prepare_jobs(
+    manifest: &resolved::Manifest,
+    name: &PluginName,
+    plugin: &Arc<Plugin>,
+    is_approved: bool,
+) -> Result<Vec<PreparedJob>, (JobId, CallProblem)> {
+    let imports = if is_approved { Imports::Approved } else { Imports::Granted };
+    let jobs = manifest.jobs.values().filter(|job| job.plugin == *name);
+    let prepare = |job: &Arc<Job>| {
+        let prepared = prepare_job(manifest, job, plugin, imports, &mut Diagnostics::default());
+        prepared.map_err(|problems| problems.into_iter().next().map(|problem| (job.id.clone(), problem)))
+    };
+    let prepared: Result<Vec<_>, Option<_>> = jobs.map(prepare).collect();
+    prepared.or_else(|problem| problem.map_or(Ok(Vec::new()), Err))
+}
+
+/// A prepared job for the executor.
+#[must_use]
+pub fn prepared(manifest: &resolved::Manifest, job: PreparedJob, generation: u32) -> Prepared {
+    let PreparedJob { job, folder, call } = job;
+    let isolated = isolated_pool(manifest, &job.pool);
+    Prepared::new(job, folder, Arc::new(call), generation, isolated)
+}
+
+/// Reads the file of a plugin, and checks who signed it where somebody must.
+///
+/// # Errors
+/// When it cannot be read, or is not signed as it has to be.
+pub fn plugin_file(plugin: &resolved::Plugin, host: &resolved::HostSettings) -> Result<PluginFile, LoadError> {
+    let file = file_of(&plugin.source)?;
+    PluginFile::read(file, keys_for(host, file))
+}
+
+/// What is wrong with a plugin, where the manifest names it.
+#[must_use]
+pub fn plugin_finding(manifest: &resolved::Manifest, name: &PluginName, error: &LoadError) -> Diagnostic {
+    let key = if error.code == LoadCode::Digest { "sha256" } else { "source" };
+    diagnostic(error, manifest.plugin_span(name, key), &format!("plugin `{name}`: "))
+}
+
 /// A plugin runs, but not as fast as it could.
-fn slow(name: &PluginName, span: Span) -> Diagnostic {
+pub fn slow(manifest: &resolved::Manifest, name: &PluginName, plugin: &Plugin) -> Option<Diagnostic> {
     let message = format!("plugin `{name}`: compiling it with optimisations costs too much, so it runs without any");
-    Diagnostic::warning("load.slow", span, message).fix("make its largest functions smaller")
+    let warning = Diagnostic::warning("load.slow", manifest.plugin_span(name, "source"), message);
+    plugin.is_slow.then(|| warning.fix("make its largest functions smaller"))
 }
 
 /// `exit_codes` of a function change nothing. Those of the defaults are meant for others.
@@ -150,10 +202,10 @@ fn load(
     plugin: &resolved::Plugin,
     metered: bool,
 ) -> Result<Plugin, LoadError> {
-    let sha256 = pinned(lock, plugin)?;
-    let file = file_of(&plugin.source)?;
-    let wanted = Wanted { sha256: sha256.as_deref(), keys: keys_for(host, file) };
-    Plugin::load_wanted(sandbox, file, wanted, metered)
+    let pin = pinned(lock, plugin)?;
+    let file = plugin_file(plugin, host)?;
+    check_digest(file.digest(), pin.as_deref())?;
+    file.load(sandbox, metered)
 }
 
 /// The file of a plugin.
@@ -188,7 +240,9 @@ pub fn pinned(lock: Option<&Lock>, plugin: &resolved::Plugin) -> Result<Option<S
     }
 }
 
-fn at_their_places(manifest: &resolved::Manifest, job: &JobId, problems: &[CallProblem]) -> Diagnostics {
+/// What is wrong with a job's call, where the manifest has it.
+#[must_use]
+pub fn job_findings(manifest: &resolved::Manifest, job: &JobId, problems: &[CallProblem]) -> Diagnostics {
     let mut diagnostics = Diagnostics::default();
     for problem in problems {
         let span = match problem.part {

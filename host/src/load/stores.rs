@@ -40,7 +40,8 @@ pub fn places(
     Ok(places)
 }
 
-/// The open ledgers of a host.
+/// The open ledgers of a host. Clones are the same.
+#[derive(Clone)]
 pub struct OpenStores {
     stores: Arc<Stores>,
 }

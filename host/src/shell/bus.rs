@@ -10,6 +10,8 @@ use clockjack_schedule::{
 };
 use tokio::sync::broadcast;
 
+use super::news::{ManifestNews, PluginNews};
+
 /// How many events a listener may lag behind.
 const EVENTS_MAX: usize = 4_096;
 
@@ -105,6 +107,10 @@ pub enum Event {
     },
     /// Slots became no run.
     Skipped(Skip),
+    /// Something happened to a plugin.
+    Plugin(Arc<PluginNews>),
+    /// A manifest was read again.
+    Manifest(Arc<ManifestNews>),
 }
 
 /// The bus. Clones are the same bus.

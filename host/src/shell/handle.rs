@@ -12,7 +12,7 @@ use clockjack_schedule::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Bus,
+    Bus, Event,
     scheduler::{Change, Message},
 };
 
@@ -53,6 +53,11 @@ impl HostHandle {
     #[must_use]
     pub fn bus(&self) -> &Bus {
         &self.bus
+    }
+
+    /// Tells whoever listens.
+    pub fn publish(&self, event: Event) {
+        self.bus.publish(event);
     }
 
     /// Puts inputs into the inbox, in their order. They are dropped when the host has stopped.

@@ -7,6 +7,8 @@ use clockjack_schedule::{
     id::PluginName,
 };
 
+use crate::hot::Difference;
+
 /// Something happened to a plugin.
 #[derive(Clone, Debug)]
 pub struct PluginNews {
@@ -22,6 +24,8 @@ pub struct PluginNews {
     pub reason: String,
     /// What to do about it; empty where nothing is to be done.
     pub fix: String,
+    /// How its code differs from what ran, where that is known.
+    pub difference: Option<Difference>,
 }
 
 /// What may happen to a plugin.
