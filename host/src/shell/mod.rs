@@ -15,7 +15,7 @@ mod tests;
 
 pub use self::{
     bus::{Bus, Event},
-    handle::HostHandle,
+    handle::{CodeChange, HostHandle},
     host::{Host, HostError, HostParts},
     recorder::Summary,
 };
