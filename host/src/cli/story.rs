@@ -71,7 +71,7 @@ fn log(event: Event, format: LogFormat, is_first_wake: &mut bool) {
         }
         Event::JobRemoved(job) => info!(job = job.as_str(), "job removed; its history stays"),
         Event::RunHeld { run, memory_bytes } => held(&run, memory_bytes),
-        Event::RunStarted { run, attempt } => started(&run, attempt),
+        Event::RunStarted { run, attempt, generation } => started(&run, attempt, generation),
         Event::AttemptEnded { run, again } => tried(&run, &again),
         Event::RunFinished { run, finish } => finished(&run, &finish),
         Event::RunCut { cut, is_tried_again } => was_cut(&cut, is_tried_again),
@@ -120,11 +120,11 @@ fn of_the_host(event: &Event) {
     }
 }
 
-fn started(run: &Run, attempt: u32) {
+fn started(run: &Run, attempt: u32, generation: Option<u32>) {
     let slot = print::rfc3339(run.scheduled_for);
     let cause = if run.cause == Cause::Schedule { String::new() } else { run.cause.to_string() };
     let attempt = if attempt == 1 { String::new() } else { attempt.to_string() };
-    info!(job = run.job.as_str(), run = %run.id, slot, cause, attempt, "running");
+    info!(job = run.job.as_str(), run = %run.id, slot, cause, attempt, generation, "running");
 }
 
 fn held(run: &Run, memory_bytes: u64) {

@@ -58,6 +58,8 @@ pub enum Event {
         run: Arc<Run>,
         /// Which, counted from 1.
         attempt: u32,
+        /// Which generation of its plugin it runs, where that is known by now.
+        generation: Option<u32>,
     },
     /// An attempt has ended, and another one follows.
     AttemptEnded {

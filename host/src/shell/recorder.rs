@@ -174,6 +174,7 @@ fn judge(ended: Ended) -> Verdict {
     let Ended { start, mut finish } = ended;
     let Start { run, attempt, n_interrupted, job, followers, .. } = start;
     let code = finish.report.outcome.code;
+    let is_cut = code == OutcomeCode::Interrupted && !finish.report.outcome.is_replaced();
     // It is nothing to record. What was cut goes on with what is in force.
     let pin = finish.report.code.take();
     let pin = pin.filter(|_| job.policy.retry_on == RetryOn::Same && code != OutcomeCode::Interrupted);
@@ -186,7 +187,7 @@ fn judge(ended: Ended) -> Verdict {
         return Verdict {
             changes: vec![Change::Again(Arc::clone(&again))],
             event: Event::AttemptEnded { run: Arc::clone(&run), again },
-            counted: (code == OutcomeCode::Interrupted).then(|| (run.job.clone(), code)),
+            counted: is_cut.then(|| (run.job.clone(), code)),
             input: Input::Again { run, n_attempts: attempt, n_interrupted, retry_at, code: pin },
         };
     }

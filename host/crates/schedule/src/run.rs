@@ -1,12 +1,13 @@
 //! Runs and skips: what a slot becomes.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
 use crate::{
     id::{JobId, RunId},
     job::{AfterOn, Job},
+    manifest::scalar::show_duration,
     outcome::Outcome,
     payload::Payload,
     ports::CodePin,
@@ -153,14 +154,29 @@ pub enum CancelReason {
     Requested,
     /// A newer slot of the job takes its place (`overlap: replace`).
     Replaced,
+    /// Other code was put in force for the job (`on_reload: cancel`).
+    CodeReplaced,
+    /// Other code was put in force for the job, and it has not ended within this time (`on_reload: { mode: drain }`).
+    DrainOver(Duration),
 }
 
 impl fmt::Display for CancelReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Requested => "cancelled on request",
-            Self::Replaced => "cancelled because a newer slot of the job takes its place (`overlap: replace`)",
-        })
+        match self {
+            Self::Requested => f.write_str("cancelled on request"),
+            Self::Replaced => {
+                f.write_str("cancelled because a newer slot of the job takes its place (`overlap: replace`)")
+            }
+            Self::CodeReplaced => f.write_str("cancelled because its plugin was replaced (`on_reload: cancel`)"),
+            Self::DrainOver(deadline) => {
+                let deadline = show_duration(*deadline);
+                write!(
+                    f,
+                    "cancelled because its plugin was replaced and it had not ended {deadline} later (`on_reload: {{ mode: \
+                     drain, deadline: {deadline} }}`)"
+                )
+            }
+        }
     }
 }
 

@@ -68,7 +68,7 @@ impl PluginTable {
         let Read { source, sha256, build } = read;
         self.by_source.entry(source.clone()).or_insert_with(|| name.clone());
         self.places.insert(name.clone(), entry.clone());
-        self.plugins.insert(name.clone(), Plugin { name, source, sha256, build });
+        self.plugins.insert(name.clone(), Plugin { name, source, sha256, build, canary: None, keep: 3 });
     }
 
     /// Gives names to what jobs name directly: the name of the file or of the image, and with a hash of the whole where
@@ -87,7 +87,7 @@ impl PluginTable {
                 let Some(name) = plain.or_else(|| format!("{stem}-{:08x}", hash >> 32).parse().ok()) else { continue };
                 self.by_source.insert(source.clone(), name.clone());
                 self.places.insert(name.clone(), entry.clone());
-                self.plugins.insert(name.clone(), Plugin { name, source, sha256: None, build: None });
+                self.plugins.insert(name.clone(), Plugin { name, source, sha256: None, build: None, canary: None, keep: 3 });
             }
         }
     }

@@ -132,6 +132,19 @@ pub struct Plugin {
     pub sha256: Option<Sha256>,
     /// How the file is made, for `clockjack dev`; nothing else runs it.
     pub build: Option<Build>,
+    /// `canary: { runs: 5, failures: 3 }`: when new code is taken back by itself.
+    pub canary: Option<Canary>,
+    /// `keep: 3`: how many generations are kept.
+    pub keep: u32,
+}
+
+/// When new code is taken back by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// How many of its first runs count.
+    pub runs: u32,
+    /// From how many failures among them on it is taken back.
+    pub failures: u32,
 }
 
 /// How a plugin's file is made from its sources.
