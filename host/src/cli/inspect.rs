@@ -133,4 +133,3 @@ fn page(plugin: &Plugin) -> String {
     page.push_str(&format!("\nneeds {needs} to load; directories and variables are granted per job under `grants:`"));
     print::plain(&page)
 }
-

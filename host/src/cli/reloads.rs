@@ -24,14 +24,20 @@ pub(super) fn plugin(news: &PluginNews) {
         PluginNewsKind::Passed => info!(event, plugin, generation, sha256, "the new code passed its trial: {reason}"),
         PluginNewsKind::Removed => info!(event, plugin, generation, reason, "plugin removed"),
         PluginNewsKind::Refused => {
-            error!(event, plugin, generation, sha256, fix, "its new file is refused, generation {generation} stays: {reason}");
+            error!(
+                event,
+                plugin, generation, sha256, fix, "its new file is refused, generation {generation} stays: {reason}"
+            );
         }
         PluginNewsKind::Held => {
             let message = "its new file waits for approval";
             warn!(event, plugin, generation, sha256, change, fix, "{message}, generation {generation} stays: {reason}");
         }
         PluginNewsKind::RolledBack { before } => {
-            warn!(event, plugin, before, generation, sha256, fix, "plugin rolled back to generation {generation}: {reason}");
+            warn!(
+                event,
+                plugin, before, generation, sha256, fix, "plugin rolled back to generation {generation}: {reason}"
+            );
         }
     }
 }

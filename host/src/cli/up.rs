@@ -213,7 +213,8 @@ async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup: Signal) ->
     executor.put_all(first.prepared());
     host.take_in(first.set.manifest().jobs.values().map(Arc::clone).collect()).await?;
     let (handle, is_watching) = (host.handle(), !args.no_watch);
-    let parts = ReloaderParts { sources, sandbox, executor, host: handle, stores: ledger, made_for, clock, is_watching };
+    let parts =
+        ReloaderParts { sources, sandbox, executor, host: handle, stores: ledger, made_for, clock, is_watching };
     let still = CancellationToken::new();
     let (reloader, reloading) = hot::start(first, parts, still.clone());
     let time_is_up = after(args.for_);

@@ -60,7 +60,9 @@ impl Task {
         }
         if !change.jobs.is_empty() {
             let done = self.parts.host.change(added, changed, change.jobs.removed.clone()).await;
-            done.map_err(|error| format!("the manifest is in force in part, its jobs are not: {error}; reload it again"))?;
+            done.map_err(|error| {
+                format!("the manifest is in force in part, its jobs are not: {error}; reload it again")
+            })?;
         }
         // What goes on of a job that has just been removed may need its code again; what was removed before does not.
         self.parts.executor.retain(|job| new.jobs.contains_key(job) || old.jobs.contains_key(job));

@@ -95,12 +95,7 @@ impl Task {
     }
 
     /// Says that a manifest is refused, once.
-    pub(super) fn refuse(
-        &mut self,
-        set: &Arc<Set>,
-        why: String,
-        findings: Vec<Diagnostic>,
-    ) {
+    pub(super) fn refuse(&mut self, set: &Arc<Set>, why: String, findings: Vec<Diagnostic>) {
         let Some(next) = self.next.as_mut().filter(|next| Arc::ptr_eq(&next.set, set)) else { return };
         if next.refused.as_ref().is_some_and(|(known, _)| *known == why) {
             return;

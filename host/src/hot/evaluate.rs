@@ -1,13 +1,19 @@
 //! Whether a manifest and the files of its plugins fit together, and what of them is to be in force. It changes nothing.
 
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use clockjack_sandbox::{CallProblem, Imports, LoadError, Plugin, check_digest};
 use clockjack_schedule::{
     diagnostic::Diagnostics,
     id::{JobId, PluginName},
-    manifest::{resolved::{self, Manifest}, source::Source},
+    manifest::{
+        resolved::{self, Manifest},
+        source::Source,
+    },
 };
 
 use super::{
@@ -168,7 +174,9 @@ impl Question<'_> {
                     let refused = Candidate::refused(&error, Some(Arc::clone(&new.digest)), Some(new.n_bytes));
                     (Some(refused), Blame::File(error))
                 }
-                (None, Some(old)) if standing.left.contains(&new.digest) => (Some(rolled_back(new, old)), Blame::Nothing),
+                (None, Some(old)) if standing.left.contains(&new.digest) => {
+                    (Some(rolled_back(new, old)), Blame::Nothing)
+                }
                 (None, _) => {
                     let is_approved = standing.approved.contains(&new.digest);
                     let fit = self.fit(name, new, is_approved, &|_| false);

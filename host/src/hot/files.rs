@@ -69,16 +69,17 @@ impl Errand {
             Ok(file) => file,
             Err(error) => return Examined::Unusable { digest: None, n_bytes: None, error },
         };
-        let fits = |plugin: &&Arc<Plugin>| {
-            *plugin.digest == *file.digest() && (plugin.is_metered() || !self.is_metered)
-        };
+        let fits =
+            |plugin: &&Arc<Plugin>| *plugin.digest == *file.digest() && (plugin.is_metered() || !self.is_metered);
         if let Some(known) = known.iter().find(fits) {
             return Examined::Ready(Arc::clone(known));
         }
         match file.load(sandbox, self.is_metered) {
             Ok(plugin) => {
                 // For going back to it, also in another life of the host.
-                drop(Components::open().map(|components| components.put(file.bytes())));
+                if let Some(components) = Components::open() {
+                    components.put(file.bytes());
+                }
                 Examined::Ready(Arc::new(plugin))
             }
             Err(error) => {

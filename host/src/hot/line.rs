@@ -16,7 +16,7 @@ use clockjack_schedule::{
     ports::{GenerationRow, Left},
 };
 
-use super::view::{CandidateView, CanaryView, GenerationView, PluginView};
+use super::view::{CanaryView, CandidateView, GenerationView, PluginView};
 
 /// Code that is, or was, in force.
 pub(super) struct Generation {
@@ -66,15 +66,6 @@ pub(super) struct History {
 }
 
 impl History {
-    /// What the rows of one plugin say, oldest first. The newest word on a digest counts.
-    pub(super) fn of(rows: Vec<GenerationRow>) -> Self {
-        let mut history = Self::default();
-        for row in rows {
-            history.note(row);
-        }
-        history
-    }
-
     /// Takes a row in, or its change.
     pub(super) fn note(&mut self, row: GenerationRow) {
         self.last = self.last.max(row.number);
@@ -277,7 +268,9 @@ mod tests {
 
     #[test]
     fn the_newest_word_on_a_digest_counts() {
-        let mut history = History::of(vec![row(1, "a", false), row(2, "b", true)]);
+        let mut history = History::default();
+        history.note(row(1, "a", false));
+        history.note(row(2, "b", true));
         assert_eq!((history.last, history.newest_good().unwrap().number), (2, 1));
         assert!(history.left.contains("b") && history.approved.contains("b"));
         // The same file is put in force again: somebody says so.

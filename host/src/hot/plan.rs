@@ -107,9 +107,9 @@ fn pools(before: &Manifest, after: &Manifest, diff: &Diff) -> Vec<String> {
     let size = |manifest: &Manifest, name| manifest.pools.get(name).map_or(0, |size| size.get());
     let kind = |name| if after.isolated.contains(name) { ", isolated" } else { "" };
     let came = added.iter().map(|name| format!("+ {name}: {} places{}", size(after, name), kind(name)));
-    let other = changed.iter().map(|name| {
-        format!("~ {name}: {} -> {} places{}", size(before, name), size(after, name), kind(name))
-    });
+    let other = changed
+        .iter()
+        .map(|name| format!("~ {name}: {} -> {} places{}", size(before, name), size(after, name), kind(name)));
     let gone = removed.iter().map(|name| format!("- {name}"));
     came.chain(other).chain(gone).collect()
 }

@@ -119,11 +119,7 @@ enum Reading {
 }
 
 impl Task {
-    pub(super) fn new(
-        first: First,
-        parts: ReloaderParts,
-        shown: watch::Sender<Arc<[PluginView]>>,
-    ) -> Self {
+    pub(super) fn new(first: First, parts: ReloaderParts, shown: watch::Sender<Arc<[PluginView]>>) -> Self {
         let First { set, lines, histories, files, .. } = first;
         let watch = Watch::new(parts.is_watching);
         let mut task = Self {

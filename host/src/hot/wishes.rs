@@ -4,12 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use clockjack_sandbox::Plugin;
-use clockjack_schedule::{
-    diagnostic::did_you_mean,
-    id::PluginName,
-    manifest::diff::diff,
-    ports::{GenerationRow},
-};
+use clockjack_schedule::{diagnostic::did_you_mean, id::PluginName, manifest::diff::diff, ports::GenerationRow};
 use tokio::{sync::oneshot, task::spawn_blocking};
 use tracing::error;
 
@@ -31,7 +26,10 @@ use crate::{
 
 impl Task {
     /// Answers what a reload would do, in its own time: nothing waits for it, and it changes nothing.
-    #[expect(clippy::disallowed_methods, reason = "it ends by itself, and nobody is harmed where the host ends before it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends by itself, and nobody is harmed where the host ends before it"
+    )]
     pub(super) fn plan(&self, files: Option<Vec<PathBuf>>, answer: oneshot::Sender<Plan>) {
         let mut sources = self.parts.sources.clone();
         if let Some(files) = files {
@@ -287,8 +285,7 @@ impl Dry {
             for plugin in new.plugins.values() {
                 files.put(plugin.source.clone(), Errand::of(new, plugin).run(&sandbox, &self.known));
             }
-            let question =
-                Question { loaded: &set.loaded, before: None, files: &files, standings: &self.standings };
+            let question = Question { loaded: &set.loaded, before: None, files: &files, standings: &self.standings };
             let evaluation = evaluate(&question);
             let change = diff(old, new);
             plan = plan::of_manifest(old, new, &change, past);

@@ -15,18 +15,18 @@ use crate::{
 };
 
 mod admission;
-mod generations;
 mod attempt;
 mod code;
+mod generations;
 mod states;
 mod usage;
 mod vault;
 mod written;
 
 pub use admission::Admission;
-pub use generations::{GENERATIONS_MAX, GenerationRow, Left};
 pub use attempt::Attempt;
 pub use code::CodePin;
+pub use generations::{GENERATIONS_MAX, GenerationRow, Left};
 pub use states::{KeepError, StateAccess, States};
 pub use usage::{Figure, Usage};
 pub use vault::Vault;

@@ -87,7 +87,8 @@ impl PluginTable {
                 let Some(name) = plain.or_else(|| format!("{stem}-{:08x}", hash >> 32).parse().ok()) else { continue };
                 self.by_source.insert(source.clone(), name.clone());
                 self.places.insert(name.clone(), entry.clone());
-                self.plugins.insert(name.clone(), Plugin { name, source, sha256: None, build: None, canary: None, keep: 3 });
+                self.plugins
+                    .insert(name.clone(), Plugin { name, source, sha256: None, build: None, canary: None, keep: 3 });
             }
         }
     }
