@@ -44,12 +44,12 @@ impl Files {
         self.examined.retain(|source, _| is_wanted(source));
     }
 
-    /// Whether a file has to be read: it was not, or it was loaded for jobs that count no instructions, and one does now.
+    /// Whether a file has to be read for a manifest: it was not, or could not be used as another manifest wanted it, or was
+    /// loaded for jobs that count no instructions, and one does now.
     pub(super) fn lacks(&self, source: &Source, is_metered: bool) -> bool {
         match self.examined.get(source) {
-            None => true,
+            None | Some(Examined::Unusable { .. }) => true,
             Some(Examined::Ready(plugin)) => is_metered && !plugin.is_metered(),
-            Some(Examined::Unusable { .. }) => false,
         }
     }
 }
