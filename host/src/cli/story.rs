@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     manifest::scalar::{show_duration, show_size},
     outcome::OutcomeCode,
@@ -53,7 +54,7 @@ pub(super) fn tell(
 fn log(event: Event, format: LogFormat, is_first_wake: &mut bool) {
     match event {
         Event::JobAdded { job, next, trigger } => {
-            let next = next.map_or_else(|| "never".to_owned(), |next| next.format("%Y-%m-%d %H:%M:%SZ").to_string());
+            let next = slot(next);
             info!(job = job.as_str(), trigger = &*trigger, next, "job added");
         }
         Event::NextWake { at, wait, job } => {
@@ -65,8 +66,9 @@ fn log(event: Event, format: LogFormat, is_first_wake: &mut bool) {
                 debug!("next wake-up in {wait}, at {at}, for {job}");
             }
         }
-        Event::JobChanged { job, next } => {
-            let next = next.map_or_else(|| "never".to_owned(), |next| next.format("%Y-%m-%d %H:%M:%SZ").to_string());
+        Event::JobChanged { job, before, next } => {
+            let (before, next) = (slot(before), slot(next));
+            let next = if before == next { next } else { format!("{before} -> {next}") };
             info!(job = job.as_str(), next, "job changed");
         }
         Event::JobRemoved(job) => info!(job = job.as_str(), "job removed; its history stays"),
@@ -86,6 +88,11 @@ fn log(event: Event, format: LogFormat, is_first_wake: &mut bool) {
             of_the_host(&event);
         }
     }
+}
+
+/// A slot as it is told of jobs, for people.
+fn slot(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// What happened to the host itself.

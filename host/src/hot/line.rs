@@ -142,19 +142,19 @@ impl Trial {
     pub(super) fn count(&mut self, has_failed: bool) -> Verdict {
         self.n_ended += 1;
         self.n_failed += u32::from(has_failed);
-        let n_left = self.canary.runs.saturating_sub(self.n_ended);
+        let n_left = self.canary.n_runs.saturating_sub(self.n_ended);
         match self.n_failed {
-            n_failed if self.canary.failures <= n_failed => Verdict::Failed,
+            n_failed if self.canary.n_failures_max <= n_failed => Verdict::Failed,
             // What is left cannot make it fail any more.
-            n_failed if n_failed + n_left < self.canary.failures => Verdict::Passed,
+            n_failed if n_failed + n_left < self.canary.n_failures_max => Verdict::Passed,
             _ => Verdict::GoesOn,
         }
     }
 
     fn view(self) -> CanaryView {
         CanaryView {
-            n_runs: self.canary.runs,
-            n_failures_max: self.canary.failures,
+            n_runs: self.canary.n_runs,
+            n_failures_max: self.canary.n_failures_max,
             n_ended: self.n_ended,
             n_failed: self.n_failed,
         }
@@ -235,8 +235,8 @@ impl Line {
 mod tests {
     use super::*;
 
-    fn counted(runs: u32, failures: u32, ends: &[bool]) -> Vec<Verdict> {
-        let mut trial = Trial::begin(Canary { runs, failures });
+    fn counted(n_runs: u32, n_failures_max: u32, ends: &[bool]) -> Vec<Verdict> {
+        let mut trial = Trial::begin(Canary { n_runs, n_failures_max });
         ends.iter().map(|failed| trial.count(*failed)).collect()
     }
 

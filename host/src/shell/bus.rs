@@ -40,6 +40,8 @@ pub enum Event {
     JobChanged {
         /// Which job.
         job: JobId,
+        /// When its next slot was.
+        before: Option<DateTime<Utc>>,
         /// When its next slot is.
         next: Option<DateTime<Utc>>,
     },

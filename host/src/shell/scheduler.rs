@@ -237,7 +237,8 @@ impl Scheduler {
             Input::Add { job, .. } | Input::Change(job) => {
                 self.jobs.add(Arc::clone(job));
                 let known = self.core.job(&job.id);
-                Some((job.id.clone(), known.is_none(), known.is_none_or(|known| known != job)))
+                let is_told = known.is_none_or(|known| known != job);
+                is_told.then(|| (job.id.clone(), known.is_none(), self.core.next_slot(&job.id)))
             }
             Input::Remove(job) => {
                 self.jobs.gone(job);
@@ -255,10 +256,13 @@ impl Scheduler {
             _ => None,
         };
         decisions.extend(self.core.handle(now, input));
-        let Some((job, is_new, true)) = told.filter(|_| self.bus.has_listeners()) else { return };
+        let Some((job, is_new, before)) = told.filter(|_| self.bus.has_listeners()) else { return };
         let next = self.core.next_slot(&job);
         let trigger = self.core.job(&job).map(|job| job.describe()).unwrap_or_default().into();
-        self.bus.publish(if is_new { Event::JobAdded { job, next, trigger } } else { Event::JobChanged { job, next } });
+        self.bus.publish(match is_new {
+            true => Event::JobAdded { job, next, trigger },
+            false => Event::JobChanged { job, before, next },
+        });
     }
 
     /// Commits what was decided, and only then acts on it.

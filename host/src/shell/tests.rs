@@ -420,3 +420,25 @@ async fn history_is_pruned_to_what_each_job_keeps() {
     let slots = world.ledger.runs(of("few-1")).await.unwrap();
     assert!(slots.iter().all(|row| start() + TimeDelta::seconds(600) < row.run.scheduled_for), "{slots:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_changes_is_told_with_its_next_slot_before_and_after() {
+    let world = world(1);
+    let every = |trigger: &str, labels: &[&str]| {
+        let job = Job::clone(&job("quick-10", trigger, Policy::default()));
+        let labels = labels.iter().map(|label| ((*label).to_owned(), String::new())).collect();
+        Arc::new(Job { setup: Arc::new(Setup { labels, ..Setup::clone(&job.setup) }), ..job })
+    };
+    world.host.handle().change(vec![every("every: 1h", &[])], Vec::new(), Vec::new()).await.unwrap();
+    let mut events = world.host.bus().listen();
+    for changed in [every("every: 30m", &[]), every("every: 30m", &["a"]), every("every: 30m", &["a"])] {
+        world.host.handle().change(Vec::new(), vec![changed], Vec::new()).await.unwrap();
+    }
+    let mut told = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let Event::JobChanged { before, next, .. } = event {
+            told.push([before, next].map(|at| (at.unwrap() - start()).num_minutes()));
+        }
+    }
+    assert_eq!(told, [[60, 30], [30, 30]], "what is the same is not told");
+}
