@@ -10,7 +10,7 @@ use std::{fs, time::Duration};
 use chrono::TimeDelta;
 
 use crate::{
-    hosted::{assert_no_gap, ends, wait_next, Hosted},
+    hosted::{Hosted, assert_no_gap, ends, wait_next},
     log::Line,
     program::Running,
 };

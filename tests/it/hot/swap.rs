@@ -62,7 +62,10 @@ fn whatever_is_wrong_with_a_file_leaves_the_old_code_in_force() {
         (b"no component".as_slice(), "load.invalid"),
         (&whole[..whole.len() / 2], "load.invalid"),
         (&other, "load.type"),
-        (&wat::parse_str("(component (import \"acme:x/y\" (instance (export \"f\" (func)))))").expect("one"), "load.import"),
+        (
+            &wat::parse_str("(component (import \"acme:x/y\" (instance (export \"f\" (func)))))").expect("one"),
+            "load.import",
+        ),
         (b"", "load.invalid"),
     ] {
         hosted.scene.put("p.wasm", bytes);
