@@ -25,7 +25,12 @@ use tracing::{error, info, warn};
 
 use super::{Exit, LockedArgs, ManifestArgs, check, diagnostics, made_for::MadeFor, print, reload, story};
 use crate::{
+    api::{
+        self, About, Api,
+        socket::{self, Socket},
+    },
     clock::SystemClock,
+    hot::Reloader,
     load::{
         self, Loaded, PreparedJob,
         secrets::Missing,
@@ -49,6 +54,8 @@ pub(super) struct UpArgs {
     /// under `stores.default`, else a file in the state directory, which the log names.
     #[arg(long, value_name = "URL")]
     pub(super) ledger: Option<StoreUrl>,
+    #[command(flatten)]
+    control: ControlArgs,
     /// How log lines are written.
     #[arg(long, value_enum, default_value = "text")]
     pub(super) log_format: LogFormat,
@@ -58,6 +65,18 @@ pub(super) struct UpArgs {
     /// Stop by itself after this time.
     #[arg(long = "for", value_name = "DURATION", value_parser = scalar::parse_duration)]
     for_: Option<Duration>,
+}
+
+/// How the host is reached while it runs.
+#[derive(Debug, Args)]
+struct ControlArgs {
+    /// Where the socket is that `clockjack plugins`, `pause`, `run` and others talk to; without it `CLOCKJACK_SOCKET`, else
+    /// a place that they find by the manifest.
+    #[arg(long, value_name = "PATH", conflicts_with = "no_api")]
+    socket: Option<PathBuf>,
+    /// Answer nobody: no socket is made.
+    #[arg(long)]
+    no_api: bool,
 }
 
 pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
@@ -208,6 +227,9 @@ async fn serve(
     let told = CancellationToken::new();
     let teller = story::tell(events, told.clone());
     host.take_in(reload::put(&executor, jobs, &scene.manifest)).await?;
+    let (reloader, wishes, shown) = Reloader::new();
+    drop((wishes, shown));
+    let control = control(&scene, &host, reloader, guests).await;
     let time_is_up = after(args.for_);
     tokio::pin!(time_is_up);
     let (mut reading, mut is_asked_again) = (None, false);
@@ -238,6 +260,9 @@ async fn serve(
     } else {
         info!(grace = show_duration(args.grace), unfinished = n_unfinished, "stopping; a second signal does not wait");
     }
+    if let Some(control) = control {
+        control.end().await;
+    }
     let summary = host.shut_down(args.grace, signals.end()).await;
     told.cancel();
     teller.await?;
@@ -255,6 +280,36 @@ async fn serve(
             Ok(Exit::HostFailed)
         }
     }
+}
+
+/// Opens the socket of the host. Jobs run without one too.
+async fn control(scene: &Scene<'_>, host: &Host, reloader: Reloader, guests: &Runtime) -> Option<api::Server> {
+    let args = scene.args;
+    if args.control.no_api {
+        return None;
+    }
+    let files = &args.manifests.files;
+    let socket = match Socket::open(&socket::place(args.control.socket.as_deref(), files)).await {
+        Ok(socket) => socket,
+        Err(problem) => {
+            warn!(
+                "nobody can talk to this host, and its jobs run all the same: {problem}; name another place with \
+                 `--socket PATH`, or `--no-api`"
+            );
+            return None;
+        }
+    };
+    info!(socket = %socket.path().display(), "commands talk to this host through its socket");
+    let places = stores::places(args.ledger.as_ref(), &scene.manifest.stores, files).unwrap_or_default();
+    let about = About {
+        started_at: SystemClock.now(),
+        files: files.clone(),
+        ledger: places.get(&StoreName::default()).map(ToString::to_string).unwrap_or_default(),
+    };
+    let (ledger, clock) = (scene.ledger.ledger(), Arc::new(SystemClock));
+    let api = Api { host: host.handle(), ledger, clock, reloader, about };
+    // Beside the guests and not on the ring: who asks makes no slot late.
+    Some(api::serve(socket, api::router(api), guests.handle()))
 }
 
 /// An error with all its causes in one line.
