@@ -13,7 +13,7 @@ mod runs;
 mod scheduler;
 pub mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod view;
 
 pub use self::{

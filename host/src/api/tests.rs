@@ -33,7 +33,7 @@ use crate::{
 };
 
 mod of_jobs;
-mod of_plugins;
+pub(crate) mod of_plugins;
 
 const MANIFEST: &str = "
 version: 1

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use tokio::{net::UnixStream, runtime::Builder};
 
-use super::{Exit, ManifestArgs, OutputArgs, print};
+use super::{Exit, ManifestArgs, OutputArgs, print, rows};
 use crate::api::socket::{self, Place};
 
 /// Largest answer that is read: all that is kept of the largest run fits many times.
@@ -231,9 +232,25 @@ pub(super) fn read<T: DeserializeOwned>(json: &Json) -> Result<T, Failure> {
     Ok(T::deserialize(json)?)
 }
 
+/// An instant of an answer as tables have it.
+pub(super) fn instant(text: &str) -> String {
+    text.parse::<DateTime<Utc>>().map_or_else(|_| text.to_owned(), rows::shown)
+}
+
 /// A name as a part of a path: what is not plain is written as its bytes.
 pub(super) fn segment(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@:".contains(&byte);
     let shown = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     name.bytes().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_plain_is_written_as_its_bytes() {
+        assert_eq!(segment("report@2027-01-15T08:00:00Z"), "report@2027-01-15T08:00:00Z");
+        assert_eq!(segment("a/b c?d#\u{fc}+"), "a%2Fb%20c%3Fd%23%C3%BC%2B");
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Exit, Output, OutputArgs,
-    client::{self, Client, Failure, HostArgs, Said, SocketArgs},
+    client::{self, Client, Failure, HostArgs, Said, SocketArgs, instant},
     print, rows,
 };
 use crate::api::view::{Difference, JobChange, Plan, PluginChange};
@@ -127,7 +127,7 @@ fn summary(plan: &Plan, tense: Tense) -> Option<String> {
 fn job_rows(plan: &Plan) -> Vec<Vec<String>> {
     let row = |sign: &str, word: &str, change: &JobChange| {
         let parts = if change.parts.is_empty() { word.to_owned() } else { change.parts.join(", ") };
-        let next = |at: &Option<String>| at.clone().unwrap_or_else(|| rows::NONE.to_owned());
+        let next = |at: &Option<String>| at.as_deref().map_or_else(|| rows::NONE.to_owned(), instant);
         vec![format!("{sign} {}", change.job), parts, next(&change.next_before), next(&change.next_after)]
     };
     let added = plan.added.iter().map(|change| row("+", "added", change));
@@ -170,7 +170,64 @@ pub(super) fn difference(difference: &Difference) -> Vec<String> {
     let mut lines: Vec<_> =
         lists.iter().flat_map(|(words, names)| names.iter().map(move |name| format!("{words} {name}"))).collect();
     if before != after {
-        lines.push(format!("~ size {} -> {}", show_size(before), show_size(after)));
+        let shown = [before, after].map(show_size);
+        // Of a large file, a small change would not be seen.
+        let [before, after] = if shown[0] == shown[1] { [before, after].map(|n| format!("{n}B")) } else { shown };
+        lines.push(format!("~ size {before} -> {after}"));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::tests::of_plugins::some_plan, hot};
+
+    fn shown(plan: hot::Plan, tense: Tense) -> String {
+        page(&Plan::from(plan), tense)
+    }
+
+    #[test]
+    fn plans_show_what_becomes_of_jobs_plugins_and_pools() {
+        let mut plan = some_plan();
+        plan.refused = None;
+        expect_test::expect![[r#"
+              JOB     WHAT            NEXT SLOT BEFORE      AFTER
+            + new     added           -                     2027-01-15 13:00:00Z
+            ~ report  triggers, args  2027-01-15 13:00:00Z  -
+            - old     removed         2027-01-15 13:00:00Z  -
+
+            PLUGINS
+            ! weblog held, generation 3
+                it asks for `wasi:http`
+                grant it, or approve it
+                + exports prune
+                + imports wasi:http/outgoing-handler
+                ~ size 1000B -> 2KiB
+
+            POOLS
+              `small`: 1 place, 2 before
+
+            jobs: 1 added, 1 changed, 1 removed, 7 untouched"#]]
+        .assert_eq(&shown(plan, Tense::Would));
+        // What is refused changes nothing, so nothing is counted.
+        assert!(!shown(some_plan(), Tense::Would).contains("untouched"));
+        let nothing = || hot::Plan { n_untouched: 3, ..hot::Plan::default() };
+        assert_eq!(shown(nothing(), Tense::Would), "nothing would change: 3 untouched");
+        assert_eq!(shown(nothing(), Tense::Done), "nothing has changed: 3 untouched");
+    }
+
+    #[test]
+    fn a_refused_plan_is_a_fault_of_the_user() {
+        let exit = |plan: hot::Plan, output| {
+            let answer = serde_json::to_value(Plan::from(plan)).unwrap();
+            told(output, &answer, Tense::Done).map(|said| said.exit).map_err(|failure| format!("{failure:?}"))
+        };
+        for output in [Output::Table, Output::Json] {
+            assert_eq!(exit(some_plan(), output), Ok(Exit::Fault));
+            assert_eq!(exit(hot::Plan::default(), output), Ok(Exit::Done));
+        }
+        let odd = told(Output::Table, &json!({ "refused": 7 }), Tense::Done);
+        assert!(matches!(odd, Err(Failure::Host(_))), "{odd:?}");
+    }
 }

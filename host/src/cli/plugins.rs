@@ -1,13 +1,12 @@
 //! `clockjack plugins`: which code a running host runs, which files it does not, and what a person decides about them.
 
-use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use clockjack_schedule::{id::PluginName, manifest::scalar::show_size};
 use serde_json::{Value as Json, json};
 
 use super::{
     Exit, Output,
-    client::{self, Client, Failure, HostArgs, Said},
+    client::{self, Client, Failure, HostArgs, Said, instant},
     plan, print, rows,
 };
 use crate::api::view::{Candidate, Generation, Plugin};
@@ -207,7 +206,53 @@ fn short(digest: &str) -> &str {
     digest.get(..DIGITS).unwrap_or(digest)
 }
 
-/// An instant as other tables have it.
-fn instant(text: &str) -> String {
-    text.parse::<DateTime<Utc>>().map_or_else(|_| text.to_owned(), rows::shown)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tests::of_plugins::plugin;
+
+    #[test]
+    fn a_plugin_is_shown_with_what_does_not_run_and_what_was_before() {
+        let plugin = Plugin::from(&plugin());
+        expect_test::expect![[r#"
+            plugin      weblog
+            source      ./weblog.wasm
+            state       held
+            generation  3, since 2027-01-15 12:00:00Z: file changed
+            digest      cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+            size        1000B
+            canary      2 of 5 runs have ended, 1 of them failed; back at 3
+            functions   summarize
+            imports     -
+            jobs        backup
+
+            candidate: a file that does not run: held since 2027-01-15 12:30:00Z
+              digest    dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd
+              size      2KiB
+              reason    [load.import] it asks for `wasi:http`
+              fix       grant it, or approve it
+                        + exports prune
+                        + imports wasi:http/outgoing-handler
+                        ~ size 1000B -> 2KiB
+              approve   clockjack plugins approve weblog --digest dddddddddddd
+
+            kept: `clockjack plugins rollback weblog --to GENERATION` goes back
+              GENERATION  DIGEST        SIZE   SINCE                 CAUSE
+              2           bbbbbbbbbbbb  1000B  2027-01-15 12:00:00Z  start
+        "#]]
+        .assert_eq(&page(&plugin));
+        let header = ["plugin", "generation", "digest", "size", "since", "state", "jobs"];
+        expect_test::expect![[r#"
+            PLUGIN  GENERATION  DIGEST        SIZE   SINCE                 STATE  JOBS
+            weblog  3           cccccccccccc  1000B  2027-01-15 12:00:00Z  held   1"#]]
+        .assert_eq(&print::table(&header, &[cells(&plugin)]));
+    }
+
+    #[test]
+    fn digests_are_hex() {
+        assert_eq!(parse_digest("ABCDEF12"), Ok("abcdef12".to_owned()));
+        for odd in ["", "abcde", "xyzxyz", &"a".repeat(65)] {
+            assert!(parse_digest(odd).is_err(), "{odd}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ fn difference() -> Difference {
     }
 }
 
-fn plugin() -> PluginView {
+pub(crate) fn plugin() -> PluginView {
     PluginView {
         name: "weblog".parse().unwrap(),
         source: "./weblog.wasm".to_owned(),
@@ -163,7 +163,7 @@ async fn what_a_person_decides_reaches_the_reloader() {
     assert_eq!(told, "503 host.stopping: the host stops; ask again when it has been started anew");
 }
 
-fn some_plan() -> Plan {
+pub(crate) fn some_plan() -> Plan {
     let text = "version: 1\njobs:\n  report: { plugin: weblog, evry: 1h }\n";
     let at_word = text.find("evry").unwrap();
     let span = Span { source: 0, start: at_word, end: at_word + 4 };
