@@ -20,6 +20,7 @@ mod new;
 mod next;
 mod print;
 mod reading;
+mod refusal;
 mod reload;
 mod rows;
 mod runs;
@@ -32,7 +33,11 @@ mod why;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PathBufValueParser, TypedValueParser},
+};
+use clockjack_schedule::manifest::source::Source;
 
 pub use self::exit::Exit;
 
@@ -105,6 +110,11 @@ struct LockedArgs {
     /// Run no plugin but what `sha256` of the manifest or `clockjack.lock` beside it pins.
     #[arg(long)]
     locked: bool,
+}
+
+/// What a command line names as a plugin: a file, or an image in a registry.
+fn plugin_source() -> impl TypedValueParser<Value = Source> {
+    PathBufValueParser::new().try_map(Source::try_from)
 }
 
 /// How to print data.

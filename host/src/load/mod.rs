@@ -4,13 +4,15 @@ pub mod components;
 mod dirs;
 mod files;
 pub mod memory;
+mod oci;
+pub mod origin;
 mod plugins;
 pub mod provenance;
 pub mod secrets;
 pub mod stores;
 pub mod zones;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use clockjack_sandbox::{Plugin, Sandbox};
 use clockjack_schedule::{
@@ -20,7 +22,7 @@ use clockjack_schedule::{
     zone::Zones,
 };
 
-use self::provenance::Lock;
+use self::{origin::Image, provenance::Lock};
 
 pub use self::plugins::{
     PreparedJob, compile_budget, isolated_pool, pinned, sandbox_for, sandbox_with, with_command, workers,
@@ -38,6 +40,8 @@ pub struct Loaded {
     pub lock: Option<Lock>,
     /// Where the host was told to keep its default store, whatever the manifest says.
     pub ledger: Option<StoreUrl>,
+    /// The images that plugins came out of, as far as they are loaded and came from registries.
+    pub images: BTreeMap<PluginName, Image>,
 }
 
 impl Loaded {

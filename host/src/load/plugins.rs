@@ -1,6 +1,6 @@
 //! From a manifest to calls: each plugin is loaded once, each job is checked against it.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use clockjack_sandbox::{
     Call, CallProblem, CommandInput, CompileBudget, CompileSettings, Compiler, EngineSettings, IsolatedPool, LoadCode,
@@ -11,12 +11,13 @@ use clockjack_schedule::{
     diagnostic::{Diagnostic, Diagnostics, Span},
     id::{JobId, PluginName, PoolName},
     job::{Ceilings, Job, TABLE_ELEMENTS_MAX},
-    manifest::{node::Node, resolved, source::Source},
+    manifest::{node::Node, resolved},
 };
 
 use super::{
     Loaded,
-    provenance::{Lock, keys_for},
+    origin::{self, Origin},
+    provenance::Lock,
     secrets::HostVault,
 };
 use crate::settings;
@@ -80,7 +81,12 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
     for (name, plugin) in &manifest.plugins {
         let metered = manifest.jobs.values().any(|job| job.plugin == *name && job.limits.fuel.is_some());
         match load(sandbox, &manifest.host, loaded.lock.as_ref(), plugin, metered) {
-            Ok(plugin) => {
+            Ok(Origin { plugin, image }) => {
+                if let Some(image) = image {
+                    let found = origin::findings(manifest, loaded.lock.as_ref(), name, &image);
+                    loaded.diagnostics.append(found);
+                    loaded.images.insert(name.clone(), image);
+                }
                 if plugin.is_slow {
                     loaded.diagnostics.push(slow(name, manifest.plugin_span(name, "source")));
                 }
@@ -163,23 +169,13 @@ fn load(
     lock: Option<&Lock>,
     plugin: &resolved::Plugin,
     metered: bool,
-) -> Result<Plugin, LoadError> {
+) -> Result<Origin, LoadError> {
     let sha256 = pinned(lock, plugin)?;
-    let file = file_of(&plugin.source)?;
-    let wanted = Wanted { sha256: sha256.as_deref(), keys: keys_for(host, file) };
-    Plugin::load_wanted(sandbox, file, wanted, metered)
+    let wanted = Wanted { sha256: sha256.as_deref(), keys: origin::keys_of(host, &plugin.source) };
+    origin::load(sandbox, &plugin.source, wanted, metered)
 }
 
-/// The file of a plugin.
-pub(super) fn file_of(source: &Source) -> Result<&Path, LoadError> {
-    source.file().ok_or_else(|| LoadError {
-        code: LoadCode::NotFound,
-        message: format!("`{source}` is in a registry, which this version does not read yet"),
-        fix: "fetch the file and write its path, such as `./file.wasm`".to_owned(),
-    })
-}
-
-/// The digest that a plugin must have. With `--locked` there has to be one.
+/// The digest that a plugin must have. With `--locked` there has to be one, or that of an image.
 ///
 /// # Errors
 /// When there is none, or two that differ.
@@ -195,6 +191,7 @@ pub fn pinned(lock: Option<&Lock>, plugin: &resolved::Plugin) -> Result<Option<S
         }
         (_, Some(pin)) => Ok(Some(pin.sha256.clone())),
         (Some(written), None) => Ok(Some(written)),
+        (None, None) if plugin.source.oci().is_some_and(|reference| reference.digest().is_some()) => Ok(None),
         (None, None) => Err(refused(
             format!("`--locked` runs what is pinned, and neither the manifest (`sha256`) nor `{path}` pins it"),
             again,

@@ -30,6 +30,7 @@ mod output;
 pub mod own_files;
 mod own_package;
 mod plugin;
+mod plugin_file;
 mod preview_1;
 mod random;
 mod redact;
@@ -59,7 +60,8 @@ pub use self::{
     executor::SandboxExecutor,
     exports::{Function, FunctionKind, Parameter},
     imports::{grant_of, opened_by},
-    plugin::{COMPONENT_BYTES_MAX, Form, Plugin, Provenance, Wanted},
+    plugin::{COMPONENT_BYTES_MAX, Form, Plugin, Provenance, Wanted, check_digest},
+    plugin_file::PluginFile,
     values::{
         schema::{SchemaOf, type_schema},
         to_json::to_json as value_to_json,
