@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     sync::{
         Once,
@@ -127,7 +127,7 @@ impl Drop for Registry {
 }
 
 /// What a registry logs must be read, or it stands still.
-fn lines(log: impl std::io::BufRead + Send + 'static) -> Receiver<String> {
+fn lines(log: impl BufRead + Send + 'static) -> Receiver<String> {
     let (tx, rx) = channel();
     thread::spawn(move || {
         for line in log.lines().map_while(Result::ok) {

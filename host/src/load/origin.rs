@@ -5,7 +5,7 @@ use clockjack_schedule::{
     diagnostic::{Diagnostic, Diagnostics},
     id::PluginName,
     manifest::{
-        resolved::{HostSettings, Manifest},
+        resolved::{self, HostSettings, Manifest},
         source::Source,
     },
 };
@@ -49,6 +49,18 @@ pub fn fetch(source: &Source, keys: Option<&[String]>) -> Result<Fetched, LoadEr
             Ok(Fetched { file, image: Some(pulled.image) })
         }
     }
+}
+
+/// The bytes of a plugin of a manifest, for a host that runs: that an image may be an old one is logged.
+///
+/// # Errors
+/// As `fetch`.
+pub fn plugin_file(plugin: &resolved::Plugin, host: &HostSettings) -> Result<PluginFile, LoadError> {
+    let Fetched { file, image } = fetch(&plugin.source, keys_of(host, &plugin.source))?;
+    if let Some(Image { reference, digest, stale: Some(reason) }) = image {
+        tracing::warn!(plugin = %plugin.name, %reference, image = %digest, "what the tag meant last is used: {reason}");
+    }
+    Ok(file)
 }
 
 /// A plugin that was loaded.
