@@ -92,6 +92,13 @@ pub fn certificates() -> BTreeMap<String, String> {
     ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(set).collect()
 }
 
+/// The file with the users of registries: that of the folder `DOCKER_CONFIG`, else the one that Docker's tools write at home.
+#[must_use]
+pub fn docker_config() -> Option<PathBuf> {
+    let named = variable("DOCKER_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
+    Some(named.or_else(|| Some(home()?.join(".docker")))?.join("config.json"))
+}
+
 /// Where commands get folders for the time of an attempt: `TMPDIR`, or what the system has for such things.
 #[must_use]
 pub fn temporary_directory() -> PathBuf {

@@ -23,6 +23,7 @@ mod plan;
 mod plugins;
 mod print;
 mod reading;
+mod refusal;
 mod reloads;
 mod rows;
 mod runs;
@@ -35,7 +36,11 @@ mod why;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PathBufValueParser, TypedValueParser},
+};
+use clockjack_schedule::manifest::source::Source;
 
 pub use self::exit::Exit;
 pub(crate) use self::{find::find_run, print::rfc3339, show::run_json};
@@ -123,6 +128,11 @@ struct LockedArgs {
     /// Run no plugin but what `sha256` of the manifest or `clockjack.lock` beside it pins.
     #[arg(long)]
     locked: bool,
+}
+
+/// What a command line names as a plugin: a file, or an image in a registry.
+fn plugin_source() -> impl TypedValueParser<Value = Source> {
+    PathBufValueParser::new().try_map(Source::try_from)
 }
 
 /// How to print data.

@@ -1,6 +1,7 @@
 //! Reading manifests: the files that were named, the files in folders that were named, and what they include.
 
 use std::{
+    collections::BTreeMap,
     io::Read as _,
     path::{Path, PathBuf},
 };
@@ -49,7 +50,7 @@ pub(super) fn load(paths: &[PathBuf], zones: &Zones) -> Loaded {
     if !diagnostics.has_errors() || !files.sources.is_empty() {
         diagnostics.append(found);
     }
-    Loaded { sources: files.sources, manifest, diagnostics, lock: None, ledger: None }
+    Loaded { sources: files.sources, manifest, diagnostics, lock: None, ledger: None, images: BTreeMap::new() }
 }
 
 impl Files {

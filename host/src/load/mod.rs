@@ -4,13 +4,15 @@ pub mod components;
 mod dirs;
 mod files;
 pub mod memory;
+mod oci;
+pub mod origin;
 mod plugins;
 pub mod provenance;
 pub mod secrets;
 pub mod stores;
 pub mod zones;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use clockjack_sandbox::{Plugin, Sandbox};
 use clockjack_schedule::{
@@ -20,11 +22,11 @@ use clockjack_schedule::{
     zone::Zones,
 };
 
-use self::provenance::Lock;
+use self::{origin::Image, provenance::Lock};
 
 pub use self::plugins::{
-    PreparedJob, compile_budget, isolated_pool, job_findings, pinned, plugin_file, plugin_finding, prepare_job,
-    prepare_jobs, prepared, sandbox_for, sandbox_with, slow, workers,
+    PreparedJob, compile_budget, isolated_pool, job_findings, pinned, plugin_finding, prepare_job, prepare_jobs,
+    prepared, sandbox_for, sandbox_with, slow, workers,
 };
 
 /// What came of the files that a person named.
@@ -39,6 +41,8 @@ pub struct Loaded {
     pub lock: Option<Lock>,
     /// Where the host was told to keep its default store, whatever the manifest says.
     pub ledger: Option<StoreUrl>,
+    /// The images that plugins came out of, as far as they are loaded and came from registries.
+    pub images: BTreeMap<PluginName, Image>,
 }
 
 impl Loaded {

@@ -1,21 +1,22 @@
 //! From a manifest to calls: each plugin is loaded once, each job is checked against it.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use clockjack_sandbox::{
     Call, CallProblem, CompileBudget, CompileSettings, Compiler, EngineSettings, Imports, IsolatedPool, LoadCode,
-    LoadError, Part, Plugin, PluginFile, Prepared, Recipe, Sandbox, Workers, check_digest,
+    LoadError, Part, Plugin, Prepared, Recipe, Sandbox, Wanted, Workers,
 };
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Diagnostics, Span},
     id::{JobId, PluginName, PoolName},
     job::{Ceilings, Job, TABLE_ELEMENTS_MAX},
-    manifest::{node::Node, resolved, source::Source},
+    manifest::{node::Node, resolved},
 };
 
 use super::{
     Loaded,
-    provenance::{Lock, keys_for},
+    origin::{self, Origin},
+    provenance::Lock,
     secrets::HostVault,
 };
 use crate::settings;
@@ -81,7 +82,12 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
     for (name, plugin) in &manifest.plugins {
         let metered = manifest.jobs.values().any(|job| job.plugin == *name && job.limits.fuel.is_some());
         match load(sandbox, &manifest.host, loaded.lock.as_ref(), plugin, metered) {
-            Ok(plugin) => {
+            Ok(Origin { plugin, image }) => {
+                if let Some(image) = image {
+                    let found = origin::findings(manifest, loaded.lock.as_ref(), name, &image);
+                    loaded.diagnostics.append(found);
+                    loaded.images.insert(name.clone(), image);
+                }
                 loaded.diagnostics.extend(slow(manifest, name, &plugin));
                 plugins.insert(name.clone(), Arc::new(plugin));
             }
@@ -159,15 +165,6 @@ pub fn prepared(manifest: &resolved::Manifest, job: PreparedJob, generation: u32
     Prepared::new(job, folder, Arc::new(call), generation, isolated)
 }
 
-/// Reads the file of a plugin, and checks who signed it where somebody must.
-///
-/// # Errors
-/// When it cannot be read, or is not signed as it has to be.
-pub fn plugin_file(plugin: &resolved::Plugin, host: &resolved::HostSettings) -> Result<PluginFile, LoadError> {
-    let file = file_of(&plugin.source)?;
-    PluginFile::read(file, keys_for(host, file))
-}
-
 /// What is wrong with a plugin, where the manifest names it.
 #[must_use]
 pub fn plugin_finding(manifest: &resolved::Manifest, name: &PluginName, error: &LoadError) -> Diagnostic {
@@ -201,23 +198,13 @@ fn load(
     lock: Option<&Lock>,
     plugin: &resolved::Plugin,
     metered: bool,
-) -> Result<Plugin, LoadError> {
-    let pin = pinned(lock, plugin)?;
-    let file = plugin_file(plugin, host)?;
-    check_digest(file.digest(), pin.as_deref())?;
-    file.load(sandbox, metered)
+) -> Result<Origin, LoadError> {
+    let sha256 = pinned(lock, plugin)?;
+    let wanted = Wanted { sha256: sha256.as_deref(), keys: origin::keys_of(host, &plugin.source) };
+    origin::load(sandbox, &plugin.source, wanted, metered)
 }
 
-/// The file of a plugin.
-pub(super) fn file_of(source: &Source) -> Result<&Path, LoadError> {
-    source.file().ok_or_else(|| LoadError {
-        code: LoadCode::NotFound,
-        message: format!("`{source}` is in a registry, which this version does not read yet"),
-        fix: "fetch the file and write its path, such as `./file.wasm`".to_owned(),
-    })
-}
-
-/// The digest that a plugin must have. With `--locked` there has to be one.
+/// The digest that a plugin must have. With `--locked` there has to be one, or that of an image.
 ///
 /// # Errors
 /// When there is none, or two that differ.
@@ -233,6 +220,7 @@ pub fn pinned(lock: Option<&Lock>, plugin: &resolved::Plugin) -> Result<Option<S
         }
         (_, Some(pin)) => Ok(Some(pin.sha256.clone())),
         (Some(written), None) => Ok(Some(written)),
+        (None, None) if plugin.source.oci().is_some_and(|reference| reference.digest().is_some()) => Ok(None),
         (None, None) => Err(refused(
             format!("`--locked` runs what is pinned, and neither the manifest (`sha256`) nor `{path}` pins it"),
             again,

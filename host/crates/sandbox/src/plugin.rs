@@ -91,13 +91,10 @@ impl Provenance {
     /// # Errors
     /// When it cannot be read, or is not what it has to be.
     pub fn of(path: &Path, wanted: Wanted<'_>) -> Result<Self, LoadError> {
-        Self::of_bytes(path, &file::read(path)?, wanted)
-    }
-
-    fn of_bytes(path: &Path, bytes: &[u8], wanted: Wanted<'_>) -> Result<Self, LoadError> {
-        let sha256 = hex(&Sha256::digest(bytes));
+        let bytes = file::read(path)?;
+        let sha256 = hex(&Sha256::digest(&bytes));
         check_digest(&sha256, wanted.sha256)?;
-        let signed_at = wanted.keys.map(|keys| signature::check(path, bytes, keys)).transpose()?.flatten();
+        let signed_at = wanted.keys.map(|keys| signature::check(path, &bytes, keys)).transpose()?.flatten();
         Ok(Self { sha256, signed_at })
     }
 }
@@ -117,16 +114,6 @@ impl Plugin {
     /// Says what is wrong with the file and what to do about it.
     pub fn load(sandbox: &Sandbox, path: &Path, sha256: Option<&str>, metered: bool) -> Result<Self, LoadError> {
         Self::from_bytes(sandbox, &file::read(path)?, sha256, metered)
-    }
-
-    /// Reads, checks, compiles and links a component file: the bytes that are checked are those that are compiled.
-    ///
-    /// # Errors
-    /// As `load`.
-    pub fn load_wanted(sandbox: &Sandbox, path: &Path, wanted: Wanted<'_>, metered: bool) -> Result<Self, LoadError> {
-        let bytes = file::read(path)?;
-        Provenance::of_bytes(path, &bytes, wanted)?;
-        Self::from_bytes(sandbox, &bytes, wanted.sha256, metered)
     }
 
     /// Hashes, compiles and links a component.
