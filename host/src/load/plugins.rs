@@ -1,6 +1,6 @@
 //! From a manifest to calls: each plugin is loaded once, each job is checked against it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use clockjack_sandbox::{
     Call, CallProblem, CompileBudget, CompileSettings, Compiler, EngineSettings, Imports, IsolatedPool, LoadCode,
