@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use chrono::SubsecRound as _;
 use clap::Args;
 use clockjack_ledger::Owner;
 use clockjack_sandbox::{Sandbox, SandboxExecutor};
@@ -104,7 +105,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let began = SystemClock.monotonic();
     let places = stores::places(args.ledger.as_ref(), &set.manifest().stores, &args.manifests.files);
     let rows = places.as_ref().map(|places| ring.block_on(stores::generations_of(places))).unwrap_or_default();
-    let mut first = First::load(set, &sandbox, rows, SystemClock.now());
+    let mut first = First::load(set, &sandbox, rows, SystemClock.now().trunc_subsecs(3));
     let findings = first.set.findings(|manifest, found| check::warn_of_triggers(manifest, SystemClock.now(), found));
     tell_findings(findings.all(), first.set.sources(), args.log_format);
     if findings.has_errors() {
@@ -241,7 +242,7 @@ async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup: Signal) ->
     let parts =
         ReloaderParts { sources, sandbox, executor, host: handle, stores: ledger, made_for, clock, is_watching };
     let still = CancellationToken::new();
-    let (reloader, reloading) = hot::start(first, parts, still.clone());
+    let (reloader, reloading) = hot::start(first, parts, guests.handle(), still.clone());
     let control = control(args, about, api_ledger, host.handle(), reloader.clone(), guests).await;
     let time_is_up = after(args.for_);
     tokio::pin!(time_is_up);
