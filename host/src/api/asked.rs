@@ -20,7 +20,11 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// The body of a request. One that has none asks for nothing in particular.
 pub(super) struct Asked<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Asked<T> {
+impl<S, T> FromRequest<S> for Asked<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Default,
+{
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {

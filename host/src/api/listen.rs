@@ -71,6 +71,7 @@ impl Accepting {
     async fn work(self) {
         let Self { listener, file, router, runtime, stop } = self;
         let (connections, places) = (TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+        let give_up = CancellationToken::new();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -78,9 +79,12 @@ impl Accepting {
                 accepted = accept(&listener, &places) => accepted,
             };
             let Some((stream, place)) = accepted else { continue };
-            let (router, stop) = (router.clone(), stop.clone());
+            let (router, stop, give_up) = (router.clone(), stop.clone(), give_up.clone());
             let connection = async move {
-                answer(stream, router, stop).await;
+                tokio::select! {
+                    () = answer(stream, router, stop) => {}
+                    () = give_up.cancelled() => {}
+                }
                 drop(place);
             };
             connections.spawn_on(connection, &runtime);
@@ -89,7 +93,11 @@ impl Accepting {
         drop(file);
         drop(listener);
         connections.close();
-        drop(tokio::time::timeout(END_TIME_MAX, connections.wait()).await);
+        if tokio::time::timeout(END_TIME_MAX, connections.wait()).await.is_err() {
+            // After the end of the server nothing asks the ledger for anything.
+            give_up.cancel();
+            connections.wait().await;
+        }
     }
 }
 

@@ -83,13 +83,23 @@ async fn no_method(method: Method, uri: Uri) -> Problem {
 impl Api {
     /// A job that is in force, by its name.
     pub(super) async fn job(&self, name: &str) -> Result<JobRow, Problem> {
+        if let Ok(row) = self.kept_job(name).await? {
+            return Ok(row);
+        }
+        // It may have come a moment ago, with the start of the host or with a reload, and not be kept yet.
+        self.settle().await?;
+        self.kept_job(name).await?
+    }
+
+    /// A job that the ledger knows to be in force; `Err` inside says that there is none.
+    async fn kept_job(&self, name: &str) -> Result<Result<JobRow, Problem>, Problem> {
         let mut rows = self.ledger.load().await?.jobs;
         rows.retain(|row| row.state.removed_at.is_none());
         let found = rows.iter().position(|row| row.state.job.as_str() == name);
-        found.map(|place| rows.swap_remove(place)).ok_or_else(|| {
+        Ok(found.map(|place| rows.swap_remove(place)).ok_or_else(|| {
             let fix = near(name, rows.iter().map(|row| row.state.job.as_str()), "`clockjack jobs` lists them");
             Problem::unknown("job.unknown", format!("the host has no job `{name}`"), fix)
-        })
+        }))
     }
 
     /// A run with all that is kept of it.

@@ -229,13 +229,21 @@ async fn a_connection_that_asks_for_nothing_is_closed() {
 
 #[tokio::test]
 async fn the_end_of_the_server_takes_the_socket_away() {
-    let World { folder, server, .. } = world().await;
-    let path = folder.path().join("s");
+    let world = world().await;
+    let path = world.folder.path().join("s");
     assert!(path.exists());
-    let idle = UnixStream::connect(&path).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(60), server.end()).await.expect("an idle connection holds up nothing");
+    let (idle, mut asking) = (world.connect().await, world.connect().await);
+    // A reload that nobody answers.
+    asking.write_all(b"POST /api/v1/scheduler/reload HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let World { server, mut wishes, .. } = world;
+    let wish = wishes.recv().await;
+    assert!(matches!(wish, Some(Wish::Reload { .. })), "{wish:?}");
+    tokio::time::timeout(Duration::from_secs(60), server.end()).await.expect("no connection holds up the end");
     assert!(!path.exists());
-    drop(idle);
+    let mut rest = Vec::new();
+    drop(asking.read_to_end(&mut rest).await);
+    assert!(rest.is_empty(), "what was not answered is not answered by half");
+    drop((idle, wish));
 }
 
 #[test]
