@@ -257,7 +257,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
     let mut loaded = loaded.held_to_pins(args.pins.locked, &args.files)?;
     load::secrets::check(&mut loaded, Some(id), Missing::Error);
     load::check_dirs(&mut loaded, Some(id));
-    if loaded.diagnostics.has_errors() {
+    if loaded.has_errors_for(id) {
         refuse_manifest(&loaded, args.output.output)?;
         return Ok(None);
     }

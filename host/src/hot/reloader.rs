@@ -34,7 +34,7 @@ use super::{
     paths::Paths,
     set::{Set, Sources},
     stamp::Stamp,
-    view::{Plan, PluginView},
+    view::{CandidateView, Plan, PluginView},
     watch::Watch,
 };
 use crate::{
@@ -76,6 +76,8 @@ pub(super) struct Task {
     /// Of plugins that run nothing now.
     pub(super) histories: BTreeMap<PluginName, History>,
     pub(super) files: Files,
+    /// Components in directories that something is wrong with, and since when: as views.
+    pub(super) faulty: BTreeMap<PluginName, CandidateView>,
     /// A manifest that was read and is not in force.
     pub(super) next: Option<Next>,
     /// Who waits until everything is settled, with what happened since.
@@ -109,6 +111,8 @@ pub(super) struct Next {
     pub(super) awaited: BTreeSet<Source>,
     /// Whether jobs are prepared anew that seem unchanged, because somebody asks: files in their arguments may differ.
     pub(super) is_anew: bool,
+    /// The components that the rest did not wait for when this was last looked at.
+    pub(super) aside: BTreeSet<PluginName>,
 }
 
 /// How a manifest is read again.
@@ -130,6 +134,7 @@ impl Task {
             lines,
             histories,
             files,
+            faulty: BTreeMap::new(),
             next: None,
             waiting: Vec::new(),
             cause: "start".to_owned(),
@@ -147,6 +152,8 @@ impl Task {
             queue: VecDeque::new(),
             examining: None,
         };
+        let at_start = Arc::clone(&task.in_force);
+        task.note_faulty(&at_start, false);
         task.show();
         task.watch_anew();
         task
@@ -200,7 +207,8 @@ impl Task {
         {
             let (sources, began) = (self.parts.sources.clone(), self.parts.clock.now());
             self.reading_is = how;
-            self.reading = Some(tokio::task::spawn_blocking(move || Set::read(&sources, began)));
+            let before = Arc::clone(&self.in_force);
+            self.reading = Some(tokio::task::spawn_blocking(move || Set::read_beside(&sources, &before, began)));
         }
         if self.examining.is_none() {
             self.examine_next();
@@ -343,7 +351,7 @@ impl Task {
         let is_anew = how == Reading::Asked;
         let runs = |source: &&Source| self.lines.values().any(|line| line.source == **source);
         let awaited = needed.iter().filter(|_| is_anew).filter(runs).cloned().collect();
-        self.next = Some(Next { set, refused: None, awaited, is_anew });
+        self.next = Some(Next { set, refused: None, awaited, is_anew, aside: BTreeSet::new() });
         needed.into_iter().for_each(|source| self.enqueue(source));
     }
 
@@ -385,7 +393,14 @@ impl Task {
     /// Shows everybody how the plugins are.
     pub(super) fn show(&self) {
         let manifest = &self.in_force.loaded.manifest;
-        let views: Vec<_> = self.lines.iter().map(|(name, line)| line.view(name, manifest)).collect();
+        let mut views: Vec<_> = self.lines.iter().map(|(name, line)| line.view(name, manifest)).collect();
+        for (name, fault) in &self.faulty {
+            match views.iter_mut().find(|view| view.name == *name) {
+                Some(view) => view.candidate = view.candidate.take().or(Some(fault.clone())),
+                None => views.push(PluginView::left_out(name.clone(), fault.clone())),
+            }
+        }
+        views.sort_by(|a, b| a.name.cmp(&b.name));
         self.shown.send_replace(views.into());
     }
 }
