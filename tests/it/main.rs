@@ -23,6 +23,7 @@ mod dev;
 mod egress;
 mod egress_server;
 mod hosted;
+mod hot;
 mod isolation;
 mod loading;
 mod log;

@@ -9,8 +9,8 @@ use clockjack_ledger::MemoryLedger;
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory,
-        SkipFilter,
+        Change, Committed, GenerationRow, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow,
+        RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -105,6 +105,10 @@ impl Ledger for SimLedger {
 
     fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
         self.inner.run(id)
+    }
+
+    fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>> {
+        self.inner.generations()
     }
 
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use clockjack_sandbox::{Call, Facts, Function, IsolatedPool, LoadCode, LoadError, Plugin};
+use clockjack_sandbox::{Facts, Function, Imports, IsolatedPool, LoadCode, LoadError, Plugin, Recipe};
 use clockjack_schedule::{
     command::{Command, Stdin},
     egress::HttpRule,
@@ -18,10 +18,8 @@ use clockjack_schedule::{
     manifest::{self, parse::parse, scalar, source::Source},
     outcome::{Outcome, OutcomeCode},
     payload::Payload,
-    ports::{Attempt, Captured, Clock as _, LogLine, Report, StateAccess},
+    ports::{Attempt, Captured, Clock as _, LogLine, Report},
     run::{Cause, Run},
-    state::Unkept,
-    stop::Stop,
     template,
 };
 use serde_json::{Value as Json, json};
@@ -198,9 +196,15 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
         Err(error) => return refuse(&error, args.output.output),
     };
     let arguments = command_line(&plugin, &wanted, args);
-    let function = wanted.function.as_deref();
-    let call = Call::prepare_in(&wanted.folder, &plugin, function, &arguments, &wanted.limits, &wanted.grants);
-    let call = match load::with_command(call, &plugin, function, Some(&wanted.command)) {
+    let recipe = Recipe {
+        folder: &wanted.folder,
+        function: wanted.function.as_deref(),
+        args: &arguments,
+        command: Some(&wanted.command),
+        limits: &wanted.limits,
+        grants: &wanted.grants,
+    };
+    let call = match recipe.prepare(&plugin, Imports::Granted) {
         Ok(call) => call,
         Err(problems) => {
             let errors: Vec<_> = problems.into_iter().map(|problem| problem.error).collect();
@@ -394,15 +398,7 @@ fn facts(wanted: &Wanted) -> Facts {
         cause: Cause::Manual,
         payload: wanted.payload.clone(),
     };
-    let attempt = Attempt {
-        run: Arc::new(run),
-        number: 1,
-        number_max: 1,
-        started_at: now,
-        last_success: None,
-        stop: Stop::default(),
-        states: StateAccess(Arc::new(Unkept::default())),
-    };
+    let attempt = Attempt::only(Arc::new(run), now);
     Facts { attempt, zone: Arc::clone(&wanted.zone), labels: Arc::new(wanted.labels.clone()) }
 }
 

@@ -132,7 +132,7 @@ fn page(plugin: &Plugin) -> String {
         page.push_str("  nothing that can be called\n");
     }
     for function in &plugin.functions {
-        page.push_str(&format!("  {}\n", signature(function)));
+        page.push_str(&format!("  {}\n", function.signature()));
         for line in function.docs.iter().flat_map(|docs| docs.lines()) {
             page.push_str(&format!("      {line}\n"));
         }
@@ -150,17 +150,4 @@ fn page(plugin: &Plugin) -> String {
     let needs = if keys.is_empty() { "no grant".to_owned() } else { keys.join(", ") };
     page.push_str(&format!("\nneeds {needs} to load; directories and variables are granted per job under `grants:`"));
     print::plain(&page)
-}
-
-fn signature(function: &Function) -> String {
-    let name = shown_name(&function.name);
-    match function.kind {
-        FunctionKind::Command => format!("{name} (a command: arguments, environment, exit code)"),
-        FunctionKind::Function => {
-            let parameters: Vec<_> =
-                function.parameters.iter().map(|p| format!("{}: {}", shown_name(&p.name), type_name(&p.ty))).collect();
-            let result = function.result.as_ref().map_or_else(String::new, |ty| format!(" -> {}", type_name(ty)));
-            format!("{name}({}){result}", parameters.join(", "))
-        }
-    }
 }

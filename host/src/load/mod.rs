@@ -24,8 +24,10 @@ use clockjack_schedule::{
 
 use self::{origin::Image, provenance::Lock};
 
+pub use self::origin::plugin_file;
 pub use self::plugins::{
-    PreparedJob, compile_budget, isolated_pool, pinned, sandbox_for, sandbox_with, with_command, workers,
+    PreparedJob, compile_budget, isolated_pool, job_findings, pinned, plugin_finding, prepare_job, prepare_jobs,
+    prepared, sandbox_for, sandbox_with, slow, workers,
 };
 
 /// What came of the files that a person named.
@@ -45,6 +47,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The files and folders that say what the manifest is; when one of them changes, it may be another one.
+    #[must_use]
+    pub fn watched(&self) -> Vec<std::path::PathBuf> {
+        self.sources.iter().map(|source| std::path::PathBuf::from(&*source.name)).collect()
+    }
+
     /// Holds plugins to their pins, where that was asked for.
     ///
     /// # Errors
@@ -73,9 +81,15 @@ pub fn check_dirs(loaded: &mut Loaded, only: Option<&JobId>) {
     dirs::check(loaded, only);
 }
 
-/// Loads every plugin of a manifest and prepares the call of every job.
-pub fn jobs(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginName, Arc<Plugin>)>, Vec<PreparedJob>) {
+/// Checks what can be checked without the plugins: granted directories, memory, and images that nothing pins.
+pub fn check(loaded: &mut Loaded) {
     dirs::check(loaded, None);
     memory::check(loaded);
+    origin::check(loaded);
+}
+
+/// Loads every plugin of a manifest and prepares the call of every job.
+pub fn jobs(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginName, Arc<Plugin>)>, Vec<PreparedJob>) {
+    check(loaded);
     plugins::prepare(loaded, sandbox)
 }

@@ -11,7 +11,7 @@ use clockjack_ledger::{MemoryLedger, Owner, SqliteLedger, SqliteOptions, SqliteR
 use clockjack_schedule::{
     id::{JobId, StoreName},
     manifest::{resolved::Manifest, store_url::StoreUrl},
-    ports::{Ledger, LedgerError},
+    ports::{GenerationRow, Ledger, LedgerError},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -40,7 +40,8 @@ pub fn places(
     Ok(places)
 }
 
-/// The open ledgers of a host.
+/// The open ledgers of a host. Clones are the same.
+#[derive(Clone)]
 pub struct OpenStores {
     stores: Arc<Stores>,
 }
@@ -110,6 +111,14 @@ pub async fn reader(places: &BTreeMap<StoreName, StoreUrl>, manifest: &Manifest)
     Ok(Arc::new(Stores::new(ledgers, &homes)?))
 }
 
+/// Which code of plugins came into force before, as the default store has it, for a host that has not opened it yet. Nothing
+/// is told where there is no ledger, or none that can be read now: whoever opens it is told why.
+pub async fn generations_of(places: &BTreeMap<StoreName, StoreUrl>) -> Vec<GenerationRow> {
+    let Some(StoreUrl::Sqlite(path)) = places.get(&StoreName::default()) else { return Vec::new() };
+    let read = async { SqliteReader::open(path).await?.generations().await };
+    read.await.unwrap_or_default()
+}
+
 /// The ledger of a manifest that names none: a folder of the state directory, found again by the manifest's own path.
 fn in_state_directory(files: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let state = settings::state_directory().context(
@@ -133,4 +142,41 @@ fn in_state_directory(files: &[PathBuf]) -> anyhow::Result<PathBuf> {
 /// The whole path of a file, whether or not it is there.
 fn absolute(file: &Path) -> PathBuf {
     file.canonicalize().or_else(|_| std::path::absolute(file)).unwrap_or_else(|_| file.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clockjack_schedule::ports::Change;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn generations_are_read_before_the_ledger_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/state.db");
+        let at = |url| BTreeMap::from([(StoreName::default(), url)]);
+        let places = at(StoreUrl::Sqlite(path.clone()));
+        assert_eq!(generations_of(&places).await, []);
+        assert!(!path.parent().unwrap().exists(), "looking makes no file");
+        let since = chrono::DateTime::UNIX_EPOCH;
+        let options = SqliteOptions { owner: Owner { what: "the tests".to_owned(), since }, pages_max: None };
+        let ledger = SqliteLedger::open(&path, options).await.unwrap();
+        let row = GenerationRow {
+            plugin: "a".parse().unwrap(),
+            number: 7,
+            digest: "ab".repeat(32).into(),
+            n_bytes: 5,
+            source: "a.wasm".into(),
+            since,
+            cause: "start".into(),
+            approved: false,
+            left: None,
+        };
+        ledger.commit(vec![Change::Generation(Arc::new(row.clone()))]).await.unwrap();
+        assert_eq!(generations_of(&places).await, [row], "also while a host has it");
+        drop(ledger);
+        std::fs::write(&path, "no ledger").unwrap();
+        assert_eq!(generations_of(&places).await, [], "opening it tells what is wrong");
+        assert_eq!(generations_of(&at(StoreUrl::Memory)).await, []);
+    }
 }

@@ -17,8 +17,8 @@ use std::{
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory,
-        SkipFilter,
+        Change, Committed, GenerationRow, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow,
+        RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -123,6 +123,10 @@ impl Ledger for FaultyLedger {
 
     fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
         self.ledger.run(id)
+    }
+
+    fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>> {
+        self.ledger.generations()
     }
 
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {

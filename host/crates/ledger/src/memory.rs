@@ -2,6 +2,8 @@
 //!
 //! It survives nothing. What it keeps is bounded: the oldest finished runs and skips make place for new ones.
 
+mod generations;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     future::ready,
@@ -13,12 +15,14 @@ use clockjack_schedule::{
     id::{JobId, RunId, RunMap},
     outcome::{OutcomeCode, json_bytes},
     ports::{
-        Again, Captured, Change, Claim, Committed, Finish, JobRow, KeepOf, Ledger, LedgerError, Loaded, LogLine,
-        OpenRun, PortFuture, Pruned, Report, RunFilter, RunRow, RunState, RunStory, SkipFilter,
+        Again, Captured, Change, Claim, Committed, Finish, GenerationRow, JobRow, KeepOf, Ledger, LedgerError, Loaded,
+        LogLine, OpenRun, PortFuture, Pruned, Report, RunFilter, RunRow, RunState, RunStory, SkipFilter,
     },
     run::{JobState, Run, Skip},
     state::{Entry as StateEntry, Kept, StateChange},
 };
+
+use self::generations::Generations;
 
 /// How many finished runs are kept.
 pub const FINISHED_RUNS_MAX: usize = 100_000;
@@ -52,6 +56,7 @@ struct State {
     skips: BTreeMap<SkipKey, Skip>,
     /// What jobs remember.
     states: HashMap<JobId, Kept>,
+    generations: Generations,
 }
 
 /// What tells skips apart, in their order.
@@ -141,6 +146,10 @@ impl Ledger for MemoryLedger {
         Box::pin(ready(Ok(skips)))
     }
 
+    fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>> {
+        Box::pin(ready(Ok(self.lock().generations.all())))
+    }
+
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {
         Box::pin(ready(Ok(self.lock().states.get(job).cloned().unwrap_or_default())))
     }
@@ -184,6 +193,7 @@ impl State {
             }
             Change::Finish(finish) => self.end(finish, committed),
             Change::State { job, change } => remember(self.states.entry(job).or_default(), &change),
+            Change::Generation(row) => self.generations.put(row),
             Change::Watermark(at) => self.watermark = self.watermark.max(Some(at)),
         }
     }

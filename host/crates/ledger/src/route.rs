@@ -182,6 +182,11 @@ impl Stores {
         // A plan after something else of the same run keeps its place: it may follow a take-back.
         let mut touched = HashSet::new();
         for change in changes {
+            if let Change::Generation(_) = &change {
+                // Plugins belong to no job: what is known of them is in one place.
+                shares.entry(homes.default).or_default().rest.push(change);
+                continue;
+            }
             let Some(job) = change.job() else {
                 for index in 0..self.ledgers.len() {
                     shares.entry(index).or_default().rest.push(change.clone());
@@ -380,7 +385,7 @@ async fn settle(waiting: Vec<PortFuture<'_, Result<Committed, LedgerError>>>) ->
 /// The run that must be there for a change to do anything.
 fn run_of(change: &Change) -> Option<RunId> {
     match change {
-        Change::Job(_) | Change::Plan(_) | Change::State { .. } | Change::Watermark(_) => None,
+        Change::Job(_) | Change::Plan(_) | Change::State { .. } | Change::Generation(_) | Change::Watermark(_) => None,
         Change::TakeBack { run, .. } | Change::Release { run, .. } => Some(*run),
         Change::Skip(skip) => skip.run,
         Change::Claim(claim) => Some(claim.run),
@@ -399,6 +404,7 @@ fn can_be_stale(change: &Change) -> bool {
         | Change::Claim(_)
         | Change::Release { .. }
         | Change::State { .. }
+        | Change::Generation(_)
         | Change::Watermark(_) => false,
     }
 }

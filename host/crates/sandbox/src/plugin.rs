@@ -177,7 +177,7 @@ impl Plugin {
         exports::find(&self.functions, call).ok().map(|index| &self.functions[index])
     }
 
-    /// Whether it was loaded for jobs that count instructions, too.
+    /// Whether it is loaded for jobs that count instructions, too.
     #[must_use]
     pub fn is_metered(&self) -> bool {
         self.fuel.is_some()

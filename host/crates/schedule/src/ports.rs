@@ -15,12 +15,18 @@ use crate::{
 };
 
 mod admission;
+mod attempt;
+mod code;
+mod generations;
 mod states;
 mod usage;
 mod vault;
 mod written;
 
 pub use admission::Admission;
+pub use attempt::Attempt;
+pub use code::CodePin;
+pub use generations::{GENERATIONS_MAX, GenerationRow, Left};
 pub use states::{KeepError, StateAccess, States};
 pub use usage::{Figure, Usage};
 pub use vault::Vault;
@@ -57,25 +63,6 @@ pub trait Executor: Send + Sync {
     fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report>;
 }
 
-/// One try of a run.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// The run.
-    pub run: Arc<Run>,
-    /// Which try, counted from 1.
-    pub number: u32,
-    /// After this try there is no other.
-    pub number_max: u32,
-    /// When it begins.
-    pub started_at: DateTime<Utc>,
-    /// The slot of the last run of the job that succeeded.
-    pub last_success: Option<DateTime<Utc>>,
-    /// Asks the attempt to end; it then reports `cancelled` with what it had written so far.
-    pub stop: Stop,
-    /// How it reaches the state of its job.
-    pub states: StateAccess,
-}
-
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -103,6 +90,9 @@ pub struct Report {
     pub generation: u32,
     /// The SHA-256 of the component that ran, in hex.
     pub digest: Arc<str>,
+    /// Keeps the code that ran. Not part of the record: whoever ends the attempt takes it out, and drops it but where the
+    /// next attempt is to run the same.
+    pub code: Option<CodePin>,
     /// What it wrote to the state of its job, if it succeeded and wrote anything. Not part of the record: whoever ends the
     /// run makes [`Finish::state`] of it.
     pub state: Option<Box<Draft>>,
@@ -125,6 +115,7 @@ impl Report {
             progress: None,
             generation: 0,
             digest: Arc::from(""),
+            code: None,
             state: None,
         }
     }
@@ -143,6 +134,8 @@ impl Report {
 /// The state that comes with a `Finish` is kept with it, or not at all where the end is stale. A change of state whose
 /// version is not greater than all that were kept of its job changes nothing: what is repeated, or came too late, undoes
 /// nothing. State is kept as long as the job is known.
+/// A `Generation` takes the place of the row with its plugin and number; of each plugin the [`GENERATIONS_MAX`] with the
+/// greatest numbers are kept.
 /// The watermark never moves back. Reads see every batch that was acknowledged before they began.
 pub trait Ledger: Send + Sync {
     /// What a host needs to go on: jobs, unfinished runs, the watermark.
@@ -160,6 +153,9 @@ pub trait Ledger: Send + Sync {
 
     /// Skips, newest first by their last slot, of one slot the greatest job id first.
     fn skips(&self, filter: SkipFilter) -> PortFuture<'_, Result<Vec<Skip>, LedgerError>>;
+
+    /// Which code of plugins came into force: by plugin, then by number.
+    fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>>;
 
     /// What a job remembers.
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>>;
@@ -236,6 +232,8 @@ pub enum Change {
         /// How.
         change: Arc<StateChange>,
     },
+    /// Code of a plugin came into force, or what is known of that changes.
+    Generation(Arc<GenerationRow>),
     /// Every slot of every job up to here is decided.
     Watermark(DateTime<Utc>),
 }
@@ -264,7 +262,7 @@ impl Change {
         }
     }
 
-    /// Whose change it is; absent for the watermark, which is everybody's.
+    /// Whose change it is; absent for the watermark and for code, which are everybody's.
     #[must_use]
     pub fn job(&self) -> Option<&JobId> {
         match self {
@@ -275,7 +273,7 @@ impl Change {
             Self::Claim(claim) => Some(&claim.job),
             Self::Again(again) => Some(&again.finish.job),
             Self::Finish(finish) => Some(&finish.job),
-            Self::Watermark(_) => None,
+            Self::Generation(_) | Self::Watermark(_) => None,
         }
     }
 }

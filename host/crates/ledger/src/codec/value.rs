@@ -1,7 +1,7 @@
 //! The values that columns hold, their checksum, and how a row is read.
 
 use chrono::{DateTime, Utc};
-use clockjack_schedule::id::{JobId, RunId};
+use clockjack_schedule::id::{JobId, PluginName, RunId};
 
 /// What one column of one row holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,12 @@ impl From<RunId> for Value {
 impl From<&JobId> for Value {
     fn from(job: &JobId) -> Self {
         Self::Text(job.as_str().to_owned())
+    }
+}
+
+impl From<&PluginName> for Value {
+    fn from(plugin: &PluginName) -> Self {
+        Self::Text(plugin.as_str().to_owned())
     }
 }
 
@@ -226,6 +232,11 @@ impl Fields {
     pub(crate) fn job_id(&mut self) -> Result<JobId, Undecodable> {
         let text = self.text()?;
         text.parse().map_err(|error| Undecodable::new(format!("`{text}` is no job: {error}")))
+    }
+
+    pub(super) fn plugin_name(&mut self) -> Result<PluginName, Undecodable> {
+        let text = self.text()?;
+        text.parse().map_err(|error| Undecodable::new(format!("`{text}` is no plugin: {error}")))
     }
 
     pub(super) fn at(&mut self) -> Result<DateTime<Utc>, Undecodable> {

@@ -7,11 +7,14 @@ use clockjack_schedule::{
     id::{JobId, RunId},
     outcome::{Outcome, OutcomeCode},
     payload::Payload,
-    ports::{Again, Captured, Change, Claim, Committed, Finish, Ledger, LogLevel, LogLine, Report, Usage},
+    ports::{
+        Again, Captured, Change, Claim, Committed, Finish, GenerationRow, Ledger, LogLevel, LogLine, Report, Usage,
+    },
     run::{Cause, JobState, Run, Skip, SkipReason},
 };
 
 mod changes;
+mod generations;
 mod prune;
 mod reads;
 pub mod refinement;
@@ -27,6 +30,7 @@ pub async fn check(open: impl Fn() -> Pin<Box<dyn Future<Output = Arc<dyn Ledger
     reads::check(open).await;
     prune::check(open).await;
     state::check(open).await;
+    generations::check(open).await;
 }
 
 /// The instant that is `seconds` after the suite's epoch.
@@ -162,6 +166,7 @@ pub fn full_report(code: OutcomeCode, number: u32) -> Report {
         progress: Some("half way".to_owned()),
         generation: 3,
         digest: "3f1c".repeat(16).into(),
+        code: None,
         state: None,
     }
 }
@@ -180,6 +185,22 @@ fn full_usage(number: u32) -> Usage {
 pub fn skip(id: &str, first: i64, last: i64, reason: SkipReason) -> Skip {
     let count = u64::try_from(last - first + 1).unwrap_or_default();
     Skip { job: job(id), run: None, first: at(first), last: at(last), count, reason, at: at(last + 1), by: None }
+}
+
+/// Code of a plugin that came into force so many seconds after the suite's epoch.
+#[must_use]
+pub fn generation(plugin: &str, number: u32, seconds: i64) -> GenerationRow {
+    GenerationRow {
+        plugin: plugin.parse().expect("the suite's plugins have valid names"),
+        number,
+        digest: format!("{number:064x}").into(),
+        n_bytes: u64::MAX - u64::from(number),
+        source: "plugins/\u{fc} a.wasm".into(),
+        since: at(seconds),
+        cause: "file changed".into(),
+        approved: false,
+        left: None,
+    }
 }
 
 /// Keeps a batch, repeats it, and says what the first time did. The second time changes nothing that can be seen.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
     id::RunId,
     outcome::OutcomeCode,
-    ports::{Change, KeepOf, Ledger, Loaded, RunFilter, RunRow, RunStory, SkipFilter},
+    ports::{Change, GenerationRow, KeepOf, Ledger, Left, Loaded, RunFilter, RunRow, RunStory, SkipFilter},
     run::{Cause, JobState, Run, Skip, SkipReason},
     state::{Kept, StateChange, StateWrite},
 };
@@ -28,6 +28,8 @@ pub struct Seen {
     pub skips: Vec<Skip>,
     /// What the jobs of the dice remember.
     pub states: Vec<Kept>,
+    /// Which code came into force.
+    pub generations: Vec<GenerationRow>,
 }
 
 /// Asks a ledger everything.
@@ -43,7 +45,8 @@ pub async fn seen(ledger: &dyn Ledger) -> Seen {
     for id in JOBS {
         states.push(ledger.state(&job(id)).await.expect("the state of a job can be read"));
     }
-    Seen { loaded, runs, stories, skips, states }
+    let generations = ledger.generations().await.expect("generations can be read");
+    Seen { loaded, runs, stories, skips, states, generations }
 }
 
 /// Does the same random things with a model and a ledger, and compares after each. A failure names the seed.
@@ -140,7 +143,7 @@ impl Dice {
     /// Any change of any run.
     pub fn change(&mut self) -> Change {
         let run = self.run();
-        match self.below(17) {
+        match self.below(18) {
             0..=3 => plan(&run),
             4 | 5 => claim(&run, 1 + self.number(3), self.seconds(5)),
             6 => release(&run),
@@ -150,8 +153,14 @@ impl Dice {
             12 => Change::Skip(self.skip(&run)),
             13 => Change::Job(self.job_state()),
             14 | 15 => Change::State { job: run.job.clone(), change: Arc::new(self.state_change()) },
+            16 => Change::Generation(Arc::new(self.generation(run.job.as_str()))),
             _ => Change::Watermark(at(self.seconds(50))),
         }
+    }
+
+    fn generation(&mut self, plugin: &str) -> GenerationRow {
+        let left = self.one_in(3).then(|| Left { at: at(self.seconds(14)), because: "the canary".into() });
+        GenerationRow { approved: self.one_in(2), left, ..super::generation(plugin, self.number(6), self.seconds(50)) }
     }
 
     fn again(&mut self, run: &Run) -> Change {

@@ -3,8 +3,8 @@
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory,
-        SkipFilter,
+        Change, Committed, GenerationRow, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow,
+        RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -33,6 +33,10 @@ impl Ledger for Stores {
 
     fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
         self.only().map_or_else(|| Box::pin(self.story(id)) as _, |only| only.run(id))
+    }
+
+    fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>> {
+        self.ledgers[self.homes().default].generations()
     }
 
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {

@@ -67,6 +67,18 @@ async fn each_job_lives_in_its_store() {
 }
 
 #[tokio::test]
+async fn code_is_recorded_in_the_default_store_alone() {
+    let ledgers = memories();
+    let stores = Stores::new(ledgers.clone(), &homes(&[("a", "other")])).unwrap();
+    let row = contract::generation("a", 1, 0);
+    let changes = vec![plan(&run("a", 0)), Change::Generation(Arc::new(row.clone())), plan(&run("b", 0))];
+    stores.commit(changes).await.unwrap();
+    assert_eq!(stores.generations().await.unwrap(), [row.clone()]);
+    assert_eq!(ledgers[0].1.generations().await.unwrap(), []);
+    assert_eq!(ledgers[1].1.generations().await.unwrap(), [row]);
+}
+
+#[tokio::test]
 async fn the_runs_of_chains_are_durable_before_the_ends_that_they_follow() {
     let ledgers = memories();
     let (other, default) = (Arc::clone(&ledgers[0].1), Arc::clone(&ledgers[1].1));
@@ -155,8 +167,8 @@ async fn several_stores_answer_as_the_model_does() {
         }
         let (found, wanted) = (refinement::seen(&stores).await, refinement::seen(&model).await);
         assert_eq!(
-            (found.runs, found.stories, found.skips),
-            (wanted.runs, wanted.stories, wanted.skips),
+            (found.runs, found.stories, found.skips, found.generations),
+            (wanted.runs, wanted.stories, wanted.skips, wanted.generations),
             "seed {seed}"
         );
     }

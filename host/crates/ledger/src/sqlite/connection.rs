@@ -16,7 +16,7 @@ use crate::codec::{Undecodable, Value};
 /// How long to wait for somebody else's lock. Nobody holds one for long: there is one writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many prepared statements are kept; [`Write`] has 22 shapes of 9 sizes.
+/// How many prepared statements are kept; [`Write`] has 24 shapes of 9 sizes.
 const STATEMENTS_MAX: usize = 256;
 
 /// What every connection is opened with.

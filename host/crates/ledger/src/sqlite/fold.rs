@@ -8,9 +8,9 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
-    id::{JobId, RunId, RunMap},
+    id::{JobId, PluginName, RunId, RunMap},
     outcome::OutcomeCode,
-    ports::{Again, Change, Claim, Committed, Finish, OpenRun},
+    ports::{Again, Change, Claim, Committed, Finish, GenerationRow, OpenRun},
     run::{JobState, Run, Skip},
     state::{StateChange, StateWrite},
 };
@@ -50,6 +50,8 @@ pub(super) struct Effects {
     pub(super) watermark: Option<DateTime<Utc>>,
     /// What jobs remember from now on, by key.
     pub(super) states: HashMap<JobId, StateOf>,
+    /// Code of plugins, by plugin and number.
+    pub(super) generations: BTreeMap<(PluginName, u32), Arc<GenerationRow>>,
 }
 
 /// How the state of a job changes.
@@ -91,6 +93,7 @@ pub(super) fn doubtful(mirror: &Mirror, batches: &[Vec<Change>]) -> Vec<RunId> {
         | Change::Again(_)
         | Change::Finish(_)
         | Change::State { .. }
+        | Change::Generation(_)
         | Change::Watermark(_) => None,
     });
     plans.filter(|id| Some(*id) <= mirror.newest && !mirror.open.contains_key(id)).collect()
@@ -144,6 +147,7 @@ fn apply(mirror: &mut Mirror, effects: &mut Effects, change: Change, committed: 
         Change::Again(finish) => return !again(mirror, effects, Arc::unwrap_or_clone(finish)),
         Change::Finish(finish) => return end(mirror, effects, finish, committed),
         Change::State { job, change } => remember(mirror, effects, job, Arc::unwrap_or_clone(change)),
+        Change::Generation(row) => drop(effects.generations.insert((row.plugin.clone(), row.number), row)),
         Change::Watermark(at) => {
             if mirror.watermark < Some(at) {
                 mirror.watermark = Some(at);

@@ -5,8 +5,8 @@ use std::{num::NonZeroU32, path::Path, sync::Arc};
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory,
-        SkipFilter,
+        Change, Committed, GenerationRow, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow,
+        RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -115,6 +115,10 @@ impl Ledger for SqliteLedger {
         Box::pin(self.reads.run(id))
     }
 
+    fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>> {
+        Box::pin(self.reads.generations())
+    }
+
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {
         let job = job.clone();
         Box::pin(async move { self.reads.state(&job).await })
@@ -181,6 +185,10 @@ impl Ledger for SqliteReader {
 
     fn run(&self, id: RunId) -> PortFuture<'_, Result<Option<RunStory>, LedgerError>> {
         Box::pin(self.reads.run(id))
+    }
+
+    fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>> {
+        Box::pin(self.reads.generations())
     }
 
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {

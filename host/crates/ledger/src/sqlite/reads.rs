@@ -6,8 +6,8 @@ use clockjack_schedule::{
     id::{JobId, RunId},
     payload::Payload,
     ports::{
-        JobRow, KeepOf, LedgerError, Loaded, LogLine, OpenRun, Report, RunFilter, RunRow, RunState, RunStory,
-        SkipFilter,
+        GenerationRow, JobRow, KeepOf, LedgerError, Loaded, LogLine, OpenRun, Report, RunFilter, RunRow, RunState,
+        RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -81,6 +81,10 @@ impl Reads {
         self.ask(async |sqlite| story(sqlite, id).await).await
     }
 
+    pub(super) async fn generations(&self) -> Result<Vec<GenerationRow>, LedgerError> {
+        self.ask(async |sqlite| generations(sqlite).await).await
+    }
+
     pub(super) async fn state(&self, job: &JobId) -> Result<Kept, LedgerError> {
         self.ask(async |sqlite| state(sqlite, job).await).await
     }
@@ -122,6 +126,11 @@ async fn load(sqlite: &mut SqliteConnection) -> Result<Loaded, Fault> {
     let mark = rows(sqlite, sql::MARK.to_owned(), Vec::new()).await?.pop();
     let watermark = mark.map(codec::read_mark).transpose()?;
     Ok(Loaded { jobs, watermark })
+}
+
+async fn generations(sqlite: &mut SqliteConnection) -> Result<Vec<GenerationRow>, Fault> {
+    let rows = rows(sqlite, sql::GENERATIONS.to_owned(), Vec::new()).await?;
+    Ok(rows.into_iter().map(codec::read_generation).collect::<Result<_, _>>()?)
 }
 
 async fn state(sqlite: &mut SqliteConnection, job: &JobId) -> Result<Kept, Fault> {

@@ -9,8 +9,12 @@ pub(super) const APPLICATION_ID: i64 = 0x434a_4c47;
 pub(super) const SCHEMA_VERSION: i64 = SCHEMAS.len() as i64;
 
 /// What each version adds to the one before it. What was released once is never edited.
-pub(super) const SCHEMAS: [&str; 3] =
-    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+pub(super) const SCHEMAS: [&str; 4] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// Rows of one statement: few sizes, so that each is prepared once, and fine enough that few are needed.
 const CHUNKS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
@@ -46,6 +50,8 @@ pub(super) const MARK: &str = "SELECT id, at, checksum FROM watermark";
 pub(super) const STATE: &str = "SELECT job, key, version, value, checksum FROM state WHERE job = ?";
 pub(super) const STATE_VERSION: &str = "SELECT job, version, checksum FROM state_version WHERE job = ?";
 pub(super) const STATE_VERSIONS: &str = "SELECT job, version, checksum FROM state_version";
+pub(super) const GENERATIONS: &str = "SELECT plugin, number, digest, n_bytes, source, since, cause, approved, left_at, \
+     left_because, checksum FROM generation ORDER BY plugin, number";
 pub(super) const ATTEMPTS: &str = "SELECT run, number, started_at, finished_at, duration_ns, n_attempts, code, message, \
      cpu_ns, memory_bytes, generation, digest, extra, checksum FROM attempt WHERE run = ? ORDER BY number";
 pub(super) const PARTS: &str =
@@ -103,6 +109,9 @@ pub(super) enum Write {
     PutState,
     DeleteState,
     PutStateVersion,
+    PutGeneration,
+    /// Those of these plugins beyond the so many newest.
+    DeleteOldGenerations,
     DeleteRun,
     DeletePayload,
     DeleteAttempt,
@@ -139,6 +148,8 @@ impl Write {
             Self::PutState => shape("INSERT OR REPLACE INTO state VALUES ", 5, ""),
             Self::DeleteState => shape("DELETE FROM state WHERE (job, key) IN (VALUES ", 2, ")"),
             Self::PutStateVersion => shape("INSERT OR REPLACE INTO state_version VALUES ", 3, ""),
+            Self::PutGeneration => shape("INSERT OR REPLACE INTO generation VALUES ", 11, ""),
+            Self::DeleteOldGenerations => shape(DELETE_OLD_GENERATIONS, 1, "))"),
             Self::DeleteRun => shape("DELETE FROM run WHERE id IN (", 1, ")"),
             Self::DeletePayload => shape("DELETE FROM payload WHERE run IN (", 1, ")"),
             Self::DeleteAttempt => shape("DELETE FROM attempt WHERE run IN (", 1, ")"),
@@ -170,6 +181,10 @@ impl Write {
         text
     }
 }
+
+const DELETE_OLD_GENERATIONS: &str = "DELETE FROM generation WHERE (plugin, number) IN (SELECT plugin, number FROM \
+     (SELECT plugin, number, row_number() OVER (PARTITION BY plugin ORDER BY number DESC) AS place FROM generation) \
+     WHERE ? < place AND plugin IN (";
 
 /// Later instants win, and the checksum follows (`codec::last_values` says how it is made).
 const PUT_LAST: &str = " ON CONFLICT(job) DO UPDATE SET \

@@ -1,10 +1,10 @@
 //! One transaction: what the fold says becomes rows, or nothing does.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
 use clockjack_schedule::{
     id::RunId,
-    ports::{Change, Committed},
+    ports::{Change, Committed, GENERATIONS_MAX},
 };
 
 use super::{
@@ -109,6 +109,7 @@ impl Tables {
         });
         self.rows(Write::PutLast, lasts).await?;
         self.write_states(&effects).await?;
+        self.write_generations(&effects).await?;
         self.rows(Write::PutWatermark, all(effects.watermark, codec::mark_values)).await
     }
 
@@ -129,6 +130,16 @@ impl Tables {
         self.rows(Write::DeleteState, gone).await?;
         self.rows(Write::PutState, put).await?;
         self.rows(Write::PutStateVersion, versions).await
+    }
+
+    async fn write_generations(&mut self, effects: &Effects) -> Result<(), Fault> {
+        let rows = all(effects.generations.values(), |values, row| codec::generation_values(values, row));
+        self.rows(Write::PutGeneration, rows).await?;
+        let plugins: BTreeSet<_> = effects.generations.keys().map(|(plugin, _)| plugin).collect();
+        let n_kept = Value::from(GENERATIONS_MAX as u64);
+        self.connection
+            .write(Write::DeleteOldGenerations, &[n_kept], all(plugins, |values, plugin| values.push(plugin.into())))
+            .await
     }
 
     async fn write_history(&mut self, effects: &mut Effects) -> Result<(), Fault> {

@@ -73,6 +73,7 @@ mod jobs;
 mod plugins;
 mod policy;
 mod pools;
+mod reload;
 mod retry;
 mod secrets;
 mod stores;

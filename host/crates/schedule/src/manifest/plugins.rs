@@ -12,7 +12,8 @@ use super::{
     grants,
     node::{Entry, Node, Value},
     oci_reference::{ReferenceFault, SCHEME},
-    resolved::{Build, Plugin, Sha256},
+    reload,
+    resolved::{Build, Canary, Plugin, Sha256},
     source::Source,
 };
 use crate::{
@@ -65,10 +66,10 @@ impl PluginTable {
             self.broken.insert(entry.key.clone());
             return;
         };
-        let Read { source, sha256, build } = read;
+        let Read { source, sha256, build, canary, keep } = read;
         self.by_source.entry(source.clone()).or_insert_with(|| name.clone());
         self.places.insert(name.clone(), entry.clone());
-        self.plugins.insert(name.clone(), Plugin { name, source, sha256, build });
+        self.plugins.insert(name.clone(), Plugin { name, source, sha256, build, canary, keep });
     }
 
     /// Gives names to what jobs name directly: the name of the file or of the image, and with a hash of the whole where
@@ -87,7 +88,7 @@ impl PluginTable {
                 let Some(name) = plain.or_else(|| format!("{stem}-{:08x}", hash >> 32).parse().ok()) else { continue };
                 self.by_source.insert(source.clone(), name.clone());
                 self.places.insert(name.clone(), entry.clone());
-                self.plugins.insert(name.clone(), Plugin { name, source, sha256: None, build: None });
+                self.plugins.insert(name.clone(), Plugin::of_file(name, source));
             }
         }
     }
@@ -131,12 +132,14 @@ struct Read {
     source: Source,
     sha256: Option<Sha256>,
     build: Option<Build>,
+    canary: Option<Canary>,
+    keep: u32,
 }
 
 fn read_value(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Option<Read> {
     if entry.value.as_text().is_some() {
         let source = source(&entry.value, folder, diagnostics)?;
-        return Some(Read { source, sha256: None, build: None });
+        return Some(Read { source, sha256: None, build: None, canary: None, keep: reload::KEEP });
     }
     let subject = format!("plugin `{}`", entry.key);
     let missing = || {
@@ -150,11 +153,12 @@ fn read_value(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Op
     let source = fields.get("source").map(|node| source(node, folder, diagnostics));
     let sha256 = fields.get("sha256").and_then(|node| digest(node, diagnostics));
     let build = fields.get("build").and_then(|node| build::read(node, folder, diagnostics));
+    let (canary, keep) = (reload::canary(&mut fields, diagnostics), reload::kept(&mut fields, diagnostics));
     if source.is_none() && fields.unasked().next().is_none() {
         diagnostics.push(missing());
     }
     fields.finish_translated(|key| foreign::answer(Place::Plugin, key), diagnostics);
-    source.flatten().map(|source| Read { source, sha256, build })
+    source.flatten().map(|source| Read { source, sha256, build, canary, keep })
 }
 
 fn digest(node: &Node, diagnostics: &mut Diagnostics) -> Option<Sha256> {

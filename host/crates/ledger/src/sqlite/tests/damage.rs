@@ -33,7 +33,8 @@ async fn read(path: &Path) -> Result<Seen, LedgerError> {
     for id in ["a", "b", "ba", "c"] {
         states.push(ledger.state(&contract::job(id)).await?);
     }
-    Ok(Seen { loaded, runs, stories, skips, states })
+    let generations = ledger.generations().await?;
+    Ok(Seen { loaded, runs, stories, skips, states, generations })
 }
 
 /// Flips bytes of a copy, and gives what was read of it: the truth, or a refusal that names the file.
@@ -74,6 +75,7 @@ async fn a_flipped_byte_of_the_file_is_harmless_or_told() {
     for batch in batches() {
         ledger.commit(batch).await.unwrap();
     }
+    ledger.commit(generations()).await.unwrap();
     let truth = refinement::seen(&ledger).await;
     ledger.close().await.unwrap();
     drop(ledger);

@@ -102,7 +102,7 @@ async fn a_file_of_a_newer_build_is_refused_and_left_alone() {
     make(&path, &script).await;
     let before = fs::read(&path).unwrap();
     let told = refusal(&path).await.to_string();
-    for word in ["state.db", "version 99", "up to 3", "newer build"] {
+    for word in ["state.db", "version 99", "up to 4", "newer build"] {
         assert!(told.contains(word), "`{word}` in {told}");
     }
     assert!(reader_refusal(&path).await.contains("version 99"));
@@ -187,7 +187,7 @@ async fn a_file_of_version_1_is_opened() {
     let change = StateChange { version: 1, writes: vec![StateWrite { key: "key".to_owned(), version: 1, value }] };
     let change = Change::State { job: contract::job("a"), change: Arc::new(change) };
     for ledger in [&ledger, &wanted] {
-        ledger.commit(vec![change.clone()]).await.unwrap();
+        ledger.commit([vec![change.clone()], generations()].concat()).await.unwrap();
     }
     assert_eq!(refinement::seen(&ledger).await, refinement::seen(&wanted).await);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use clockjack_schedule::{
     outcome::OutcomeCode,
-    ports::{Change, Ledger, LedgerError, Report, Usage},
+    ports::{Change, GenerationRow, Ledger, LedgerError, Left, Report, Usage},
     run::SkipReason,
 };
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::{Owner, SqliteLedger, SqliteOptions};
 use crate::{
     MemoryLedger,
-    contract::{self, at, claim, finish, full_report, plan, refinement, run, skip, state},
+    contract::{self, at, claim, finish, full_report, generation, plan, refinement, run, skip, state},
 };
 
 mod damage;
@@ -71,6 +71,13 @@ fn batches() -> Vec<Vec<Change>> {
     batches
 }
 
+/// What the fourth version added.
+fn generations() -> Vec<Change> {
+    let left = Some(Left { at: at(7), because: "a person".into() });
+    let rows = (1..=9).map(|number| GenerationRow { left: left.clone(), ..generation("a", number, 0) });
+    rows.chain([generation("b", 1, 3)]).map(|row| Change::Generation(Arc::new(row))).collect()
+}
+
 /// A file beside another one, with what belongs to it.
 fn copy(path: &Path, to: &Path) {
     for suffix in ["", "-wal"] {
@@ -110,7 +117,9 @@ async fn what_was_kept_is_there_after_a_drop_and_after_a_close() {
     for batch in batches() {
         ledger.commit(batch).await.unwrap();
     }
+    ledger.commit(generations()).await.unwrap();
     let before = refinement::seen(&ledger).await;
+    assert_eq!(before.generations.len(), 10);
     drop(ledger);
     let ledger = opened(&path).await;
     assert_eq!(refinement::seen(&ledger).await, before);
