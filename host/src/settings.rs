@@ -35,6 +35,18 @@ pub fn state_directory() -> Option<PathBuf> {
         .or_else(|| Some(named("HOME")?.join(".local/state/clockjack")))
 }
 
+/// Where a host and those who talk to it find each other: what the XDG base directory specification names.
+#[must_use]
+pub fn runtime_directory() -> Option<PathBuf> {
+    variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// The socket of the host: `CLOCKJACK_SOCKET`.
+#[must_use]
+pub fn socket() -> Option<PathBuf> {
+    variable("CLOCKJACK_SOCKET").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 /// The home of the user that the host runs as.
 #[must_use]
 pub fn home() -> Option<PathBuf> {

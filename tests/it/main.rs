@@ -19,6 +19,7 @@ mod cli_reading;
 mod cli_schema;
 mod cli_templates;
 mod compiling;
+mod control;
 mod dev;
 mod egress;
 mod egress_server;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clockjack_sandbox::{
-    Form, Function, FunctionKind, Plugin, SchemaOf, Wanted, grant_of, opened_by, shown_name, type_name,
+    Form, Function, FunctionKind, Plugin, SchemaOf, Wanted, grant_of, is_base_line, opened_by, shown_name, type_name,
 };
 use clockjack_schedule::{
     job::Ceilings,
@@ -47,14 +47,6 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
-}
-
-/// Interfaces that every language runtime imports; they say nothing about what a plugin wants.
-fn is_base_line(import: &str) -> bool {
-    import == "wasi_snapshot_preview1"
-        || ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"]
-            .iter()
-            .any(|package| import.starts_with(package))
 }
 
 fn view(plugin: &Plugin) -> serde_json::Value {

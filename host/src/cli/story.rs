@@ -131,6 +131,8 @@ fn started(run: &Run, attempt: u32, generation: Option<u32>) {
     let slot = print::rfc3339(run.scheduled_for);
     let cause = if run.cause == Cause::Schedule { String::new() } else { run.cause.to_string() };
     let attempt = if attempt == 1 { String::new() } else { attempt.to_string() };
+    // Of most plugins there is but one.
+    let generation = generation.filter(|generation| *generation != 1);
     info!(job = run.job.as_str(), run = %run.id, slot, cause, attempt, generation, "running");
 }
 

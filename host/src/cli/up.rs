@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use chrono::SubsecRound as _;
 use clap::Args;
 use clockjack_ledger::Owner;
 use clockjack_sandbox::{Sandbox, SandboxExecutor};
@@ -12,7 +13,7 @@ use clockjack_schedule::{
         scalar::{self, show_duration, show_size},
         store_url::StoreUrl,
     },
-    ports::Clock as _,
+    ports::{Clock as _, Ledger},
     zone::Zones,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -26,15 +27,19 @@ use tracing::{error, info, warn};
 
 use super::{Exit, LockedArgs, ManifestArgs, check, diagnostics, print, story};
 use crate::{
+    api::{
+        self, About, Api,
+        socket::{self, Socket},
+    },
     clock::SystemClock,
-    hot::{self, First, MadeFor, ReloaderParts, Set, Sources},
+    hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
     load::{
         self,
         stores::{self, OpenStores},
     },
     logging::{self, Log, LogFormat},
     settings,
-    shell::{Host, HostError, HostParts},
+    shell::{Host, HostError, HostHandle, HostParts},
 };
 
 /// How long runs may go on after the first signal.
@@ -53,6 +58,8 @@ pub(super) struct UpArgs {
     /// under `stores.default`, else a file in the state directory, which the log names.
     #[arg(long, value_name = "URL")]
     pub(super) ledger: Option<StoreUrl>,
+    #[command(flatten)]
+    control: ControlArgs,
     /// How log lines are written.
     #[arg(long, value_enum, default_value = "text")]
     pub(super) log_format: LogFormat,
@@ -65,6 +72,18 @@ pub(super) struct UpArgs {
     /// Stop by itself after this time.
     #[arg(long = "for", value_name = "DURATION", value_parser = scalar::parse_duration)]
     for_: Option<Duration>,
+}
+
+/// How the host is reached while it runs.
+#[derive(Debug, Args)]
+struct ControlArgs {
+    /// Where the socket is that `clockjack plugins`, `pause`, `run` and others talk to; without it `CLOCKJACK_SOCKET`, else
+    /// a place that they find by the manifest.
+    #[arg(long, value_name = "PATH", conflicts_with = "no_api")]
+    socket: Option<PathBuf>,
+    /// Answer nobody: no socket is made.
+    #[arg(long)]
+    no_api: bool,
 }
 
 pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
@@ -86,7 +105,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let began = SystemClock.monotonic();
     let places = stores::places(args.ledger.as_ref(), &set.manifest().stores, &args.manifests.files);
     let rows = places.as_ref().map(|places| ring.block_on(stores::generations_of(places))).unwrap_or_default();
-    let mut first = First::load(set, &sandbox, rows, SystemClock.now());
+    let mut first = First::load(set, &sandbox, rows, SystemClock.now().trunc_subsecs(3));
     let findings = first.set.findings(|manifest, found| check::warn_of_triggers(manifest, SystemClock.now(), found));
     tell_findings(findings.all(), first.set.sources(), args.log_format);
     if findings.has_errors() {
@@ -110,7 +129,12 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     if 0 < n_left {
         info!(folders = n_left, "removed the scratch folders of hosts that are gone");
     }
-    let scene = Scene { args, sources, sandbox, made_for, first, ledger };
+    let about = About {
+        started_at: SystemClock.now(),
+        files: args.manifests.files.clone(),
+        ledger: places.get(&StoreName::default()).map(ToString::to_string).unwrap_or_default(),
+    };
+    let scene = Scene { args, sources, sandbox, made_for, first, ledger, about };
     let exit = ring.block_on(serve(scene, &guests, &log, hangup));
     guests.shutdown_background();
     // A plugin that is being compiled for a reload is not waited for; its process ends with this one.
@@ -190,10 +214,12 @@ struct Scene<'a> {
     made_for: MadeFor,
     first: First,
     ledger: OpenStores,
+    about: About,
 }
 
 async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup: Signal) -> anyhow::Result<Exit> {
-    let Scene { args, sources, sandbox, made_for, mut first, ledger } = scene;
+    let Scene { args, sources, sandbox, made_for, mut first, ledger, about } = scene;
+    let api_ledger = ledger.ledger();
     let mut signals = Signals::new(hangup)?;
     info!(memory = show_size(made_for.shared_bytes), "memory that all attempts share");
     let executor = SandboxExecutor::new(sandbox.clone()).with_workers(load::workers());
@@ -216,7 +242,8 @@ async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup: Signal) ->
     let parts =
         ReloaderParts { sources, sandbox, executor, host: handle, stores: ledger, made_for, clock, is_watching };
     let still = CancellationToken::new();
-    let (reloader, reloading) = hot::start(first, parts, still.clone());
+    let (reloader, reloading) = hot::start(first, parts, guests.handle(), still.clone());
+    let control = control(args, about, api_ledger, host.handle(), reloader.clone(), guests).await;
     let time_is_up = after(args.for_);
     tokio::pin!(time_is_up);
     let failure = loop {
@@ -242,6 +269,9 @@ async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup: Signal) ->
     } else {
         info!(grace = show_duration(args.grace), unfinished = n_unfinished, "stopping; a second signal does not wait");
     }
+    if let Some(control) = control {
+        control.end().await;
+    }
     let summary = host.shut_down(args.grace, signals.end()).await;
     told.cancel();
     teller.await?;
@@ -266,6 +296,35 @@ async fn settle(mut reloading: JoinHandle<()>) {
     if tokio::time::timeout(RELOADER_GRACE, &mut reloading).await.is_err() {
         reloading.abort();
     }
+}
+
+/// Opens the socket of the host. Jobs run without one too.
+async fn control(
+    args: &UpArgs,
+    about: About,
+    ledger: Arc<dyn Ledger>,
+    host: HostHandle,
+    reloader: Reloader,
+    guests: &Runtime,
+) -> Option<api::Server> {
+    if args.control.no_api {
+        return None;
+    }
+    let files = &args.manifests.files;
+    let socket = match Socket::open(&socket::place(args.control.socket.as_deref(), files)).await {
+        Ok(socket) => socket,
+        Err(problem) => {
+            warn!(
+                "nobody can talk to this host, and its jobs run all the same: {problem}; name another place with \
+                 `--socket PATH`, or `--no-api`"
+            );
+            return None;
+        }
+    };
+    info!(socket = %socket.path().display(), "commands talk to this host through its socket");
+    let api = Api { host, ledger, clock: Arc::new(SystemClock), reloader, about };
+    // Beside the guests and not on the ring: who asks makes no slot late.
+    Some(api::serve(socket, api::router(api), guests.handle()))
 }
 
 /// An error with all its causes in one line.

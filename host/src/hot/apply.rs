@@ -44,7 +44,7 @@ impl Task {
         let ledger = self.parts.stores.ledger();
         // What can fail comes first: nothing is half in force.
         let loaded = ledger.load().await.map_err(|error| error.to_string())?;
-        let past = Past::new(loaded, self.parts.clock.now());
+        let past = Past::new(loaded, self.now());
         self.parts.stores.route(new).await.map_err(|error| error.to_string())?;
         let coming = self.coming(new, &evaluation);
         self.keep(&coming).await?;
@@ -107,7 +107,7 @@ impl Task {
 
     /// The generations that come with an evaluation.
     fn coming(&self, manifest: &Manifest, evaluation: &Evaluation) -> Vec<Coming> {
-        let now = self.parts.clock.now();
+        let now = self.now();
         let mut coming = Vec::new();
         for (name, choice) in &evaluation.choices {
             let (Choice::Take { plugin: code, difference }, Some(plugin)) = (choice, manifest.plugins.get(name)) else {

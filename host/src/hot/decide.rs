@@ -126,7 +126,7 @@ impl Task {
 
     /// Notes what files there are that are not in force, and tells of each once.
     pub(super) fn note_candidates(&mut self, evaluation: &Evaluation) {
-        let now = self.parts.clock.now();
+        let now = self.now();
         let mut news = Vec::new();
         for (name, choice) in &evaluation.choices {
             let (Choice::Stay(candidate), Some(line)) = (choice, self.lines.get_mut(name)) else { continue };

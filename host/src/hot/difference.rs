@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use clockjack_sandbox::Plugin;
+use clockjack_sandbox::{Plugin, is_base_line};
 
 use super::view::Difference;
 
@@ -19,8 +19,9 @@ fn exports(plugin: &Plugin) -> BTreeSet<String> {
     plugin.functions.iter().map(|function| function.signature()).collect()
 }
 
+/// What a language runtime drags in says nothing about what the plugin wants.
 fn imports(plugin: &Plugin) -> BTreeSet<String> {
-    plugin.imports.iter().cloned().collect()
+    plugin.imports.iter().filter(|import| !is_base_line(import)).cloned().collect()
 }
 
 fn apart(before: &BTreeSet<String>, after: &BTreeSet<String>) -> (Vec<String>, Vec<String>) {

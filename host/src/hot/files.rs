@@ -65,7 +65,7 @@ pub(super) struct Errand {
 impl Errand {
     /// Reads the file, once; compiles and links what is not known yet. Takes as long as the compiler does.
     pub(super) fn run(&self, sandbox: &Sandbox, known: &[Arc<Plugin>]) -> Examined {
-        let file = match load::plugin_file(&self.plugin, &self.host) {
+        let file = match load::origin::plugin_file(&self.plugin, &self.host) {
             Ok(file) => file,
             Err(error) => return Examined::Unusable { digest: None, n_bytes: None, error },
         };

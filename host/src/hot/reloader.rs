@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, SubsecRound as _, Utc};
 use clockjack_sandbox::{Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     diagnostic::Diagnostic,
@@ -17,6 +18,7 @@ use clockjack_schedule::{
     ports::Clock,
 };
 use tokio::{
+    runtime::Handle,
     sync::{broadcast, mpsc, oneshot, watch},
     task::JoinHandle,
 };
@@ -232,6 +234,11 @@ impl Task {
         generations.map(|generation| Arc::clone(&generation.plugin)).collect()
     }
 
+    /// The time, as people read it.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.parts.clock.now().trunc_subsecs(3)
+    }
+
     /// Whether nothing is to be done and nothing goes on that may change what is in force.
     pub(super) fn is_settled(&self) -> bool {
         let works = self.reading.is_some() || self.examining.is_some();
@@ -387,13 +394,20 @@ fn names(manifest: &Manifest, source: &Source) -> bool {
     manifest.plugins.values().any(|plugin| plugin.source == *source)
 }
 
-/// Starts a reloader. It works until it is told to stop; who waits for it waits for a file system at the most.
+/// Starts a reloader beside the guests, and not on the ring: comparing manifests and freeing code makes no slot late. It
+/// works until it is told to stop; who waits for it waits for a file system at the most.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the reloader's own task; whoever starts it waits for its handle")]
-pub fn start(first: First, parts: ReloaderParts, stop: CancellationToken) -> (Reloader, JoinHandle<()>) {
+pub fn start(
+    first: First,
+    parts: ReloaderParts,
+    runtime: &Handle,
+    stop: CancellationToken,
+) -> (Reloader, JoinHandle<()>) {
     let (reloader, wishes, shown) = Reloader::new();
+    // What it begins on other threads needs a runtime from the first moment on.
+    let _entered = runtime.enter();
     let task = Task::new(first, parts, shown);
-    (reloader, tokio::spawn(task.work(wishes, stop)))
+    (reloader, runtime.spawn(task.work(wishes, stop)))
 }
 
 /// The end of what goes on beside the task; never where nothing does. Cancel-safe.

@@ -98,7 +98,7 @@ pub struct Difference {
     pub exports_added: Vec<String>,
     /// Functions that only the old one exports, or that have other types now.
     pub exports_removed: Vec<String>,
-    /// Interfaces that only the new one imports.
+    /// Interfaces that only the new one imports, beyond those that every language runtime does.
     pub imports_added: Vec<String>,
     /// Interfaces that only the old one imports.
     pub imports_removed: Vec<String>,

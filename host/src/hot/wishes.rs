@@ -43,7 +43,7 @@ impl Task {
             standings: self.standings(),
             histories: self.lines.iter().map(|(name, line)| (name.clone(), line.history.clone())).collect(),
             made_for: self.parts.made_for,
-            now: self.parts.clock.now(),
+            now: self.now(),
         };
         let ledger = self.parts.stores.ledger();
         tokio::spawn(async move {
@@ -108,7 +108,7 @@ impl Task {
         let before = Arc::clone(&self.line(name)?.current);
         let target = self.target(name, to).await?;
         let jobs = self.fitting(name, &target).await?;
-        let now = self.parts.clock.now();
+        let now = self.now();
         let cause = format!("rolled back from {}", before.row.number);
         let row = GenerationRow { since: now, cause: cause.into(), left: None, ..target.row.clone() };
         let left = self.line(name)?.left(because, now);

@@ -53,6 +53,15 @@ impl HostHandle {
         answer.await.unwrap_or_else(|_closed| Err(LedgerError::Unavailable("the host stops".to_owned())))
     }
 
+    /// Waits until everything that was put into the inbox before is decided and kept.
+    ///
+    /// # Errors
+    /// When the host stops.
+    pub async fn settle(&self) -> Result<(), LedgerError> {
+        // A change has a turn of its own, after the commit of the one before; this one changes nothing.
+        self.change(Vec::new(), Vec::new(), Vec::new()).await
+    }
+
     /// Gives the pools other sizes.
     pub async fn resize(&self, pools: BTreeMap<PoolName, NonZeroU32>) {
         self.send(vec![Input::Pools(pools)]).await;

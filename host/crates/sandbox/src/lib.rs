@@ -61,7 +61,7 @@ pub use self::{
     error::{LoadCode, LoadError, shown as shown_name},
     executor::SandboxExecutor,
     exports::{Function, FunctionKind, Parameter},
-    imports::{grant_of, opened_by},
+    imports::{grant_of, is_base_line, opened_by},
     plugin::{COMPONENT_BYTES_MAX, Form, Plugin, Provenance, Wanted, check_digest},
     plugin_file::PluginFile,
     prepared::Prepared,
