@@ -31,6 +31,7 @@ use clockjack_schedule::{
 
 use self::{origin::Image, provenance::Lock};
 
+pub use self::origin::plugin_file;
 pub use self::plugins::{
     PreparedJob, compile_budget, isolated_pool, job_findings, pinned, plugin_finding, prepare_job, prepare_jobs,
     prepared, sandbox_for, sandbox_with, slow, workers,
@@ -125,10 +126,11 @@ pub fn check_dirs(loaded: &mut Loaded, only: Option<&JobId>) {
     dirs::check(loaded, only);
 }
 
-/// Checks what can be checked without the plugins: granted directories, and memory.
+/// Checks what can be checked without the plugins: granted directories, memory, and images that nothing pins.
 pub fn check(loaded: &mut Loaded) {
     dirs::check(loaded, None);
     memory::check(loaded);
+    origin::check(loaded);
 }
 
 /// Loads every plugin of a manifest and prepares the call of every job.
