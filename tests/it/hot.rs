@@ -1,5 +1,6 @@
 //! Plugins and manifests change while the host runs, by nothing but a change of their files.
 
+mod asked;
 mod held;
 mod rolled_back;
 mod storm;

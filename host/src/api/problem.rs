@@ -70,7 +70,7 @@ impl From<Refusal> for Problem {
         let Refusal { code, message, fix } = refusal;
         let status = match code {
             "plugin.unknown" => StatusCode::NOT_FOUND,
-            "host.stopping" => StatusCode::SERVICE_UNAVAILABLE,
+            "host.stopping" | "ledger.unavailable" => StatusCode::SERVICE_UNAVAILABLE,
             code if code.starts_with("plugin.") => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };

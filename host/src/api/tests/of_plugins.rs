@@ -3,9 +3,12 @@
 use clockjack_schedule::diagnostic::{Diagnostic, Span};
 
 use super::*;
-use crate::hot::{
-    CanaryView, CandidateState, CandidateView, Difference, GenerationView, JobChange, Plan, PluginChange,
-    PluginChangeKind, Refusal,
+use crate::{
+    api::view,
+    hot::{
+        CanaryView, CandidateState, CandidateView, Difference, GenerationView, JobChange, Plan, PluginChange,
+        PluginChangeKind, Refusal,
+    },
 };
 
 fn generation(number: u32, digit: &str, cause: &str) -> GenerationView {
@@ -220,15 +223,20 @@ async fn plans_and_reloads_say_what_becomes_of_each_job() {
             let same = world.post(&format!("/api/v1/{path}"), body).await;
             assert_eq!((same.status, &same.body), (200, &planned.body));
         }
-        format!("{:#}", planned.body)
+        assert_eq!(planned.body, serde_json::to_value(view::Plan::from(some_plan())).unwrap());
     };
-    let (told, body) = tokio::join!(scripted, asking);
+    let (told, ()) = tokio::join!(scripted, asking);
     expect_test::expect![[r#"
         plan: Some(["/a/b.yaml"])
         plan: None
         plan: None
         reload: asked for"#]]
     .assert_eq(&told);
+}
+
+#[test]
+fn a_plan_has_every_field() {
+    let body = format!("{:#}", serde_json::to_value(view::Plan::from(some_plan())).unwrap());
     expect_test::expect![[r#"
         {
           "refused": "1 error",
