@@ -18,7 +18,7 @@ use clockjack::{
     shell::{Host, HostParts},
 };
 use clockjack_ledger::{MemoryLedger, Owner, SqliteLedger, SqliteOptions};
-use clockjack_sandbox::{Call, CompileSettings, Facts, Plugin, Sandbox, SandboxExecutor};
+use clockjack_sandbox::{Call, CompileSettings, Facts, Plugin, Prepared, Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     core::Input,
     diagnostic::Diagnostics,
@@ -26,10 +26,8 @@ use clockjack_schedule::{
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy, Setup},
     manifest::parse::parse,
     outcome::Outcome,
-    ports::{Attempt, Change, Clock as _, Finish, Ledger, Report, RunFilter, RunRow, StateAccess},
+    ports::{Attempt, Change, Clock as _, Finish, Ledger, Report, RunFilter, RunRow},
     run::{Cause, Run},
-    state::Unkept,
-    stop::Stop,
     trigger::{Trigger, TriggerContext},
     zone::{Zone, Zones},
 };
@@ -243,15 +241,7 @@ fn facts() -> anyhow::Result<Facts> {
     let (now, job) = (SystemClock.now(), "bench".parse::<JobId>()?);
     let id = RunId::of_request(&job, now, 0);
     let run = Run { id, job, scheduled_for: now, due_at: now, cause: Cause::Manual, payload: None };
-    let attempt = Attempt {
-        run: Arc::new(run),
-        number: 1,
-        number_max: 1,
-        started_at: now,
-        last_success: None,
-        stop: Stop::default(),
-        states: StateAccess(Arc::new(Unkept::default())),
-    };
+    let attempt = Attempt::only(Arc::new(run), now);
     Ok(Facts { attempt, zone: "UTC".into(), labels: Arc::default() })
 }
 
@@ -277,16 +267,18 @@ fn ring(
     let Open { ledger, _folder } = ring.block_on(open(kind, n_history))?;
     // Far enough away that all jobs are in by then, so that planning is measured and adding is not.
     let start = SystemClock.now() + TimeDelta::seconds(7) + TimeDelta::milliseconds(i64::try_from(n_jobs / 10)?);
-    let (mut inputs, zones) = (Vec::new(), Zones::bundled());
+    let (mut inputs, mut prepared, zones) = (Vec::new(), Vec::new(), Zones::bundled());
     for index in 0..n_jobs {
         let share = i32::try_from(index)?;
         let slot = start + spread * share / i32::try_from(n_jobs)?;
         let job = job(index, slot, &zones)?;
         let call = Call::prepare(&plugin, Some("run"), &Arguments::None, &job.limits, &job.grants);
         let call = call.map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
-        executor.put(job.id.clone(), call, "UTC".into(), job.labels.clone());
-        inputs.push(Input::Add { job: Arc::new(job), past: None });
+        let job = Arc::new(job);
+        prepared.push(Prepared::new(Arc::clone(&job), Path::new("").into(), Arc::new(call), 1, None));
+        inputs.push(Input::Add { job, past: None });
     }
+    executor.put_all(prepared);
     let parts = HostParts {
         clock: Arc::new(SystemClock),
         ledger: Arc::clone(&ledger),

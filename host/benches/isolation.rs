@@ -13,10 +13,8 @@ use clockjack_sandbox::{Call, CompileSettings, Facts, IsolatedPool, Plugin, Sand
 use clockjack_schedule::{
     id::{JobId, PoolName, RunId},
     job::{Arguments, Ceilings, Grants, Limits},
-    ports::{Attempt, Clock as _, Report, StateAccess},
+    ports::{Attempt, Clock as _, Report},
     run::{Cause, Run},
-    state::Unkept,
-    stop::Stop,
 };
 use serde_json::{Value as Json, json};
 use tokio::runtime::Builder;
@@ -91,14 +89,6 @@ fn facts() -> Facts {
         cause: Cause::Manual,
         payload: None,
     };
-    let attempt = Attempt {
-        run: Arc::new(run),
-        number: 1,
-        number_max: 1,
-        started_at: now,
-        last_success: None,
-        stop: Stop::default(),
-        states: StateAccess(Arc::new(Unkept::default())),
-    };
+    let attempt = Attempt::only(Arc::new(run), now);
     Facts { attempt, zone: "UTC".into(), labels: Arc::default() }
 }

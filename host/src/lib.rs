@@ -3,6 +3,7 @@
 //! Data goes round one ring: inbox, core, ledger, dispatcher, executor, recorder, and back as an input. Nothing calls
 //! back; whoever wants to know what happens listens to the bus.
 
+pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod hot;

@@ -35,6 +35,18 @@ pub fn state_directory() -> Option<PathBuf> {
         .or_else(|| Some(named("HOME")?.join(".local/state/clockjack")))
 }
 
+/// Where a host and those who talk to it find each other: what the XDG base directory specification names.
+#[must_use]
+pub fn runtime_directory() -> Option<PathBuf> {
+    variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// The socket of the host: `CLOCKJACK_SOCKET`.
+#[must_use]
+pub fn socket() -> Option<PathBuf> {
+    variable("CLOCKJACK_SOCKET").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 /// The home of the user that the host runs as.
 #[must_use]
 pub fn home() -> Option<PathBuf> {
@@ -78,6 +90,13 @@ fn first_folder(name: &str) -> Option<PathBuf> {
 pub fn certificates() -> BTreeMap<String, String> {
     let set = |name: &str| Some((name.to_owned(), variable(name).filter(|value| !value.is_empty())?));
     ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(set).collect()
+}
+
+/// The file with the users of registries: that of the folder `DOCKER_CONFIG`, else the one that Docker's tools write at home.
+#[must_use]
+pub fn docker_config() -> Option<PathBuf> {
+    let named = variable("DOCKER_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
+    Some(named.or_else(|| Some(home()?.join(".docker")))?.join("config.json"))
 }
 
 /// Where commands get folders for the time of an attempt: `TMPDIR`, or what the system has for such things.

@@ -44,6 +44,13 @@ impl Fleet {
         Self { members: members(&Grid { anchor: now - now % (100 * MS) }, delivery) }
     }
 
+    /// Fifty jobs that fire ten times a second and only say so.
+    pub(crate) fn busy(now: Micros) -> Self {
+        let grid = Grid { anchor: now - now % (100 * MS) };
+        let member = |n: i64| grid.every(&format!("busy-{n:02}"), 100, 2 * n).with(|it| it.overlap = Overlap::Allow);
+        Self { members: (0..50).map(member).collect() }
+    }
+
     pub(crate) fn pools() -> Vec<Pool> {
         POOLS.map(|(name, size)| Pool { name: name.to_owned(), size }).into()
     }

@@ -3,7 +3,7 @@
 //! by a checker that knows none of its code.
 //!
 //! `cargo test -p clockjack --test crash` does a moderate part. `-- --kills 200 --points 5` does more: so many kills, and
-//! each fail point so many times. `--seed 7` begins with another seed. What fails prints its seed, what is wrong and the
+//! each fail point so many times. `--reloads 1000` replaces a plugin so many times under load. `--seed 7` begins with another seed. What fails prints its seed, what is wrong and the
 //! time around it, and leaves its files behind.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
@@ -15,6 +15,7 @@ mod kills;
 mod machine;
 mod points;
 mod process;
+mod reloads;
 mod story;
 mod suspend;
 mod told;
@@ -39,6 +40,7 @@ const N_THREADS: usize = 5;
 struct Size {
     n_kills: usize,
     n_points: usize,
+    n_reloads: usize,
     seed: u64,
 }
 
@@ -58,6 +60,7 @@ impl Size {
         Some(Self {
             n_kills: number("--kills").unwrap_or(40),
             n_points: number("--points").unwrap_or(1),
+            n_reloads: number("--reloads").unwrap_or(40),
             seed: number("--seed").and_then(|seed| u64::try_from(seed).ok()).unwrap_or(1),
         })
     }
@@ -110,7 +113,11 @@ fn main() -> ExitCode {
             });
         }
     });
-    let verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if 0 < size.n_reloads {
+        // Alone: its load would make the others late.
+        verdicts.push(tell("changes under load".to_owned(), Box::new(move || reloads::story(size.n_reloads))));
+    }
     let sum = |count: fn(&Verdict) -> usize| verdicts.iter().map(count).sum::<usize>();
     println!(
         "{} sudden deaths: {} slots and runs accounted for, {} attempts witnessed, {} standstills of the machine, in {:.1} s",

@@ -128,15 +128,25 @@ impl Host {
 
     /// Waits for a line that holds a word. Whether it came in time, before the end of the process.
     pub(crate) fn says(&mut self, word: &str, time: Duration) -> bool {
+        self.says_both(word, "", time)
+    }
+
+    /// The same for a line that holds two words.
+    pub(crate) fn says_both(&mut self, word: &str, other: &str, time: Duration) -> bool {
         let deadline = deadline(time);
         while let Ok(line) = self.lines.recv_timeout(until(deadline)) {
-            let is_it = line.contains(word);
+            let is_it = line.contains(word) && line.contains(other);
             self.log.push(line);
             if is_it {
                 return true;
             }
         }
         false
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kills it, without a word before. It is gone when this returns.

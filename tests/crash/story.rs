@@ -90,6 +90,10 @@ impl Story {
         &self.fleet
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn ledger(&self) -> PathBuf {
         self.folder.path().join("state.db")
     }
@@ -155,7 +159,8 @@ impl Story {
 
     /// What the ledger tells.
     pub(crate) fn history(&self) -> History {
-        told::history(self.folder.path(), &["--ledger", LEDGER])
+        let jobs: Vec<_> = self.fleet.members.iter().map(|member| member.revision.job.as_str()).collect();
+        told::history(self.folder.path(), &jobs, &["--ledger", LEDGER])
     }
 
     /// Somebody who reads the ledger.

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::{fleet::MS, process::ask};
 
-/// More rows than any story here has, and as many as the program prints.
+/// More rows than any job here has, and as many as the program prints.
 const ROWS_MAX: &str = "100000";
 
 /// The files that the guests left.
@@ -49,29 +49,32 @@ fn witness(name: &str, text: &str, up: &[Up]) -> Option<Witness> {
     })
 }
 
-/// All runs and skips, asked for as a user would.
-pub(crate) fn history(folder: &Path, reading: &[&str]) -> History {
-    let rows = json(folder, &[&["runs", "--skips", "-n", ROWS_MAX], reading].concat());
+/// All runs and skips, asked for as a user would: of each job, so that no answer is cut.
+pub(crate) fn history(folder: &Path, jobs: &[&str], reading: &[&str]) -> History {
     let mut history = History::default();
-    for row in rows.as_array().expect("a list") {
-        if row["state"] == "skipped" {
-            history.skips.push(skip(row));
-            continue;
-        }
-        // Of one attempt the row tells all.
-        let is_whole = row["state"] == "ended" && row["attempts"].as_u64() == Some(1);
-        let id = text(row, "id");
-        let attempts = if is_whole {
-            vec![attempt(row, 1)]
-        } else {
-            let story = json(folder, &[&["runs", "show", id.as_str()], reading].concat());
-            let ended = story["attempt_list"].as_array().expect("a list").iter();
-            let ended = ended.filter(|attempt| !attempt["outcome"].is_null());
-            ended.map(|one| attempt(one, number(one, "number"))).collect()
-        };
-        history.runs.push(run(row, attempts));
+    for job in jobs {
+        let rows = json(folder, &[&["runs", "--skips", "--job", job, "-n", ROWS_MAX], reading].concat());
+        rows.as_array().expect("a list").iter().for_each(|row| add(&mut history, folder, row, reading));
     }
     history
+}
+
+fn add(history: &mut History, folder: &Path, row: &Json, reading: &[&str]) {
+    if row["state"] == "skipped" {
+        return history.skips.push(skip(row));
+    }
+    // Of one attempt the row tells all.
+    let is_whole = row["state"] == "ended" && row["attempts"].as_u64() == Some(1);
+    let id = text(row, "id");
+    let attempts = if is_whole {
+        vec![attempt(row, 1)]
+    } else {
+        let story = json(folder, &[&["runs", "show", id.as_str()], reading].concat());
+        let ended = story["attempt_list"].as_array().expect("a list").iter();
+        let ended = ended.filter(|attempt| !attempt["outcome"].is_null());
+        ended.map(|one| attempt(one, number(one, "number"))).collect()
+    };
+    history.runs.push(run(row, attempts));
 }
 
 fn json(folder: &Path, args: &[&str]) -> Json {

@@ -45,7 +45,7 @@ fn a_save_is_built_loaded_and_run() {
     wait_for_all(&mut dev, &["no rule to make it", "dev: the build ended with exit status: 3"]);
     // So is a component that cannot be loaded.
     scene.put("source/make.sh", "cat section >../typed.wasm");
-    wait_for_all(&mut dev, &["load.invalid", "not reloaded, the jobs stay as they are"]);
+    wait_for_all(&mut dev, &["load.invalid", "its new file is refused"]);
     // And a manifest that is wrong.
     scene.put("source/make.sh", "cat typed.in section >../typed.wasm");
     wait_for_all(&mut dev, &["dev: running `divide`", "manifest reloaded"]);

@@ -34,8 +34,13 @@ impl Hosted {
         format!("sqlite:{}", self.scene.arg("state.db"))
     }
 
-    /// A host, which is to be started.
+    /// A host, which is to be started. It does not watch its files, so that a test says when they are read.
     pub(crate) fn up(&self, args: &[&str]) -> Clockjack {
+        self.up_watching(args).args(["--no-watch"])
+    }
+
+    /// A host that watches its files.
+    pub(crate) fn up_watching(&self, args: &[&str]) -> Clockjack {
         let up = ["up", "--ledger", &self.ledger(), "--log-format", "json"];
         clockjack(up).args(args).folder(self.scene.folder())
     }

@@ -108,8 +108,12 @@ fn what_is_broken_leaves_everything_as_it_was() {
     std::fs::remove_file(hosted.scene.path("clockjack.yaml")).expect("it is there");
     reload(&mut host, "not reloaded, the jobs stay as they are: 1 error");
     hosted.scene.put("clockjack.yaml", &good);
+    // A file that cannot be used changes nothing of the manifest; the old code stays.
     std::fs::write(&plugin, "no component").expect("a file");
-    reload(&mut host, "not reloaded, the jobs stay as they are: ");
+    reload(&mut host, "manifest reloaded");
+    let refused =
+        host.log.iter().rev().map(|line| Line::read(line)).find(|line| line.text("event") == "plugin.refused");
+    assert!(refused.is_some_and(|line| line.message.contains("load.invalid")), "{}", host.log.join("\n"));
     wait_next(&mut host, "extra goes on", ends("extra"));
     std::fs::copy(hosted.scene.path("typed.wasm"), &plugin).expect("a copy");
     reload(&mut host, "manifest reloaded");

@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use clockjack_schedule::{diagnostic::Diagnostics, manifest::resolved::Manifest, ports::Clock as _, trigger::Basis};
+use clockjack_schedule::{
+    diagnostic::Diagnostics, id::PluginName, manifest::resolved::Manifest, ports::Clock as _, trigger::Basis,
+};
 use serde_json::json;
 
 use super::{Exit, LockedArgs, ManifestArgs, Output, OutputArgs, diagnostics, print};
 use crate::{
     clock::SystemClock,
-    load::{self, secrets::Missing},
+    load::{self, origin::Image, secrets::Missing},
 };
 
 /// The sandbox of a check runs nothing; one slot is enough.
@@ -38,12 +40,20 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     match args.output.output {
         Output::Json => {
             let findings = diagnostics::to_json(loaded.diagnostics.all(), &loaded.sources);
-            let summary =
-                json!({ "ok": exit == Exit::Done, "diagnostics": findings, "jobs": jobs(&loaded.manifest, now) });
+            let images: serde_json::Map<_, _> = loaded.images.iter().map(image).collect();
+            let summary = json!({
+                "ok": exit == Exit::Done,
+                "diagnostics": findings,
+                "jobs": jobs(&loaded.manifest, now),
+                "images": images,
+            });
             print::data(&serde_json::to_string_pretty(&summary)?)?;
         }
         Output::Table => {
             print::findings(loaded.diagnostics.all(), &loaded.sources);
+            for (plugin, Image { reference, digest, .. }) in &loaded.images {
+                print::talk(&format!("plugin `{plugin}`: `{reference}` is sha256:{digest}"));
+            }
             match exit {
                 Exit::Done => print::data(&overview(&loaded.manifest, now))?,
                 Exit::Fault | Exit::Usage | Exit::JobFailed | Exit::HostFailed => {
@@ -87,6 +97,17 @@ fn overview(manifest: &Manifest, now: DateTime<Utc>) -> String {
     let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     let table = print::table(&["job", "next", "trigger"], &rows);
     format!("{table}\n\nok: {}, {}", plural(n_jobs, "job"), plural(n_plugins, "plugin"))
+}
+
+/// The image that a plugin came out of.
+fn image((plugin, image): (&PluginName, &Image)) -> (String, serde_json::Value) {
+    let Image { reference, digest, stale } = image;
+    let view = json!({
+        "reference": reference.to_string(),
+        "image": format!("sha256:{digest}"),
+        "is_stale": stale.is_some(),
+    });
+    (plugin.to_string(), view)
 }
 
 fn jobs(manifest: &Manifest, now: DateTime<Utc>) -> serde_json::Value {

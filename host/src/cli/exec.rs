@@ -9,34 +9,40 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use clockjack_sandbox::{Call, Facts, Function, IsolatedPool, LoadCode, LoadError, Plugin};
+use clockjack_sandbox::{Facts, Function, Imports, IsolatedPool, LoadCode, LoadError, Plugin, Recipe};
 use clockjack_schedule::{
     command::{Command, Stdin},
     egress::HttpRule,
     id::{JobId, PoolName, RunId},
     job::{Arguments, Ceilings, DirGrant, DirMode, Grants, Limits},
-    manifest::{self, parse::parse, scalar},
+    manifest::{self, parse::parse, scalar, source::Source},
     outcome::{Outcome, OutcomeCode},
     payload::Payload,
-    ports::{Attempt, Captured, Clock as _, LogLine, Report, StateAccess},
+    ports::{Attempt, Captured, Clock as _, LogLine, Report},
     run::{Cause, Run},
-    state::Unkept,
-    stop::Stop,
     template,
 };
 use serde_json::{Value as Json, json};
 
-use super::{Exit, LockedArgs, Output, OutputArgs, diagnostics, print, rows};
+use super::{
+    Exit, LockedArgs, Output, OutputArgs, diagnostics, print,
+    refusal::{refuse, refuse_all, refuse_json, tell_stale},
+    rows,
+};
 use crate::{
     clock::SystemClock,
-    load::{self, secrets::Missing},
+    load::{
+        self,
+        origin::{self, Origin},
+        secrets::Missing,
+    },
 };
 
 #[derive(Debug, Args)]
 pub(super) struct ExecArgs {
-    /// The component file; may be left out with `--job`.
-    #[arg(required_unless_present = "job")]
-    plugin: Option<PathBuf>,
+    /// The component file, or `oci://HOST/REPOSITORY:TAG`; may be left out with `--job`.
+    #[arg(required_unless_present = "job", value_parser = super::plugin_source())]
+    plugin: Option<Source>,
     /// Which function; may be left out where there is one.
     function: Option<String>,
     /// An argument as `name=value`; the value is text, or JSON where the parameter is not text. For a command: a word.
@@ -154,7 +160,7 @@ fn parse_payload(text: &str) -> Result<Payload, String> {
 
 /// What is to be run, before the plugin is known.
 struct Wanted {
-    plugin: PathBuf,
+    plugin: Source,
     sha256: Option<String>,
     /// Who may have signed the file, where somebody must.
     keys: Option<Vec<String>>,
@@ -182,15 +188,23 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
         Ceilings { memory_bytes_max: wanted.limits.memory_bytes_max.max(64 << 20), ..wanted.ceilings.clone() };
     let sandbox = load::sandbox_for(&ceilings, 1)?;
     let provenance = clockjack_sandbox::Wanted { sha256: wanted.sha256.as_deref(), keys: wanted.keys.as_deref() };
-    let loaded = Plugin::load_wanted(&sandbox, &wanted.plugin, provenance, wanted.limits.fuel.is_some());
-    let plugin = match loaded {
-        Ok(plugin) => Arc::new(plugin),
+    let plugin = match origin::load(&sandbox, &wanted.plugin, provenance, wanted.limits.fuel.is_some()) {
+        Ok(Origin { plugin, image }) => {
+            tell_stale(image.as_ref());
+            Arc::new(plugin)
+        }
         Err(error) => return refuse(&error, args.output.output),
     };
     let arguments = command_line(&plugin, &wanted, args);
-    let function = wanted.function.as_deref();
-    let call = Call::prepare_in(&wanted.folder, &plugin, function, &arguments, &wanted.limits, &wanted.grants);
-    let call = match load::with_command(call, &plugin, function, Some(&wanted.command)) {
+    let recipe = Recipe {
+        folder: &wanted.folder,
+        function: wanted.function.as_deref(),
+        args: &arguments,
+        command: Some(&wanted.command),
+        limits: &wanted.limits,
+        grants: &wanted.grants,
+    };
+    let call = match recipe.prepare(&plugin, Imports::Granted) {
         Ok(call) => call,
         Err(problems) => {
             let errors: Vec<_> = problems.into_iter().map(|problem| problem.error).collect();
@@ -216,7 +230,7 @@ pub(super) fn run(args: &ExecArgs) -> anyhow::Result<Exit> {
 }
 
 fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
-    if let Some(file) = args.plugin.as_deref().filter(|_| args.pins.locked) {
+    if let Some(file) = args.plugin.as_ref().filter(|_| args.pins.locked) {
         return refuse(&unpinned(file), args.output.output).map(|_exit| None);
     }
     let Some(id) = &args.job else {
@@ -263,18 +277,15 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         Some(Ok(pin)) => pin,
         Some(Err(error)) => return refuse(&error, args.output.output).map(|_exit| None),
     };
-    let path = args
-        .plugin
-        .clone()
-        .or_else(|| plugin.and_then(|plugin| plugin.source.file().map(Path::to_path_buf)))
-        .unwrap_or_default();
-    let mut keys = load::provenance::keys_for(&loaded.manifest.host, &path).map(<[String]>::to_vec);
+    let of_job = || plugin.map_or_else(|| Source::File(PathBuf::new()), |plugin| plugin.source.clone());
+    let source = args.plugin.clone().unwrap_or_else(of_job);
+    let mut keys = origin::keys_of(&loaded.manifest.host, &source).map(<[String]>::to_vec);
     if !args.trusted_keys.is_empty() {
         keys.get_or_insert_default().clone_from(&args.trusted_keys);
     }
     let command = job.command.as_deref().cloned().unwrap_or_default();
     Ok(Some(Wanted {
-        plugin: path,
+        plugin: source,
         sha256: pin,
         keys,
         function: args.function.clone().or_else(|| job.call.as_deref().map(str::to_owned)),
@@ -293,11 +304,10 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
 }
 
 /// A pin is of a plugin that a manifest names, and not of whatever else is run in its place.
-fn unpinned(file: &Path) -> LoadError {
-    let file = file.display();
+fn unpinned(file: &Source) -> LoadError {
     LoadError {
         code: LoadCode::Digest,
-        message: format!("`--locked` runs what is pinned, and nothing pins the file `{file}` of the command line"),
+        message: format!("`--locked` runs what is pinned, and nothing pins the plugin `{file}` of the command line"),
         fix: "leave the file out and name a job of a manifest (`--job JOB -f FILE`), or leave `--locked` out"
             .to_owned(),
     }
@@ -388,50 +398,8 @@ fn facts(wanted: &Wanted) -> Facts {
         cause: Cause::Manual,
         payload: wanted.payload.clone(),
     };
-    let attempt = Attempt {
-        run: Arc::new(run),
-        number: 1,
-        number_max: 1,
-        started_at: now,
-        last_success: None,
-        stop: Stop::default(),
-        states: StateAccess(Arc::new(Unkept::default())),
-    };
+    let attempt = Attempt::only(Arc::new(run), now);
     Facts { attempt, zone: Arc::clone(&wanted.zone), labels: Arc::new(wanted.labels.clone()) }
-}
-
-/// Tells that nothing was run, and why.
-///
-/// # Errors
-/// When that could not be written.
-pub(super) fn refuse(error: &LoadError, output: Output) -> anyhow::Result<Exit> {
-    refuse_all(std::slice::from_ref(error), output)
-}
-
-fn refuse_all(errors: &[LoadError], output: Output) -> anyhow::Result<Exit> {
-    match output {
-        Output::Json => {
-            let view =
-                |error: &LoadError| json!({ "code": error.code.as_str(), "message": error.message, "fix": error.fix });
-            refuse_json(errors.iter().map(view).collect())?;
-        }
-        Output::Table => {
-            for error in errors {
-                let told = format!("error[{}]: {}\n  = fix: {}", error.code, error.message, error.fix);
-                print::talk(&print::plain(&told));
-            }
-        }
-    }
-    Ok(Exit::Fault)
-}
-
-/// The first error is the contract; what else is wrong comes beside it.
-fn refuse_json(errors: Vec<Json>) -> anyhow::Result<()> {
-    let mut object = json!({ "error": errors.first() });
-    if 1 < errors.len() {
-        object["errors"] = Json::Array(errors);
-    }
-    print::data(&object.to_string())
 }
 
 fn view(report: &Report, duration: Duration) -> Json {

@@ -1,9 +1,13 @@
 //! Which run a person means: a whole id, the beginning of one, `JOB@latest` or `JOB@INSTANT`.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::Arc;
+
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use clockjack_schedule::{
     id::{JobId, RunId},
-    ports::{RunFilter, RunRow, RunStory},
+    manifest::resolved::Manifest,
+    ports::{Ledger, RunFilter, RunRow, RunStory},
+    zone::Zones,
 };
 
 use super::{
@@ -47,6 +51,21 @@ pub(super) async fn run(reading: &Reading, text: &str) -> Result<RunStory, Troub
             let than = if n_digits < DIGITS_MIN { "fewer" } else { "more" };
             Err(Trouble::Asked(format!("`{text}` has {than} digits than say which run is meant; {FORMS}")))
         }
+    }
+}
+
+/// The run that is meant where there is no manifest to ask; `Err` inside says why there is none. Times are in UTC.
+pub(crate) async fn find_run(
+    ledger: Arc<dyn Ledger>,
+    now: DateTime<Utc>,
+    text: &str,
+) -> anyhow::Result<Result<RunStory, String>> {
+    let (manifest, zones) = (Manifest::default(), Zones::bundled());
+    let reading = Reading { ledger, manifest, knows_all_jobs: false, zones, now: now.trunc_subsecs(6) };
+    match run(&reading, text).await {
+        Ok(story) => Ok(Ok(story)),
+        Err(Trouble::Asked(why)) => Ok(Err(why)),
+        Err(Trouble::Host(error)) => Err(error),
     }
 }
 

@@ -1,42 +1,52 @@
 //! `clockjack inspect`: what a plugin exports, imports and needs.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use clockjack_sandbox::{Form, Function, FunctionKind, Plugin, SchemaOf, grant_of, opened_by, shown_name, type_name};
-use clockjack_schedule::{job::Ceilings, manifest::scalar::show_size};
+use clockjack_sandbox::{
+    Form, Function, FunctionKind, Plugin, SchemaOf, Wanted, grant_of, is_base_line, opened_by, shown_name, type_name,
+};
+use clockjack_schedule::{
+    job::Ceilings,
+    manifest::{scalar::show_size, source::Source},
+};
 use serde_json::json;
 
-use super::{Exit, Output, OutputArgs, exec, print};
-use crate::load;
+use super::{
+    Exit, Output, OutputArgs, print,
+    refusal::{refuse, tell_stale},
+};
+use crate::load::{
+    self,
+    origin::{self, Origin},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
-    /// The component file.
-    plugin: PathBuf,
+    /// The component file, or `oci://HOST/REPOSITORY:TAG`.
+    #[arg(value_parser = super::plugin_source())]
+    plugin: Source,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
     let sandbox = load::sandbox_for(&Ceilings::default(), 1)?;
-    let plugin = match Plugin::load(&sandbox, &args.plugin, None, false) {
-        Ok(plugin) => plugin,
-        Err(error) => return exec::refuse(&error, args.output.output),
+    let Origin { plugin, image } = match origin::load(&sandbox, &args.plugin, Wanted::default(), false) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(&error, args.output.output),
     };
+    tell_stale(image.as_ref());
     match args.output.output {
-        Output::Json => print::data(&serde_json::to_string_pretty(&view(&plugin))?)?,
-        Output::Table => print::data(&page(&plugin))?,
+        Output::Json => {
+            let mut view = view(&plugin);
+            view["image"] = image.map_or(serde_json::Value::Null, |image| format!("sha256:{}", image.digest).into());
+            print::data(&serde_json::to_string_pretty(&view)?)?;
+        }
+        Output::Table => {
+            let image = image.map_or_else(String::new, |image| format!("image    sha256:{}\n", image.digest));
+            print::data(&format!("{image}{}", page(&plugin)))?;
+        }
     }
     Ok(Exit::Done)
-}
-
-/// Interfaces that every language runtime imports; they say nothing about what a plugin wants.
-fn is_base_line(import: &str) -> bool {
-    import == "wasi_snapshot_preview1"
-        || ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"]
-            .iter()
-            .any(|package| import.starts_with(package))
 }
 
 fn view(plugin: &Plugin) -> serde_json::Value {
@@ -114,7 +124,7 @@ fn page(plugin: &Plugin) -> String {
         page.push_str("  nothing that can be called\n");
     }
     for function in &plugin.functions {
-        page.push_str(&format!("  {}\n", signature(function)));
+        page.push_str(&format!("  {}\n", function.signature()));
         for line in function.docs.iter().flat_map(|docs| docs.lines()) {
             page.push_str(&format!("      {line}\n"));
         }
@@ -132,17 +142,4 @@ fn page(plugin: &Plugin) -> String {
     let needs = if keys.is_empty() { "no grant".to_owned() } else { keys.join(", ") };
     page.push_str(&format!("\nneeds {needs} to load; directories and variables are granted per job under `grants:`"));
     print::plain(&page)
-}
-
-fn signature(function: &Function) -> String {
-    let name = shown_name(&function.name);
-    match function.kind {
-        FunctionKind::Command => format!("{name} (a command: arguments, environment, exit code)"),
-        FunctionKind::Function => {
-            let parameters: Vec<_> =
-                function.parameters.iter().map(|p| format!("{}: {}", shown_name(&p.name), type_name(&p.ty))).collect();
-            let result = function.result.as_ref().map_or_else(String::new, |ty| format!(" -> {}", type_name(ty)));
-            format!("{name}({}){result}", parameters.join(", "))
-        }
-    }
 }

@@ -2,8 +2,10 @@
 
 mod advise;
 mod check;
+mod client;
 mod codes;
 mod compile;
+mod control;
 mod dev;
 pub mod diagnostics;
 mod exec;
@@ -15,12 +17,14 @@ mod inspect;
 mod jobs;
 mod lock;
 mod logs;
-mod made_for;
 mod new;
 mod next;
+mod plan;
+mod plugins;
 mod print;
 mod reading;
-mod reload;
+mod refusal;
+mod reloads;
 mod rows;
 mod runs;
 mod schema;
@@ -32,9 +36,14 @@ mod why;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PathBufValueParser, TypedValueParser},
+};
+use clockjack_schedule::manifest::source::Source;
 
 pub use self::exit::Exit;
+pub(crate) use self::{find::find_run, print::rfc3339, show::run_json};
 
 /// A scheduler whose jobs are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -81,6 +90,20 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Say what became of a job's slots, and why.
     Why(why::WhyArgs),
+    /// Show which code a running host runs; approve a new file, go back to an earlier one.
+    Plugins(plugins::PluginsArgs),
+    /// Say what a running host would do with a manifest: which jobs come, change and go.
+    Plan(plan::PlanArgs),
+    /// Have a running host look at its manifests and plugins now.
+    Reload(plan::ReloadArgs),
+    /// Start nothing of a job until it is resumed.
+    Pause(control::PauseArgs),
+    /// Let a paused job go on.
+    Resume(control::ResumeArgs),
+    /// Run a job of a running host now.
+    Run(control::RunArgs),
+    /// End a run of a running host before its time.
+    Cancel(control::CancelArgs),
     /// Say what a code means and what to do about it.
     Explain(codes::ExplainArgs),
     /// Run the attempts of one job for the host that started this process.
@@ -105,6 +128,11 @@ struct LockedArgs {
     /// Run no plugin but what `sha256` of the manifest or `clockjack.lock` beside it pins.
     #[arg(long)]
     locked: bool,
+}
+
+/// What a command line names as a plugin: a file, or an image in a registry.
+fn plugin_source() -> impl TypedValueParser<Value = Source> {
+    PathBufValueParser::new().try_map(Source::try_from)
 }
 
 /// How to print data.
@@ -143,6 +171,13 @@ pub fn main() -> ExitCode {
         Some(Command::Runs(args)) => runs::run(&args),
         Some(Command::Logs(args)) => logs::run(&args),
         Some(Command::Why(args)) => why::run(&args),
+        Some(Command::Plugins(args)) => plugins::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
+        Some(Command::Reload(args)) => plan::reload(&args),
+        Some(Command::Pause(args)) => control::pause(&args),
+        Some(Command::Resume(args)) => control::resume(&args),
+        Some(Command::Run(args)) => control::run(&args),
+        Some(Command::Cancel(args)) => control::cancel(&args),
         Some(Command::Explain(args)) => codes::run(&args),
         Some(Command::GuestWorker) => guest_worker::run(),
         Some(Command::CompileGuest(args)) => compile::run(&args),

@@ -53,7 +53,7 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// An instant for programs: RFC 3339 in UTC.
-pub(super) fn rfc3339(instant: chrono::DateTime<chrono::Utc>) -> String {
+pub(crate) fn rfc3339(instant: chrono::DateTime<chrono::Utc>) -> String {
     instant.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
 

@@ -31,7 +31,7 @@ pub(super) fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
 pub(super) async fn show(reading: &Reading, run: &str, output: Output) -> Result<Answer, Trouble> {
     let story = find::run(reading, run).await?;
     match output {
-        Output::Json => Answer::json(&json(&story)),
+        Output::Json => Answer::json(&run_json(&story)),
         Output::Table => Ok(Answer::of(print::plain(page(&story).trim_end()))),
     }
 }
@@ -43,7 +43,8 @@ pub(super) fn ended_attempts(story: &RunStory) -> Vec<&Finish> {
     story.attempts.iter().chain(last).collect()
 }
 
-fn json(story: &RunStory) -> Json {
+/// A run for programs, with all that is kept of it.
+pub(crate) fn run_json(story: &RunStory) -> Json {
     let mut object = rows::run_json(&story.row);
     let report = story.row.finish().map(|finish| &finish.report);
     let payload = story.row.run.payload.as_ref();

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     manifest::scalar::{show_duration, show_size},
     outcome::OutcomeCode,
@@ -15,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::print;
+use super::{print, reloads};
 use crate::{
     logging::{Log, LogFormat},
     shell::{Event, Summary},
@@ -26,7 +27,11 @@ const OUTPUT_CHARS_MAX: usize = 160;
 
 /// Listens until it is told to stop, and until then logs what it hears.
 #[expect(clippy::disallowed_methods, reason = "the log's own task; its handle is awaited at the end")]
-pub(super) fn tell(mut events: broadcast::Receiver<Event>, stop: CancellationToken) -> JoinHandle<()> {
+pub(super) fn tell(
+    mut events: broadcast::Receiver<Event>,
+    format: LogFormat,
+    stop: CancellationToken,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut is_first_wake = true;
         loop {
@@ -36,7 +41,7 @@ pub(super) fn tell(mut events: broadcast::Receiver<Event>, stop: CancellationTok
                 () = stop.cancelled() => return,
             };
             match event {
-                Ok(event) => log(event, &mut is_first_wake),
+                Ok(event) => log(event, format, &mut is_first_wake),
                 Err(RecvError::Lagged(n_events)) => {
                     warn!(n_events, "the log could not keep up; these events are not in it")
                 }
@@ -46,10 +51,10 @@ pub(super) fn tell(mut events: broadcast::Receiver<Event>, stop: CancellationTok
     })
 }
 
-fn log(event: Event, is_first_wake: &mut bool) {
+fn log(event: Event, format: LogFormat, is_first_wake: &mut bool) {
     match event {
         Event::JobAdded { job, next, trigger } => {
-            let next = next.map_or_else(|| "never".to_owned(), |next| next.format("%Y-%m-%d %H:%M:%SZ").to_string());
+            let next = slot(next);
             info!(job = job.as_str(), trigger = &*trigger, next, "job added");
         }
         Event::NextWake { at, wait, job } => {
@@ -61,17 +66,20 @@ fn log(event: Event, is_first_wake: &mut bool) {
                 debug!("next wake-up in {wait}, at {at}, for {job}");
             }
         }
-        Event::JobChanged { job, next } => {
-            let next = next.map_or_else(|| "never".to_owned(), |next| next.format("%Y-%m-%d %H:%M:%SZ").to_string());
+        Event::JobChanged { job, before, next } => {
+            let (before, next) = (slot(before), slot(next));
+            let next = if before == next { next } else { format!("{before} -> {next}") };
             info!(job = job.as_str(), next, "job changed");
         }
         Event::JobRemoved(job) => info!(job = job.as_str(), "job removed; its history stays"),
         Event::RunHeld { run, memory_bytes } => held(&run, memory_bytes),
-        Event::RunStarted { run, attempt } => started(&run, attempt),
+        Event::RunStarted { run, attempt, generation } => started(&run, attempt, generation),
         Event::AttemptEnded { run, again } => tried(&run, &again),
         Event::RunFinished { run, finish } => finished(&run, &finish),
         Event::RunCut { cut, is_tried_again } => was_cut(&cut, is_tried_again),
         Event::Skipped(skip) => skipped(&skip),
+        Event::Plugin(news) => reloads::plugin(&news),
+        Event::Manifest(news) => reloads::manifest(&news, format),
         Event::WatermarkAhead { .. }
         | Event::ClockStepped { .. }
         | Event::LedgerHeld { .. }
@@ -80,6 +88,11 @@ fn log(event: Event, is_first_wake: &mut bool) {
             of_the_host(&event);
         }
     }
+}
+
+/// A slot as it is told of jobs, for people.
+fn slot(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// What happened to the host itself.
@@ -114,11 +127,13 @@ fn of_the_host(event: &Event) {
     }
 }
 
-fn started(run: &Run, attempt: u32) {
+fn started(run: &Run, attempt: u32, generation: Option<u32>) {
     let slot = print::rfc3339(run.scheduled_for);
     let cause = if run.cause == Cause::Schedule { String::new() } else { run.cause.to_string() };
     let attempt = if attempt == 1 { String::new() } else { attempt.to_string() };
-    info!(job = run.job.as_str(), run = %run.id, slot, cause, attempt, "running");
+    // Of most plugins there is but one.
+    let generation = generation.filter(|generation| *generation != 1);
+    info!(job = run.job.as_str(), run = %run.id, slot, cause, attempt, generation, "running");
 }
 
 fn held(run: &Run, memory_bytes: u64) {

@@ -2,44 +2,51 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use chrono::SubsecRound as _;
 use clap::Args;
 use clockjack_ledger::Owner;
-use clockjack_sandbox::{LoadError, Plugin, Sandbox, SandboxExecutor};
+use clockjack_sandbox::{Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Source},
-    id::{PluginName, StoreName},
+    id::StoreName,
     manifest::{
-        resolved::Manifest,
         scalar::{self, show_duration, show_size},
         store_url::StoreUrl,
     },
-    ports::Clock as _,
+    ports::{Clock as _, Ledger},
     zone::Zones,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Exit, LockedArgs, ManifestArgs, check, diagnostics, made_for::MadeFor, print, reload, story};
+use super::{Exit, LockedArgs, ManifestArgs, check, diagnostics, print, story};
 use crate::{
+    api::{
+        self, About, Api,
+        socket::{self, Socket},
+    },
     clock::SystemClock,
+    hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
     load::{
-        self, Choices, FaultyUnit, Loaded, PreparedJob, Settled,
-        provenance::Lock,
-        secrets::Missing,
+        self, FaultyUnit,
         stores::{self, OpenStores},
     },
     logging::{self, Log, LogFormat},
     settings,
-    shell::{Host, HostError, HostParts},
+    shell::{Host, HostError, HostHandle, HostParts},
 };
 
 /// How long runs may go on after the first signal.
 const GRACE: &str = "10s";
+
+/// How long the reloader may take to end what it is at: a commit of the ledger, not a compilation.
+const RELOADER_GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct UpArgs {
@@ -51,52 +58,71 @@ pub(super) struct UpArgs {
     /// under `stores.default`, else a file in the state directory, which the log names.
     #[arg(long, value_name = "URL")]
     pub(super) ledger: Option<StoreUrl>,
+    #[command(flatten)]
+    control: ControlArgs,
     /// How log lines are written.
     #[arg(long, value_enum, default_value = "text")]
     pub(super) log_format: LogFormat,
     /// How long runs may go on after the first SIGINT or SIGTERM; a second signal ends them at once.
     #[arg(long, value_name = "DURATION", default_value = GRACE, value_parser = scalar::parse_duration)]
     grace: Duration,
+    /// Do not watch the files of the manifest and of its plugins; changes count after SIGHUP or `clockjack reload`.
+    #[arg(long)]
+    pub(super) no_watch: bool,
     /// Stop by itself after this time.
     #[arg(long = "for", value_name = "DURATION", value_parser = scalar::parse_duration)]
     for_: Option<Duration>,
 }
 
+/// How the host is reached while it runs.
+#[derive(Debug, Args)]
+struct ControlArgs {
+    /// Where the socket is that `clockjack plugins`, `pause`, `run` and others talk to; without it `CLOCKJACK_SOCKET`, else
+    /// a place that they find by the manifest.
+    #[arg(long, value_name = "PATH", conflicts_with = "no_api")]
+    socket: Option<PathBuf>,
+    /// Answer nobody: no socket is made.
+    #[arg(long)]
+    no_api: bool,
+}
+
 pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let log = logging::start(args.log_format);
     let zones = load::zones::newest();
-    let files = &args.manifests.files;
-    let lock = args.pins.locked.then(|| Lock::read(files)).transpose()?;
+    let sources = Sources {
+        files: args.manifests.files.clone(),
+        zones: zones.clone(),
+        is_locked: args.pins.locked,
+        ledger: args.ledger.clone(),
+    };
+    let set = Set::read(&sources, SystemClock.now())?;
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
     let hangup = caught_early(&ring)?;
+    outlive_file_size_limit(&ring)?;
     tell_version(args, &zones);
+    let made_for = MadeFor::of(set.manifest());
+    let sandbox = load::sandbox_for(&set.manifest().host.ceilings, made_for.n_places)?;
     let began = SystemClock.monotonic();
-    let mut prepared = Err(anyhow::anyhow!("nothing was read"));
-    let Settled { mut loaded, faulty, .. } = load::settle(files, &zones, Choices::default(), |loaded| {
-        loaded.lock.clone_from(&lock);
-        loaded.ledger.clone_from(&args.ledger);
-        prepared = Prepared::of(loaded).map_err(anyhow::Error::from);
-    });
-    let Prepared { made_for, sandbox, plugins, jobs } = prepared?;
-    check::warn_of_triggers(&loaded.manifest, SystemClock.now(), &mut loaded.diagnostics);
-    loaded.diagnostics.sort();
-    tell_findings(loaded.diagnostics.all(), &loaded.sources, args.log_format);
-    tell_faulty(&faulty, args.log_format);
-    if loaded.diagnostics.has_errors() {
-        error!(manifest = %shown(&args.manifests.files), "not started: {}", diagnostics::summary(loaded.diagnostics.all()));
+    let places = stores::places(args.ledger.as_ref(), &set.manifest().stores, &args.manifests.files);
+    let rows = places.as_ref().map(|places| ring.block_on(stores::generations_of(places))).unwrap_or_default();
+    let mut first = First::load(set, &sources, &sandbox, rows, SystemClock.now().trunc_subsecs(3))?;
+    let findings = first.set.findings(|manifest, found| check::warn_of_triggers(manifest, SystemClock.now(), found));
+    tell_findings(findings.all(), first.set.sources(), args.log_format);
+    tell_faulty(first.set.faulty(), args.log_format);
+    if findings.has_errors() {
+        error!(manifest = %shown(&args.manifests.files), "not started: {}", diagnostics::summary(findings.all()));
         return Ok(Exit::Fault);
     }
     let took = SystemClock.monotonic().saturating_sub(began);
-    let places = match stores::places(args.ledger.as_ref(), &loaded.manifest.stores, &args.manifests.files) {
+    let places = match places {
         Ok(places) => places,
         Err(error) => return Ok(not_started(&error)),
     };
-    tell_start(&plugins, &places, took);
+    tell_start(&first, &places, took);
     raise_open_files();
-    outlive_file_size_limit(&ring)?;
     let owner = Owner { what: format!("clockjack up -f {}", shown(&args.manifests.files)), since: SystemClock.now() };
-    let ledger = match ring.block_on(stores::open(&places, &loaded.manifest, &owner)) {
+    let ledger = match ring.block_on(stores::open(&places, first.set.manifest(), &owner)) {
         Ok(ledger) => ledger,
         Err(error) => return Ok(not_started(&error)),
     };
@@ -104,30 +130,17 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     if 0 < n_left {
         info!(folders = n_left, "removed the scratch folders of hosts that are gone");
     }
-    let scene = Scene { args, zones, sandbox, made_for, manifest: loaded.manifest, ledger };
-    let exit = ring.block_on(serve(scene, jobs, &guests, &log, hangup));
+    let about = About {
+        started_at: SystemClock.now(),
+        files: args.manifests.files.clone(),
+        ledger: places.get(&StoreName::default()).map(ToString::to_string).unwrap_or_default(),
+    };
+    let scene = Scene { args, sources, sandbox, made_for, first, ledger, about };
+    let exit = ring.block_on(serve(scene, &guests, &log, hangup));
     guests.shutdown_background();
     // A plugin that is being compiled for a reload is not waited for; its process ends with this one.
     ring.shutdown_background();
     exit
-}
-
-/// What a manifest runs, and in what.
-struct Prepared {
-    made_for: MadeFor,
-    sandbox: Sandbox,
-    plugins: Vec<(PluginName, Arc<Plugin>)>,
-    jobs: Vec<PreparedJob>,
-}
-
-impl Prepared {
-    fn of(loaded: &mut Loaded) -> Result<Self, LoadError> {
-        let made_for = MadeFor::of(&loaded.manifest);
-        let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, made_for.n_places)?;
-        let (plugins, jobs) = load::jobs(loaded, &sandbox);
-        load::secrets::check(loaded, None, Missing::Error);
-        Ok(Self { made_for, sandbox, plugins, jobs })
-    }
 }
 
 /// Tells what is wrong with components in directories of plugins; the others go on without them.
@@ -189,76 +202,72 @@ fn tell_version(args: &UpArgs, zones: &Zones) {
     }
 }
 
-fn tell_start(plugins: &[(PluginName, Arc<Plugin>)], places: &BTreeMap<StoreName, StoreUrl>, took: Duration) {
+fn tell_start(first: &First, places: &BTreeMap<StoreName, StoreUrl>, took: Duration) {
     let ledger = places.get(&StoreName::default()).map(ToString::to_string).unwrap_or_default();
     info!(ledger, "slots and runs are recorded");
     for (name, url) in places.iter().filter(|(name, _)| **name != StoreName::default()) {
         info!(store = %name, ledger = %url, "store");
     }
-    for (name, plugin) in plugins {
-        let size = show_size(plugin.n_bytes);
-        info!(plugin = %name, size, sha256 = &plugin.digest[..12], functions = plugin.functions.len(), "plugin loaded");
+    for (name, plugin, generation) in first.plugins() {
+        let (size, sha256, functions) = (show_size(plugin.n_bytes), &plugin.digest[..12], plugin.functions.len());
+        info!(plugin = %name, generation, size, sha256, functions, "plugin loaded");
     }
     info!("plugins compiled and jobs checked in {}", show_duration(print::rounded(took)));
 }
 
 /// What a host is served with.
-pub(super) struct Scene<'a> {
-    pub(super) args: &'a UpArgs,
-    pub(super) zones: Zones,
-    pub(super) sandbox: Sandbox,
+struct Scene<'a> {
+    args: &'a UpArgs,
+    sources: Sources,
+    sandbox: Sandbox,
     /// What stays as it was at the start.
-    pub(super) made_for: MadeFor,
-    /// What is in force.
-    pub(super) manifest: Manifest,
-    pub(super) ledger: OpenStores,
+    made_for: MadeFor,
+    first: First,
+    ledger: OpenStores,
+    about: About,
 }
 
-async fn serve(
-    mut scene: Scene<'_>,
-    jobs: Vec<PreparedJob>,
-    guests: &Runtime,
-    log: &Log,
-    hangup: Signal,
-) -> anyhow::Result<Exit> {
-    let args = scene.args;
+async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup: Signal) -> anyhow::Result<Exit> {
+    let Scene { args, sources, sandbox, made_for, mut first, ledger, about } = scene;
+    let api_ledger = ledger.ledger();
     let mut signals = Signals::new(hangup)?;
-    let memory = scene.made_for.shared_bytes;
-    info!(memory = show_size(memory), "memory that all attempts share");
-    let workers = load::workers();
-    let executor = SandboxExecutor::new(scene.sandbox.clone()).with_workers(workers).with_memory(memory);
+    info!(memory = show_size(made_for.shared_bytes), "memory that all attempts share");
+    let executor = SandboxExecutor::new(sandbox.clone()).with_workers(load::workers());
+    let executor = executor.with_memory(made_for.shared_bytes);
     let clock = Arc::new(SystemClock);
     let began = clock.monotonic();
     let mut host = Host::start(HostParts {
-        clock,
-        ledger: scene.ledger.ledger(),
+        clock: clock.clone(),
+        ledger: ledger.ledger(),
         executor: Arc::new(executor.clone()),
         guests: guests.handle().clone(),
-        pools: scene.manifest.pools.clone(),
+        pools: first.set.manifest().pools.clone(),
     });
-    let events = host.bus().listen();
     let told = CancellationToken::new();
-    let teller = story::tell(events, told.clone());
-    host.take_in(reload::put(&executor, jobs, &scene.manifest)).await?;
+    let teller = story::tell(host.bus().listen(), args.log_format, told.clone());
+    first.keep(&*ledger.ledger()).await?;
+    executor.put_all(first.prepared());
+    host.take_in(first.set.manifest().jobs.values().map(Arc::clone).collect()).await?;
+    let (handle, is_watching) = (host.handle(), !args.no_watch);
+    let parts =
+        ReloaderParts { sources, sandbox, executor, host: handle, stores: ledger, made_for, clock, is_watching };
+    let still = CancellationToken::new();
+    let (reloader, reloading) = hot::start(first, parts, guests.handle(), still.clone());
+    let control = control(args, about, api_ledger, host.handle(), reloader.clone(), guests).await;
     let time_is_up = after(args.for_);
     tokio::pin!(time_is_up);
-    let (mut reading, mut is_asked_again) = (None, false);
     let failure = loop {
         tokio::select! {
             signal = signals.next() => match signal {
                 Asked::End => break None,
-                // One at a time: what is asked for while one goes on is read after it.
-                Asked::Reload if reading.is_some() => is_asked_again = true,
-                Asked::Reload => reading = Some(reload::read(&scene)),
+                Asked::Reload => reloader.poke("SIGHUP").await,
             },
-            read = reload::end_of(&mut reading) => {
-                reload::apply(read, &mut scene, &host, &executor).await;
-                reading = std::mem::take(&mut is_asked_again).then(|| reload::read(&scene));
-            }
             () = &mut time_is_up => break None,
             failure = host.failed() => break Some(failure),
         }
     };
+    still.cancel();
+    settle(reloading).await;
     let n_unfinished = host.n_unfinished();
     if let Some(failure) = &failure {
         error!(
@@ -269,6 +278,9 @@ async fn serve(
         );
     } else {
         info!(grace = show_duration(args.grace), unfinished = n_unfinished, "stopping; a second signal does not wait");
+    }
+    if let Some(control) = control {
+        control.end().await;
     }
     let summary = host.shut_down(args.grace, signals.end()).await;
     told.cancel();
@@ -287,6 +299,42 @@ async fn serve(
             Ok(Exit::HostFailed)
         }
     }
+}
+
+/// Waits for the reloader, so that nothing is half in force; but not for a file system, or for a compiler.
+async fn settle(mut reloading: JoinHandle<()>) {
+    if tokio::time::timeout(RELOADER_GRACE, &mut reloading).await.is_err() {
+        reloading.abort();
+    }
+}
+
+/// Opens the socket of the host. Jobs run without one too.
+async fn control(
+    args: &UpArgs,
+    about: About,
+    ledger: Arc<dyn Ledger>,
+    host: HostHandle,
+    reloader: Reloader,
+    guests: &Runtime,
+) -> Option<api::Server> {
+    if args.control.no_api {
+        return None;
+    }
+    let files = &args.manifests.files;
+    let socket = match Socket::open(&socket::place(args.control.socket.as_deref(), files)).await {
+        Ok(socket) => socket,
+        Err(problem) => {
+            warn!(
+                "nobody can talk to this host, and its jobs run all the same: {problem}; name another place with \
+                 `--socket PATH`, or `--no-api`"
+            );
+            return None;
+        }
+    };
+    info!(socket = %socket.path().display(), "commands talk to this host through its socket");
+    let api = Api { host, ledger, clock: Arc::new(SystemClock), reloader, about };
+    // Beside the guests and not on the ring: who asks makes no slot late.
+    Some(api::serve(socket, api::router(api), guests.handle()))
 }
 
 /// An error with all its causes in one line.

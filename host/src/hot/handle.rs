@@ -82,6 +82,12 @@ impl Reloader {
         self.ask(|answer| Wish::Reload { cause: cause.to_owned(), answer }).await
     }
 
+    /// Has it look at everything anew, and waits for nothing.
+    pub async fn poke(&self, cause: &str) {
+        let (answer, _nobody) = oneshot::channel();
+        drop(self.wishes.send(Wish::Reload { cause: cause.to_owned(), answer }).await);
+    }
+
     /// What a reload would do, with these manifests or with those of the host.
     ///
     /// # Errors

@@ -4,11 +4,31 @@
 //! at everything that it knows of, loads what is new, one file at a time, and puts in force what is right. Whatever is
 //! wrong leaves what is in force as it is.
 
+mod apply;
+mod decide;
+mod difference;
+mod evaluate;
+mod files;
+mod first;
 mod handle;
+mod line;
+mod looker;
+mod made_for;
+mod paths;
+mod plan;
+mod reloader;
+mod set;
+mod stamp;
 mod view;
+mod watch;
+mod wishes;
 
 pub use self::{
+    first::First,
     handle::{Refusal, Reloader, Wish},
+    made_for::MadeFor,
+    reloader::{ReloaderParts, start},
+    set::{Set, Sources},
     view::{
         CanaryView, CandidateState, CandidateView, Difference, GenerationView, JobChange, Plan, PluginChange,
         PluginChangeKind, PluginView,

@@ -2,7 +2,7 @@
 //! directories of plugins.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::Read as _,
     path::{Path, PathBuf},
 };
@@ -75,6 +75,7 @@ pub(super) fn load(paths: &[PathBuf], zones: &Zones, choices: &Choices) -> Loade
         units,
         lock: None,
         ledger: None,
+        images: BTreeMap::new(),
         folders: places.into_iter().map(|place| place.path).chain(files.grows).collect(),
         watched: files.watched,
     }

@@ -1,9 +1,12 @@
 //! Loading: files become a manifest, plugins become calls. All findings are collected; nothing runs yet.
 
+pub mod components;
 mod directories;
 mod dirs;
 mod files;
 pub mod memory;
+mod oci;
+pub mod origin;
 mod plugins;
 pub mod provenance;
 pub mod secrets;
@@ -13,7 +16,7 @@ mod units;
 pub mod zones;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -26,10 +29,12 @@ use clockjack_schedule::{
     zone::Zones,
 };
 
-use self::provenance::Lock;
+use self::{origin::Image, provenance::Lock};
 
+pub use self::origin::plugin_file;
 pub use self::plugins::{
-    PreparedJob, compile_budget, isolated_pool, pinned, sandbox_for, sandbox_with, with_command, workers,
+    PreparedJob, compile_budget, isolated_pool, job_findings, pinned, plugin_finding, prepare_job, prepare_jobs,
+    prepared, sandbox_for, sandbox_with, slow, workers,
 };
 pub use self::{
     directories::COMPONENTS_MAX,
@@ -51,6 +56,8 @@ pub struct Loaded {
     pub lock: Option<Lock>,
     /// Where the host was told to keep its default store, whatever the manifest says.
     pub ledger: Option<StoreUrl>,
+    /// The images that plugins came out of, as far as they are loaded and came from registries.
+    pub images: BTreeMap<PluginName, Image>,
     /// Folders whose files say what the host runs, also those that are not there yet.
     folders: BTreeSet<PathBuf>,
     watched: BTreeSet<PathBuf>,
@@ -119,9 +126,15 @@ pub fn check_dirs(loaded: &mut Loaded, only: Option<&JobId>) {
     dirs::check(loaded, only);
 }
 
-/// Loads every plugin of a manifest and prepares the call of every job.
-pub fn jobs(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginName, Arc<Plugin>)>, Vec<PreparedJob>) {
+/// Checks what can be checked without the plugins: granted directories, memory, and images that nothing pins.
+pub fn check(loaded: &mut Loaded) {
     dirs::check(loaded, None);
     memory::check(loaded);
+    origin::check(loaded);
+}
+
+/// Loads every plugin of a manifest and prepares the call of every job.
+pub fn jobs(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginName, Arc<Plugin>)>, Vec<PreparedJob>) {
+    check(loaded);
     plugins::prepare(loaded, sandbox)
 }

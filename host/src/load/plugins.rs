@@ -3,20 +3,20 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use clockjack_sandbox::{
-    Call, CallProblem, CommandInput, CompileBudget, CompileSettings, Compiler, EngineSettings, IsolatedPool, LoadCode,
-    LoadError, Part, Plugin, Sandbox, Wanted, Workers,
+    Call, CallProblem, CompileBudget, CompileSettings, Compiler, EngineSettings, Imports, IsolatedPool, LoadCode,
+    LoadError, Part, Plugin, Prepared, Recipe, Sandbox, Wanted, Workers,
 };
 use clockjack_schedule::{
-    command::Command,
     diagnostic::{Diagnostic, Diagnostics, Span},
     id::{JobId, PluginName, PoolName},
     job::{Ceilings, Job, TABLE_ELEMENTS_MAX},
-    manifest::{node::Node, resolved, source::Source},
+    manifest::{node::Node, resolved},
 };
 
 use super::{
     Loaded,
-    provenance::{Lock, keys_for},
+    origin::{self, Origin},
+    provenance::Lock,
     secrets::HostVault,
 };
 use crate::settings;
@@ -25,6 +25,8 @@ use crate::settings;
 pub struct PreparedJob {
     /// The definition.
     pub job: Arc<Job>,
+    /// Where relative paths of files in its arguments start.
+    pub folder: Arc<Path>,
     /// What it runs.
     pub call: Call,
 }
@@ -80,68 +82,100 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
     for (name, plugin) in &manifest.plugins {
         let metered = manifest.jobs.values().any(|job| job.plugin == *name && job.limits.fuel.is_some());
         match load(sandbox, &manifest.host, loaded.lock.as_ref(), plugin, metered) {
-            Ok(plugin) => {
-                if plugin.is_slow {
-                    loaded.diagnostics.push(slow(name, manifest.plugin_span(name, "source")));
+            Ok(Origin { plugin, image }) => {
+                if let Some(image) = image {
+                    loaded.diagnostics.extend(origin::stale(manifest, name, &image));
+                    loaded.images.insert(name.clone(), image);
                 }
+                loaded.diagnostics.extend(slow(manifest, name, &plugin));
                 plugins.insert(name.clone(), Arc::new(plugin));
             }
-            Err(error) => {
-                let key = if error.code == LoadCode::Digest { "sha256" } else { "source" };
-                let span = manifest.plugin_span(name, key);
-                loaded.diagnostics.push(diagnostic(&error, span, &format!("plugin `{name}`: ")));
-            }
+            Err(error) => loaded.diagnostics.push(plugin_finding(manifest, name, &error)),
         }
     }
     let mut prepared = Vec::new();
     for job in manifest.jobs.values() {
         // A job whose plugin could not be loaded waits for that to be mended; one fault is told once.
         let Some(plugin) = plugins.get(&job.plugin) else { continue };
-        let function = job.call.as_deref();
-        let folder = manifest.job_folder(&job.id);
-        let call = Call::prepare_in(folder, plugin, function, &job.args, &job.limits, &job.grants);
-        match with_command(call, plugin, function, job.command.as_deref()) {
-            Ok(call) => {
-                warn_of_exit_codes(manifest, &job.id, &call, &mut loaded.diagnostics);
-                prepared.push(PreparedJob { job: Arc::clone(job), call });
-            }
-            Err(problems) => loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems)),
+        match prepare_job(manifest, job, plugin, Imports::Granted, &mut loaded.diagnostics) {
+            Ok(job) => prepared.push(job),
+            Err(problems) => loaded.diagnostics.append(job_findings(manifest, &job.id, &problems)),
         }
     }
     for job in &manifest.broken {
         let Some(plugin) = plugins.get(&job.plugin) else { continue };
-        let function = job.call.as_deref();
-        let folder = manifest.job_folder(&job.id);
-        let call = Call::prepare_in(folder, plugin, function, &job.args, &job.limits, &job.grants);
-        if let Err(problems) = with_command(call, plugin, function, job.command.as_deref()) {
-            loaded.diagnostics.append(at_their_places(manifest, &job.id, &problems));
+        let recipe = Recipe {
+            folder: manifest.job_folder(&job.id),
+            function: job.call.as_deref(),
+            args: &job.args,
+            command: job.command.as_deref(),
+            limits: &job.limits,
+            grants: &job.grants,
+        };
+        if let Err(problems) = recipe.prepare(plugin, Imports::Granted) {
+            loaded.diagnostics.append(job_findings(manifest, &job.id, &problems));
         }
     }
     (plugins.into_iter().collect(), prepared)
 }
 
-/// A plugin runs, but not as fast as it could.
-fn slow(name: &PluginName, span: Span) -> Diagnostic {
-    let message = format!("plugin `{name}`: compiling it with optimisations costs too much, so it runs without any");
-    Diagnostic::warning("load.slow", span, message).fix("make its largest functions smaller")
-}
-
-/// A call with what only a command has. All that is wrong with both is told at once.
+/// Prepares one job with one plugin.
 ///
 /// # Errors
-/// Everything that is wrong.
-pub fn with_command(
-    call: Result<Call, Vec<CallProblem>>,
-    plugin: &Plugin,
-    function: Option<&str>,
-    command: Option<&Command>,
-) -> Result<Call, Vec<CallProblem>> {
-    let Some(command) = command else { return call };
-    match (call, CommandInput::read(plugin, function, command)) {
-        (Ok(call), Ok(input)) => Ok(call.with_command(input)),
-        (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
-        (Err(first), Err(second)) => Err(first.into_iter().chain(second).collect()),
-    }
+/// Everything that is wrong with it.
+pub fn prepare_job(
+    manifest: &resolved::Manifest,
+    job: &Arc<Job>,
+    plugin: &Arc<Plugin>,
+    imports: Imports,
+    warnings: &mut Diagnostics,
+) -> Result<PreparedJob, Vec<CallProblem>> {
+    let folder = manifest.job_folder(&job.id);
+    let call = Recipe::of(job, folder).prepare(plugin, imports)?;
+    warn_of_exit_codes(manifest, &job.id, &call, warnings);
+    Ok(PreparedJob { job: Arc::clone(job), folder: folder.into(), call })
+}
+
+/// Prepares all jobs of a plugin.
+///
+/// # Errors
+/// The first thing that is wrong with one of them.
+pub fn prepare_jobs(
+    manifest: &resolved::Manifest,
+    name: &PluginName,
+    plugin: &Arc<Plugin>,
+    is_approved: bool,
+) -> Result<Vec<PreparedJob>, (JobId, CallProblem)> {
+    let imports = if is_approved { Imports::Approved } else { Imports::Granted };
+    let jobs = manifest.jobs.values().filter(|job| job.plugin == *name);
+    let prepare = |job: &Arc<Job>| {
+        let prepared = prepare_job(manifest, job, plugin, imports, &mut Diagnostics::default());
+        prepared.map_err(|problems| problems.into_iter().next().map(|problem| (job.id.clone(), problem)))
+    };
+    let prepared: Result<Vec<_>, Option<_>> = jobs.map(prepare).collect();
+    prepared.or_else(|problem| problem.map_or(Ok(Vec::new()), Err))
+}
+
+/// A prepared job for the executor.
+#[must_use]
+pub fn prepared(manifest: &resolved::Manifest, job: PreparedJob, generation: u32) -> Prepared {
+    let PreparedJob { job, folder, call } = job;
+    let isolated = isolated_pool(manifest, &job.pool);
+    Prepared::new(job, folder, Arc::new(call), generation, isolated)
+}
+
+/// What is wrong with a plugin, where the manifest names it.
+#[must_use]
+pub fn plugin_finding(manifest: &resolved::Manifest, name: &PluginName, error: &LoadError) -> Diagnostic {
+    let key = if error.code == LoadCode::Digest { "sha256" } else { "source" };
+    diagnostic(error, manifest.plugin_span(name, key), &format!("plugin `{name}`: "))
+}
+
+/// A plugin runs, but not as fast as it could.
+pub fn slow(manifest: &resolved::Manifest, name: &PluginName, plugin: &Plugin) -> Option<Diagnostic> {
+    let message = format!("plugin `{name}`: compiling it with optimisations costs too much, so it runs without any");
+    let warning = Diagnostic::warning("load.slow", manifest.plugin_span(name, "source"), message);
+    plugin.is_slow.then(|| warning.fix("make its largest functions smaller"))
 }
 
 /// `exit_codes` of a function change nothing. Those of the defaults are meant for others.
@@ -163,23 +197,13 @@ fn load(
     lock: Option<&Lock>,
     plugin: &resolved::Plugin,
     metered: bool,
-) -> Result<Plugin, LoadError> {
+) -> Result<Origin, LoadError> {
     let sha256 = pinned(lock, plugin)?;
-    let file = file_of(&plugin.source)?;
-    let wanted = Wanted { sha256: sha256.as_deref(), keys: keys_for(host, file) };
-    Plugin::load_wanted(sandbox, file, wanted, metered)
+    let wanted = Wanted { sha256: sha256.as_deref(), keys: origin::keys_of(host, &plugin.source) };
+    origin::load(sandbox, &plugin.source, wanted, metered)
 }
 
-/// The file of a plugin.
-pub(super) fn file_of(source: &Source) -> Result<&Path, LoadError> {
-    source.file().ok_or_else(|| LoadError {
-        code: LoadCode::NotFound,
-        message: format!("`{source}` is in a registry, which this version does not read yet"),
-        fix: "fetch the file and write its path, such as `./file.wasm`".to_owned(),
-    })
-}
-
-/// The digest that a plugin must have. With `--locked` there has to be one.
+/// The digest that a plugin must have. With `--locked` there has to be one, or that of an image.
 ///
 /// # Errors
 /// When there is none, or two that differ.
@@ -195,6 +219,7 @@ pub fn pinned(lock: Option<&Lock>, plugin: &resolved::Plugin) -> Result<Option<S
         }
         (_, Some(pin)) => Ok(Some(pin.sha256.clone())),
         (Some(written), None) => Ok(Some(written)),
+        (None, None) if plugin.source.oci().is_some_and(|reference| reference.digest().is_some()) => Ok(None),
         (None, None) => Err(refused(
             format!("`--locked` runs what is pinned, and neither the manifest (`sha256`) nor `{path}` pins it"),
             again,
@@ -202,7 +227,9 @@ pub fn pinned(lock: Option<&Lock>, plugin: &resolved::Plugin) -> Result<Option<S
     }
 }
 
-fn at_their_places(manifest: &resolved::Manifest, job: &JobId, problems: &[CallProblem]) -> Diagnostics {
+/// What is wrong with a job's call, where the manifest has it.
+#[must_use]
+pub fn job_findings(manifest: &resolved::Manifest, job: &JobId, problems: &[CallProblem]) -> Diagnostics {
     let mut diagnostics = Diagnostics::default();
     for problem in problems {
         let span = match problem.part {

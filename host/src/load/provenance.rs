@@ -6,8 +6,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clockjack_sandbox::{LoadError, Provenance, Wanted};
+use clockjack_sandbox::{LoadError, Provenance, Wanted, check_digest};
 use clockjack_schedule::manifest::resolved::{HostSettings, Plugin, TrustedKeys};
+
+use super::origin;
 
 /// The name of the file with pins, beside the first manifest.
 const FILE: &str = "clockjack.lock";
@@ -20,7 +22,7 @@ const HEAD: &str =
 const BYTES_MAX: u64 = 16 << 20;
 
 /// What was seen of each plugin.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
     path: PathBuf,
     pins: BTreeMap<String, Provenance>,
@@ -113,13 +115,17 @@ pub fn keys_for<'h>(host: &'h HostSettings, file: &Path) -> Option<&'h [String]>
     innermost.map(|trusted| trusted.keys.as_slice())
 }
 
-/// What a plugin is as the manifest wants it: for `clockjack lock`.
+/// What a plugin is as the manifest wants it: for `clockjack lock`. Of an image it is the component that counts.
 ///
 /// # Errors
 /// When the file is another one than the manifest says, or not signed as it has to be.
 pub fn provenance(host: &HostSettings, plugin: &Plugin) -> Result<Provenance, LoadError> {
     let sha256 = plugin.sha256.as_ref().map(ToString::to_string);
-    let file = super::plugins::file_of(&plugin.source)?;
+    let Some(file) = plugin.source.file() else {
+        let fetched = origin::fetch(&plugin.source, None)?;
+        check_digest(fetched.file.digest(), sha256.as_deref())?;
+        return Ok(Provenance { sha256: fetched.file.digest().to_owned(), signed_at: None });
+    };
     let wanted = Wanted { sha256: sha256.as_deref(), keys: keys_for(host, file) };
     Provenance::of(file, wanted)
 }

@@ -47,37 +47,42 @@ pub fn settle(paths: &[PathBuf], zones: &Zones, mut choices: Choices, mut check:
     // Each round takes at least one unit a step further: from what is on disk to what it was, and then out.
     loop {
         let mut loaded = files::load(paths, zones, &choices);
-        if put_aside(&loaded, &mut choices, &mut faulty) {
-            continue;
+        let mut bad = at_fault(&loaded, loaded.diagnostics.all());
+        if bad.is_empty() {
+            check(&mut loaded);
+            bad = at_fault(&loaded, loaded.diagnostics.all());
         }
-        check(&mut loaded);
-        if !put_aside(&loaded, &mut choices, &mut faulty) {
+        if bad.is_empty() {
             return Settled { loaded, faulty, choices };
+        }
+        for unit in bad {
+            let is_kept = choices.refuse(unit);
+            note(&mut faulty, &loaded, loaded.diagnostics.all(), unit, is_kept);
         }
     }
 }
 
-/// Puts the units aside that something is wrong with, for the next reading. Answers whether there is any; where something is
-/// wrong with the manifest itself there is none.
-pub fn put_aside(loaded: &Loaded, choices: &mut Choices, faulty: &mut Vec<FaultyUnit>) -> bool {
-    let bad = at_fault(loaded);
-    for unit in &bad {
+/// Puts the units aside that something was found in once their components were known, and says which. Where something is wrong
+/// with the manifest itself, nothing is put aside.
+pub fn put_aside(loaded: &Loaded, found: &[Diagnostic], choices: &mut Choices) -> Vec<FaultyUnit> {
+    let mut faulty = Vec::new();
+    for unit in at_fault(loaded, found) {
         let is_kept = choices.refuse(unit);
-        note(faulty, loaded, unit, is_kept);
+        note(&mut faulty, loaded, found, unit, is_kept);
     }
-    !bad.is_empty()
+    faulty
 }
 
 /// The units that something is wrong with, unless something is wrong with the manifest itself.
-fn at_fault(loaded: &Loaded) -> Vec<&Unit> {
-    let errors = || loaded.diagnostics.all().iter().filter(|found| found.severity == Severity::Error);
+fn at_fault<'l>(loaded: &'l Loaded, found: &[Diagnostic]) -> Vec<&'l Unit> {
+    let errors = || found.iter().filter(|found| found.severity == Severity::Error);
     if errors().any(|error| loaded.unit_of(error).is_none()) {
         return Vec::new();
     }
     loaded.units.iter().filter(|unit| errors().any(|error| error.span.source == unit.source)).collect()
 }
 
-fn note(faulty: &mut Vec<FaultyUnit>, loaded: &Loaded, unit: &Unit, is_kept: bool) {
+fn note(faulty: &mut Vec<FaultyUnit>, loaded: &Loaded, found: &[Diagnostic], unit: &Unit, is_kept: bool) {
     let place = known(faulty, &unit.path).unwrap_or(faulty.len());
     if place == faulty.len() {
         let (plugin, path) = (unit.plugin.clone(), unit.path.clone());
@@ -85,7 +90,7 @@ fn note(faulty: &mut Vec<FaultyUnit>, loaded: &Loaded, unit: &Unit, is_kept: boo
     }
     let Some(entry) = faulty.get_mut(place) else { return };
     entry.is_kept = is_kept;
-    let own = loaded.diagnostics.all().iter().filter(|found| found.span.source == unit.source).cloned();
+    let own = found.iter().filter(|found| found.span.source == unit.source).cloned();
     let source = entry.sources.len();
     entry.findings.extend(own.map(|mut found| {
         found.span.source = source;

@@ -40,7 +40,8 @@ pub fn places(
     Ok(places)
 }
 
-/// The open ledgers of a host.
+/// The open ledgers of a host. Clones are the same.
+#[derive(Clone)]
 pub struct OpenStores {
     stores: Arc<Stores>,
 }
@@ -125,6 +126,12 @@ fn in_state_directory(files: &[PathBuf]) -> anyhow::Result<PathBuf> {
          say where the ledger is: `--ledger sqlite:PATH`, or `--ledger memory:` to keep nothing; or in the manifest: \
          `stores: { default: \"sqlite:state.db\" }`",
     )?;
+    Ok(state.join(name_of(files)).join(FILE))
+}
+
+/// The name under which a host of these manifests is found again: the same for every spelling of their paths.
+#[must_use]
+pub fn name_of(files: &[PathBuf]) -> String {
     let mut whole: Vec<_> = files.iter().map(|file| absolute(file)).collect();
     whole.sort();
     let first = whole.first().cloned().unwrap_or_default();
@@ -134,8 +141,7 @@ fn in_state_directory(files: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let mut hash = Sha256::new();
     whole.iter().for_each(|path| hash.update(format!("{}\n", path.display())));
     let digest: String = hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let name = if folder.is_empty() { digest } else { format!("{folder}-{digest}") };
-    Ok(state.join(name).join(FILE))
+    if folder.is_empty() { digest } else { format!("{folder}-{digest}") }
 }
 
 /// The whole path of a file, whether or not it is there.

@@ -10,6 +10,8 @@ use clockjack_schedule::{
 };
 use tokio::sync::broadcast;
 
+use super::news::{ManifestNews, PluginNews};
+
 /// How many events a listener may lag behind.
 const EVENTS_MAX: usize = 4_096;
 
@@ -38,6 +40,8 @@ pub enum Event {
     JobChanged {
         /// Which job.
         job: JobId,
+        /// When its next slot was.
+        before: Option<DateTime<Utc>>,
         /// When its next slot is.
         next: Option<DateTime<Utc>>,
     },
@@ -56,6 +60,8 @@ pub enum Event {
         run: Arc<Run>,
         /// Which, counted from 1.
         attempt: u32,
+        /// Which generation of its plugin it runs, where that is known by now.
+        generation: Option<u32>,
     },
     /// An attempt has ended, and another one follows.
     AttemptEnded {
@@ -105,6 +111,10 @@ pub enum Event {
     },
     /// Slots became no run.
     Skipped(Skip),
+    /// Something happened to a plugin.
+    Plugin(Arc<PluginNews>),
+    /// A manifest was read again.
+    Manifest(Arc<ManifestNews>),
 }
 
 /// The bus. Clones are the same bus.

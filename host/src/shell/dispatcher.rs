@@ -10,7 +10,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -18,10 +18,11 @@ use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     core::POOL_SIZE,
     id::{PoolName, RunId, RunMap},
+    job::RetryOn,
     outcome::{Again, Outcome, OutcomeCode},
     ports::{Admission, Attempt, Clock, Executor, Finish, Report, StateAccess},
     retry,
-    run::{CancelReason, Start},
+    run::{CancelReason, Run, Start},
     stop::Stop,
 };
 use tokio::{
@@ -30,7 +31,10 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+use self::reload::Drain;
 use super::{Bus, Event, crash::crash_point, recorder::Ended};
+
+pub(super) mod reload;
 
 /// How long an attempt that was claimed ahead may wait for its place.
 pub(super) const STALE_AFTER: Duration = Duration::from_millis(200);
@@ -63,6 +67,8 @@ struct State {
     /// Those of them that have not begun, because they ask for leave, in the order in which they asked. By tickets and not
     /// by their runs: what was given back may come again before its first worker has noticed.
     asking: BTreeMap<u64, Start>,
+    /// The attempts that go on until an instant at the most, by that and their tickets.
+    drains: BTreeMap<(Duration, u64), Drain>,
     n_tickets: u64,
     stopping: bool,
 }
@@ -90,18 +96,20 @@ impl State {
             pool.n_workers -= 1;
             return None;
         };
-        let (stop, ticket) = (Stop::default(), self.n_tickets);
+        let ticket = self.n_tickets;
         self.n_tickets += 1;
-        self.going.insert(start.run.id, Going { stop: stop.clone(), cancelled: None });
+        let going = Going::new(Arc::clone(&start.run), ticket);
+        let (stop, generation) = (going.stop.clone(), Arc::clone(&going.generation));
+        self.going.insert(start.run.id, going);
         self.asking.insert(ticket, start.clone());
-        Some(Begin { start, stop, ticket })
+        Some(Begin { start, stop, ticket, generation })
     }
 
     /// Takes attempts back that ask for leave. Their workers notice when they are answered. Whatever was cancelled ends
     /// as that.
     fn take_asking(&mut self, is_wanted: impl Fn(&Start) -> bool) -> Vec<Start> {
         let Self { going, asking, .. } = self;
-        let is_cancelled = |run: &RunId| going.get(run).is_some_and(|going| going.cancelled.is_some());
+        let is_cancelled = |run: &RunId| going.get(run).is_some_and(|going| going.ending.is_some());
         let taken: Vec<Start> = asking
             .extract_if(.., |_, start| is_wanted(start) && !is_cancelled(&start.run.id))
             .map(|(_, start)| start)
@@ -120,12 +128,46 @@ struct Begin {
     start: Start,
     stop: Stop,
     ticket: u64,
+    generation: Arc<OnceLock<u32>>,
 }
 
+/// An attempt that goes on, or asks for leave to.
 struct Going {
+    run: Arc<Run>,
+    ticket: u64,
     stop: Stop,
-    cancelled: Option<CancelReason>,
+    /// Which generation of its plugin it runs, from the moment at which it has chosen its code.
+    generation: Arc<OnceLock<u32>>,
+    ending: Option<Ending>,
+    /// It has a deadline, because it runs code that is replaced.
+    is_draining: bool,
 }
+
+/// Why an attempt is to end before it is done.
+#[derive(Clone, Copy)]
+enum Ending {
+    /// Its run ends with it.
+    Cancelled(CancelReason),
+    /// Another attempt follows at once, on other code.
+    Replaced,
+}
+
+impl Going {
+    fn new(run: Arc<Run>, ticket: u64) -> Self {
+        let (stop, generation) = (Stop::default(), Arc::default());
+        Self { run, ticket, stop, generation, ending: None, is_draining: false }
+    }
+
+    /// Asks for the end. The end of a run stays that, whatever is wished for its attempt.
+    fn end(&mut self, ending: Ending) {
+        if !matches!((self.ending, ending), (Some(Ending::Cancelled(_)), Ending::Replaced)) {
+            self.ending = Some(ending);
+        }
+        self.stop.request();
+    }
+}
+
+const REPLACED: &str = "its plugin was replaced, and it is tried again on the new code (`on_reload: replace`)";
 
 pub(super) struct DispatcherParts {
     pub(super) clock: Arc<dyn Clock>,
@@ -173,9 +215,7 @@ impl Dispatcher {
     pub(super) fn cancel(&self, run: RunId, reason: CancelReason) {
         let mut state = self.shared.state();
         if let Some(going) = state.going.get_mut(&run) {
-            going.cancelled = Some(reason);
-            going.stop.request();
-            return;
+            return going.end(Ending::Cancelled(reason));
         }
         let taken = state.pools.values_mut().find_map(|pool| {
             let place = pool.waiting.iter().position(|(_, waiting)| waiting.run.id == run)?;
@@ -288,7 +328,7 @@ impl Shared {
 
     /// Runs an attempt to its end. None where it was given back before it began.
     async fn attempt(&self, begin: Begin) -> Option<Ended> {
-        let Begin { start, stop, ticket } = begin;
+        let Begin { start, stop, ticket, generation } = begin;
         let run = &start.run;
         crash_point!("dispatcher::before_attempt");
         // Held until the attempt has ended; its clock starts when it has what it needs.
@@ -300,7 +340,6 @@ impl Shared {
             return Some(Self::never_began(start, report.outcome, self.clock.now()));
         };
         let (started_at, began) = (self.clock.now(), self.clock.monotonic());
-        self.bus.publish(Event::RunStarted { run: Arc::clone(run), attempt: start.attempt });
         let attempt = Attempt {
             run: Arc::clone(run),
             number: start.attempt,
@@ -309,12 +348,24 @@ impl Shared {
             last_success: start.last_success,
             stop,
             states: self.states.clone(),
+            code: start.code.clone(),
+            generation: Arc::clone(&generation),
         };
-        let mut report = self.executor.execute(attempt).await;
+        let execution = self.executor.execute(attempt);
+        let generation = generation.get().copied();
+        self.bus.publish(Event::RunStarted { run: Arc::clone(run), attempt: start.attempt, generation });
+        let mut report = execution.await;
         crash_point!("dispatcher::after_attempt");
         let duration = self.clock.monotonic().saturating_sub(began);
-        if report.outcome.code == OutcomeCode::Cancelled {
-            self.name_the_reason(run.id, &mut report);
+        if start.job.policy.retry_on == RetryOn::Latest || report.outcome.code.is_success() {
+            // Old code is freed as soon as nothing runs it, and here, where that keeps nobody else waiting.
+            report.code = None;
+        }
+        match report.outcome.code {
+            OutcomeCode::Cancelled => self.name_the_reason(run.id, &mut report),
+            // That it was cut says nobody but the host.
+            OutcomeCode::Interrupted => report.outcome.again = Again::default(),
+            _ => {}
         }
         let finish = Finish {
             run: run.id,
@@ -343,9 +394,10 @@ impl Shared {
     /// The executor knows only that it was stopped; here it is known why.
     fn name_the_reason(&self, run: RunId, report: &mut Report) {
         let state = self.state();
-        let cancelled = state.going.get(&run).and_then(|going| going.cancelled);
-        report.outcome = match cancelled {
-            Some(reason) => Outcome::ended(OutcomeCode::Cancelled, reason.to_string()),
+        let ending = state.going.get(&run).and_then(|going| going.ending);
+        report.outcome = match ending {
+            Some(Ending::Replaced) => Outcome::replaced(REPLACED),
+            Some(Ending::Cancelled(reason)) => Outcome::ended(OutcomeCode::Cancelled, reason.to_string()),
             None if state.stopping => {
                 Outcome::ended(OutcomeCode::Interrupted, "the host stopped before the run had ended")
             }

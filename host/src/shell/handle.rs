@@ -12,9 +12,18 @@ use clockjack_schedule::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Bus,
-    scheduler::{Change, Message},
+    Bus, Event,
+    scheduler::{Change, Message, NewCodes},
 };
+
+/// Other code for a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeChange {
+    /// Which job.
+    pub job: JobId,
+    /// The generation of its plugin that it runs from now on.
+    pub generation: u32,
+}
 
 /// A running host, for others. Clones are the same host.
 #[derive(Clone, Debug)]
@@ -44,15 +53,39 @@ impl HostHandle {
         answer.await.unwrap_or_else(|_closed| Err(LedgerError::Unavailable("the host stops".to_owned())))
     }
 
+    /// Waits until everything that was put into the inbox before is decided and kept.
+    ///
+    /// # Errors
+    /// When the host stops.
+    pub async fn settle(&self) -> Result<(), LedgerError> {
+        // A change has a turn of its own, after the commit of the one before; this one changes nothing.
+        self.change(Vec::new(), Vec::new(), Vec::new()).await
+    }
+
     /// Gives the pools other sizes.
     pub async fn resize(&self, pools: BTreeMap<PoolName, NonZeroU32>) {
         self.send(vec![Input::Pools(pools)]).await;
+    }
+
+    /// Says that the executor has other code for jobs: their attempts that go on and run another generation end, or may go
+    /// on, as `on_reload` of each says. Answers when that is settled, so that what is put in force after it is not mistaken
+    /// for what was in force before.
+    pub async fn code_changed(&self, generations: Vec<CodeChange>) {
+        let (done, answer) = oneshot::channel();
+        drop(self.inbox.send(Message::Code(NewCodes { generations, done })).await);
+        // A host that stops ends its attempts by itself.
+        drop(answer.await);
     }
 
     /// Where to listen.
     #[must_use]
     pub fn bus(&self) -> &Bus {
         &self.bus
+    }
+
+    /// Tells whoever listens.
+    pub fn publish(&self, event: Event) {
+        self.bus.publish(event);
     }
 
     /// Puts inputs into the inbox, in their order. They are dropped when the host has stopped.

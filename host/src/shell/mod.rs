@@ -7,6 +7,7 @@ mod dispatcher;
 mod handle;
 mod host;
 mod keeper;
+mod news;
 mod pruner;
 mod recorder;
 mod scheduler;
@@ -15,7 +16,8 @@ mod tests;
 
 pub use self::{
     bus::{Bus, Event},
-    handle::HostHandle,
+    handle::{CodeChange, HostHandle},
     host::{Host, HostError, HostParts},
+    news::{ManifestNews, PluginNews, PluginNewsKind},
     recorder::Summary,
 };

@@ -12,6 +12,7 @@ use std::{
 use clockjack_schedule::{
     core::{self, Input, followers_of},
     id::JobId,
+    job::RetryOn,
     outcome::OutcomeCode,
     payload::Payload,
     ports::{Again, Change, Finish, LedgerError, LogLevel, LogLine},
@@ -173,6 +174,10 @@ fn judge(ended: Ended) -> Verdict {
     let Ended { start, mut finish } = ended;
     let Start { run, attempt, n_interrupted, job, followers, .. } = start;
     let code = finish.report.outcome.code;
+    let is_cut = code == OutcomeCode::Interrupted && !finish.report.outcome.is_replaced();
+    // It is nothing to record. What was cut goes on with what is in force.
+    let pin = finish.report.code.take();
+    let pin = pin.filter(|_| job.policy.retry_on == RetryOn::Same && code != OutcomeCode::Interrupted);
     let n_interrupted = n_interrupted + u32::from(code == OutcomeCode::Interrupted);
     let attempts = Attempts { n_ended: attempt, n_interrupted };
     let next = retry::next_after(&job.policy, run.id, attempts, &finish.report.outcome);
@@ -182,8 +187,8 @@ fn judge(ended: Ended) -> Verdict {
         return Verdict {
             changes: vec![Change::Again(Arc::clone(&again))],
             event: Event::AttemptEnded { run: Arc::clone(&run), again },
-            counted: (code == OutcomeCode::Interrupted).then(|| (run.job.clone(), code)),
-            input: Input::Again { run, n_attempts: attempt, n_interrupted, retry_at },
+            counted: is_cut.then(|| (run.job.clone(), code)),
+            input: Input::Again { run, n_attempts: attempt, n_interrupted, retry_at, code: pin },
         };
     }
     let is_followed = followers.iter().any(|follower| follower.on.matches(code));

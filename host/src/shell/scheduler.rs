@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Bus, Event,
     crash::crash_point,
-    dispatcher::{Dispatcher, STALE_AFTER},
+    dispatcher::{Dispatcher, STALE_AFTER, reload::NewCode},
+    handle::CodeChange,
     keeper::Keeper,
     pruner::Jobs,
     recorder::Counts,
@@ -38,6 +39,17 @@ pub(super) enum Message {
     Inputs(Vec<Input>),
     /// Another set of jobs.
     Change(Change),
+    /// Other code for jobs.
+    Code(NewCodes),
+}
+
+/// Other code for jobs, which the executor has by now.
+#[derive(Debug)]
+pub(super) struct NewCodes {
+    /// The generation that each of them runs.
+    pub(super) generations: Vec<CodeChange>,
+    /// Told when their attempts that go on are told.
+    pub(super) done: oneshot::Sender<()>,
 }
 
 /// Another set of jobs.
@@ -108,6 +120,10 @@ impl Scheduler {
                 self.change = Some(change);
                 Vec::new()
             }
+            Some(Message::Code(codes)) => {
+                self.replace_code(codes);
+                Vec::new()
+            }
             None => Vec::new(),
         }
     }
@@ -136,6 +152,18 @@ impl Scheduler {
         turned
     }
 
+    /// Has done to attempts that go on what their jobs, as they are by now, want for other code.
+    fn replace_code(&self, codes: NewCodes) {
+        let NewCodes { generations, done } = codes;
+        let new = |CodeChange { job, generation }| {
+            let on_reload = self.core.job(&job)?.policy.on_reload;
+            Some((job, NewCode { generation, on_reload }))
+        };
+        self.dispatcher.replace_code(&generations.into_iter().filter_map(new).collect());
+        // Whoever asked may not wait for it.
+        let _listened = done.send(());
+    }
+
     /// Gives back what was claimed and has not begun, so that the next start of the host knows that it has not.
     async fn release(&self) -> Result<(), LedgerError> {
         let changes: Vec<_> = self.dispatcher.drain().iter().map(released).collect();
@@ -156,7 +184,8 @@ impl Scheduler {
             .core
             .next_wake()
             .map_or(SLEEP_MAX, |wake| wake.signed_duration_since(now).to_std().unwrap_or_default());
-        wait.min(if self.dispatcher.has_waiting() { STALE_AFTER } else { SLEEP_MAX })
+        let drained = self.dispatcher.end_drained().unwrap_or(SLEEP_MAX);
+        wait.min(drained).min(if self.dispatcher.has_waiting() { STALE_AFTER } else { SLEEP_MAX })
     }
 
     fn tell_next_wake(&mut self, now: DateTime<Utc>) {
@@ -208,7 +237,8 @@ impl Scheduler {
             Input::Add { job, .. } | Input::Change(job) => {
                 self.jobs.add(Arc::clone(job));
                 let known = self.core.job(&job.id);
-                Some((job.id.clone(), known.is_none(), known.is_none_or(|known| known != job)))
+                let is_told = known.is_none_or(|known| known != job);
+                is_told.then(|| (job.id.clone(), known.is_none(), self.core.next_slot(&job.id)))
             }
             Input::Remove(job) => {
                 self.jobs.gone(job);
@@ -226,10 +256,13 @@ impl Scheduler {
             _ => None,
         };
         decisions.extend(self.core.handle(now, input));
-        let Some((job, is_new, true)) = told.filter(|_| self.bus.has_listeners()) else { return };
+        let Some((job, is_new, before)) = told.filter(|_| self.bus.has_listeners()) else { return };
         let next = self.core.next_slot(&job);
         let trigger = self.core.job(&job).map(|job| job.describe()).unwrap_or_default().into();
-        self.bus.publish(if is_new { Event::JobAdded { job, next, trigger } } else { Event::JobChanged { job, next } });
+        self.bus.publish(match is_new {
+            true => Event::JobAdded { job, next, trigger },
+            false => Event::JobChanged { job, before, next },
+        });
     }
 
     /// Commits what was decided, and only then acts on it.

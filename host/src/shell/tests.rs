@@ -19,7 +19,9 @@ use clockjack_schedule::{
     job::{Arguments, Grants, Job, Keep, Limits, Overlap, Policy, Setup},
     manifest::parse::parse,
     outcome::{Outcome, OutcomeCode},
-    ports::{Admission, Attempt, Clock, Executor, Ledger, LedgerError, PortFuture, Report, RunFilter, SkipFilter},
+    ports::{
+        Admission, Attempt, Clock, CodePin, Executor, Ledger, LedgerError, PortFuture, Report, RunFilter, SkipFilter,
+    },
     run::Cause,
     stop::Stop,
     trigger::{Trigger, TriggerContext},
@@ -31,18 +33,20 @@ use tokio::sync::Semaphore;
 use super::{Event, Host, HostError, HostParts};
 use crate::clock::TestClock;
 
+mod code;
 mod leave;
 
 /// An executor whose runs take as long as their job's name says, `slow-1500` for instance. Of those that are called
-/// `large` one goes on at a time.
+/// `large` one goes on at a time; those that are called `fails` do so. Its code is the number of a generation.
 struct Scripted {
     began: Mutex<Vec<String>>,
     leave: Arc<Semaphore>,
+    generation: Mutex<Arc<u32>>,
 }
 
 impl Default for Scripted {
     fn default() -> Self {
-        Self { began: Mutex::default(), leave: Arc::new(Semaphore::new(1)) }
+        Self { began: Mutex::default(), leave: Arc::new(Semaphore::new(1)), generation: Mutex::new(Arc::new(1)) }
     }
 }
 
@@ -65,6 +69,9 @@ impl Executor for Scripted {
         let job = attempt.run.job.to_string();
         self.began.lock().unwrap().push(job.clone());
         assert!(!job.starts_with("panic"), "a fault of the host itself");
+        let earlier = attempt.code.as_ref().and_then(CodePin::code::<u32>);
+        let code = earlier.unwrap_or_else(|| Arc::clone(&self.generation.lock().unwrap()));
+        let generation = *attempt.generation.get_or_init(|| *code);
         let millis = job.rsplit('-').next().and_then(|millis| millis.parse().ok()).unwrap_or(0);
         Box::pin(async move {
             let mut left: u64 = millis;
@@ -73,7 +80,12 @@ impl Executor for Scripted {
                 left = left.saturating_sub(10);
             }
             let stopped = Outcome::ended(OutcomeCode::Cancelled, "the run was cancelled");
-            Report::without_guest(if attempt.stop.is_requested() { stopped } else { Outcome::succeeded(None) })
+            let ended = match job.starts_with("fails") {
+                true => Outcome::ended(OutcomeCode::Failed, "so it is called"),
+                false => Outcome::succeeded(None),
+            };
+            let outcome = if attempt.stop.is_requested() { stopped } else { ended };
+            Report { generation, code: Some(CodePin::keeping(code)), ..Report::without_guest(outcome) }
         })
     }
 }
@@ -407,4 +419,26 @@ async fn history_is_pruned_to_what_each_job_keeps() {
     expect!["665 665"].assert_eq(&format!("{} {}", n_runs("few-1"), n_runs("all-1")));
     let slots = world.ledger.runs(of("few-1")).await.unwrap();
     assert!(slots.iter().all(|row| start() + TimeDelta::seconds(600) < row.run.scheduled_for), "{slots:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_changes_is_told_with_its_next_slot_before_and_after() {
+    let world = world(1);
+    let every = |trigger: &str, labels: &[&str]| {
+        let job = Job::clone(&job("quick-10", trigger, Policy::default()));
+        let labels = labels.iter().map(|label| ((*label).to_owned(), String::new())).collect();
+        Arc::new(Job { setup: Arc::new(Setup { labels, ..Setup::clone(&job.setup) }), ..job })
+    };
+    world.host.handle().change(vec![every("every: 1h", &[])], Vec::new(), Vec::new()).await.unwrap();
+    let mut events = world.host.bus().listen();
+    for changed in [every("every: 30m", &[]), every("every: 30m", &["a"]), every("every: 30m", &["a"])] {
+        world.host.handle().change(Vec::new(), vec![changed], Vec::new()).await.unwrap();
+    }
+    let mut told = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let Event::JobChanged { before, next, .. } = event {
+            told.push([before, next].map(|at| (at.unwrap() - start()).num_minutes()));
+        }
+    }
+    assert_eq!(told, [[60, 30], [30, 30]], "what is the same is not told");
 }

@@ -11,10 +11,8 @@ use clockjack_sandbox::{Call, CompileSettings, EngineSettings, Facts, Sandbox};
 use clockjack_schedule::{
     id::{JobId, RunId},
     job::Limits,
-    ports::{Attempt, Report, StateAccess},
+    ports::{Attempt, Report},
     run::{Cause, Run},
-    state::Unkept,
-    stop::Stop,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -49,15 +47,8 @@ pub(crate) fn run(call: &Call) -> Report {
     let job: JobId = "fuzz".parse().expect("a name");
     let slot = DateTime::from_timestamp(1_800_000_000, 0).expect("an instant");
     let (id, cause, payload) = (RunId::of_slot(&job, slot), Cause::Schedule, None);
-    let attempt = Attempt {
-        run: Arc::new(Run { id, job, scheduled_for: slot, due_at: slot, cause, payload }),
-        number: 1,
-        number_max: 1,
-        started_at: slot,
-        last_success: None,
-        stop: Stop::default(),
-        states: StateAccess(Arc::new(Unkept::default())),
-    };
+    let run = Run { id, job, scheduled_for: slot, due_at: slot, cause, payload };
+    let attempt = Attempt::only(Arc::new(run), slot);
     let facts = Facts { attempt, zone: "UTC".into(), labels: Arc::new(BTreeMap::new()) };
     RUNTIME.block_on(SANDBOX.run(call, facts))
 }

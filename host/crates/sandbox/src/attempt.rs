@@ -290,8 +290,9 @@ impl Sandbox {
         made.map_err(|message| Outcome::ended(OutcomeCode::FsDenied, message))
     }
 
+    /// A report of a call in which no guest ran. Of which generation it is, is known to whoever chose the call.
     pub(crate) fn report(&self, call: &Call, outcome: Outcome) -> Report {
-        Report { digest: Arc::clone(&call.plugin.digest), generation: 1, ..Report::without_guest(outcome) }
+        Report { digest: Arc::clone(&call.plugin.digest), ..Report::without_guest(outcome) }
     }
 
     /// The only place that makes a store: every bound is set here.

@@ -20,6 +20,7 @@ use crate::{
     exports::{self, Function, FunctionKind, Parameter},
     imports,
     plugin::{Linked, Plugin},
+    recipe::{Imports, Recipe},
     values::{
         from_json::{Reader, absent},
         templates::{self, Texts},
@@ -30,6 +31,8 @@ use crate::{
 /// A call that is ready to run.
 pub struct Call {
     pub(crate) plugin: Arc<Plugin>,
+    /// What the plugin's imports were held to.
+    pub(crate) imports: Imports,
     pub(crate) function: usize,
     pub(crate) metering: Metering,
     pub(crate) values: Vec<Val>,
@@ -92,6 +95,12 @@ impl CallProblem {
     ) -> Self {
         Self { path: path.into(), part: Part::Value, error: LoadError::new(code, message, fix) }
     }
+
+    /// Whether the plugin imports what the job is not granted, and nothing else is wrong here.
+    #[must_use]
+    pub fn is_missing_grant(&self) -> bool {
+        self.error.code == LoadCode::Import
+    }
 }
 
 impl Call {
@@ -106,24 +115,23 @@ impl Call {
         limits: &Limits,
         grants: &Grants,
     ) -> Result<Self, Vec<CallProblem>> {
-        Self::prepare_in(Path::new(""), plugin, call, args, limits, grants)
+        let recipe = Recipe { folder: Path::new(""), function: call, args, command: None, limits, grants };
+        Self::made(plugin, &recipe, Imports::Granted)
     }
 
-    /// The same, with the folder in which relative paths of files start.
+    /// Checks a call as its recipe says, and converts its arguments. What only a command has is left to the recipe.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn prepare_in(
-        folder: &Path,
-        plugin: &Arc<Plugin>,
-        call: Option<&str>,
-        args: &Arguments,
-        limits: &Limits,
-        grants: &Grants,
-    ) -> Result<Self, Vec<CallProblem>> {
+    pub(crate) fn made(plugin: &Arc<Plugin>, recipe: &Recipe<'_>, imports: Imports) -> Result<Self, Vec<CallProblem>> {
+        let Recipe { folder, function: call, args, limits, grants, .. } = *recipe;
+        let metering = if limits.fuel.is_some() { Metering::Fuel } else { Metering::Plain };
         let mut problems = check_grants(grants);
-        problems.extend(check_imports(plugin, grants));
+        if imports == Imports::Granted {
+            problems.extend(check_imports(plugin, grants));
+        }
         problems.extend(check_memory(plugin, limits));
+        problems.extend(check_metering(plugin, metering));
         let function = match exports::find(&plugin.functions, call) {
             Ok(function) => function,
             Err((message, fix)) => {
@@ -134,10 +142,10 @@ impl Call {
         let read = Read { folder: folder.into(), templated: Vec::new(), problems };
         let (values, command_line, Read { templated, problems, .. }) =
             read.arguments(&plugin.functions[function], args);
-        let metering = if limits.fuel.is_some() { Metering::Fuel } else { Metering::Plain };
         if problems.is_empty() {
             Ok(Self {
                 plugin: Arc::clone(plugin),
+                imports,
                 function,
                 metering,
                 values,
@@ -163,6 +171,8 @@ impl Call {
     ) -> Self {
         Self {
             plugin,
+            // The other process has held them to the grants, or knows why not.
+            imports: Imports::Approved,
             function,
             // The code has one form only, and that is the right one.
             metering: Metering::Plain,
@@ -178,8 +188,14 @@ impl Call {
 
     /// The call of a command with its input and the meaning of its exit codes.
     #[must_use]
-    pub fn with_command(self, command: CommandInput) -> Self {
+    pub(crate) fn with_command(self, command: CommandInput) -> Self {
         Self { command, ..self }
+    }
+
+    /// The plugin whose function is called.
+    #[must_use]
+    pub fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
     }
 
     /// The function that is called.
@@ -209,7 +225,7 @@ impl Call {
     }
 
     pub(crate) fn linked(&self) -> &Linked {
-        self.plugin.linked(self.metering).expect("a plugin is loaded for every metering that its jobs ask for")
+        self.plugin.linked(self.metering).expect("a call is made only of a plugin that is loaded for its metering")
     }
 }
 
@@ -242,6 +258,15 @@ fn check_memory(plugin: &Plugin, limits: &Limits) -> Option<CallProblem> {
     );
     let fix = format!("set `limits: {{ memory: {} }}` or more", show_size(declared.next_multiple_of(1 << 20)));
     Some(CallProblem::new("limits.memory", LoadCode::MemoryLimit, message, fix))
+}
+
+/// Code that counts instructions is other code; a plugin has it only where a job asked for it when it was loaded.
+fn check_metering(plugin: &Plugin, metering: Metering) -> Option<CallProblem> {
+    if plugin.linked(metering).is_some() {
+        return None;
+    }
+    let message = "the job counts instructions, and this plugin was loaded without code that does";
+    Some(CallProblem::new("limits.fuel", LoadCode::Type, message, "load the plugin again, or remove `fuel`"))
 }
 
 /// The path to a part of an argument.

@@ -29,7 +29,7 @@ pub(crate) const PROGRAM_NAME: &str = "job";
 
 /// What a command reads and what its exit codes mean, checked and read.
 #[derive(Clone, Debug, Default)]
-pub struct CommandInput {
+pub(crate) struct CommandInput {
     stdin: Input,
     pub(crate) exit_codes: ExitCodes,
 }
@@ -61,7 +61,7 @@ impl CommandInput {
     ///
     /// # Errors
     /// When the function is no command and was given standard input, or that cannot be read.
-    pub fn read(plugin: &Plugin, call: Option<&str>, command: &Command) -> Result<Self, Vec<CallProblem>> {
+    pub(crate) fn read(plugin: &Plugin, call: Option<&str>, command: &Command) -> Result<Self, Vec<CallProblem>> {
         let function = plugin.find(call).filter(|function| !function.is_command());
         if let (Some(function), true) = (function, command.stdin != Stdin::Empty) {
             let message = format!("`{}` is a function, and only a command reads standard input", function.name);

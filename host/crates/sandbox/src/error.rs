@@ -7,6 +7,8 @@ use std::fmt;
 pub enum LoadCode {
     /// There is no such file, or it cannot be read.
     NotFound,
+    /// A registry cannot be asked: it is not reached, does not answer, or does not let this host in.
+    Unreachable,
     /// The file is larger than is read.
     TooLarge,
     /// The file is no component.
@@ -33,8 +35,9 @@ pub enum LoadCode {
 
 impl LoadCode {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NotFound,
+        Self::Unreachable,
         Self::TooLarge,
         Self::Invalid,
         Self::Budget,
@@ -58,6 +61,7 @@ impl LoadCode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotFound => "load.not_found",
+            Self::Unreachable => "load.unreachable",
             Self::TooLarge => "load.too_large",
             Self::Invalid => "load.invalid",
             Self::Budget => "load.budget",

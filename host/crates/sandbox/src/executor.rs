@@ -1,7 +1,7 @@
 //! The executor port on the sandbox: finds the call of a run's job, and runs it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     future::ready,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -9,26 +9,11 @@ use std::{
 use clockjack_schedule::{
     id::JobId,
     outcome::{Outcome, OutcomeCode},
-    ports::{Admission, Attempt, Executor, PortFuture, Report},
+    ports::{Admission, Attempt, CodePin, Executor, PortFuture, Report},
     stop::Stop,
 };
 
-use crate::{
-    admission::MemoryBudget,
-    attempt::Facts,
-    call::Call,
-    engine::Sandbox,
-    worker::{IsolatedPool, Workers},
-};
-
-/// What runs when a job runs.
-struct Prepared {
-    call: Call,
-    zone: Arc<str>,
-    labels: Arc<BTreeMap<String, String>>,
-    /// The pool that it is in, where its attempts have processes of their own.
-    isolated: Option<IsolatedPool>,
-}
+use crate::{admission::MemoryBudget, attempt::Facts, engine::Sandbox, prepared::Prepared, worker::Workers};
 
 /// Runs attempts in a sandbox. Clones share their jobs.
 #[derive(Clone)]
@@ -59,27 +44,28 @@ impl SandboxExecutor {
         Self { memory: Some(MemoryBudget::new(bytes)), ..self }
     }
 
-    /// Says what a job runs from now on. Attempts that go on finish with what they began.
-    pub fn put(&self, job: JobId, call: Call, zone: Arc<str>, labels: BTreeMap<String, String>) {
-        self.put_in(None, job, call, zone, labels);
-    }
-
-    /// The same for a job of an isolated pool.
-    pub fn put_in(
-        &self,
-        isolated: Option<IsolatedPool>,
-        job: JobId,
-        call: Call,
-        zone: Arc<str>,
-        labels: BTreeMap<String, String>,
-    ) {
-        let prepared = Prepared { call, zone, labels: Arc::new(labels), isolated };
-        self.jobs.write().unwrap_or_else(PoisonError::into_inner).insert(job, Arc::new(prepared));
+    /// Says what jobs run from now on, all of them at one moment. Attempts that go on finish with what they began.
+    pub fn put_all(&self, prepared: Vec<Prepared>) {
+        let prepared: Vec<_> = prepared.into_iter().map(|it| (it.job.id.clone(), Arc::new(it))).collect();
+        let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
+        let replaced: Vec<_> = prepared.into_iter().filter_map(|(job, it)| jobs.insert(job, it)).collect();
+        // Freeing code takes its time, in which no attempt should have to wait.
+        drop(jobs);
+        drop(replaced);
     }
 
     /// Forgets the jobs that are not wanted any more. Attempts that go on finish with what they began.
     pub fn retain(&self, is_wanted: impl Fn(&JobId) -> bool) {
-        self.jobs.write().unwrap_or_else(PoisonError::into_inner).retain(|job, _| is_wanted(job));
+        let mut jobs = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
+        let forgotten: Vec<_> = jobs.extract_if(|job, _| !is_wanted(job)).collect();
+        drop(jobs);
+        drop(forgotten);
+    }
+
+    /// What a job runs.
+    #[must_use]
+    pub fn prepared(&self, job: &JobId) -> Option<Arc<Prepared>> {
+        self.jobs.read().unwrap_or_else(PoisonError::into_inner).get(job).cloned()
     }
 
     /// What the share of an attempt is. A job that is not there runs nothing.
@@ -87,9 +73,76 @@ impl SandboxExecutor {
         self.prepared(job).map_or(0, |prepared| prepared.call.limits.memory_bytes_max)
     }
 
-    fn prepared(&self, job: &JobId) -> Option<Arc<Prepared>> {
-        self.jobs.read().unwrap_or_else(PoisonError::into_inner).get(job).cloned()
+    /// What an attempt runs: what is in force. The attempt is told while nothing else can be put in force, so that
+    /// whoever puts other code in force and then looks sees what each attempt has chosen before.
+    fn chosen(&self, attempt: &Attempt) -> Option<Arc<Prepared>> {
+        let jobs = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
+        let prepared = jobs.get(&attempt.run.job)?;
+        told(attempt, prepared);
+        Some(Arc::clone(prepared))
     }
+
+    /// What the attempt before this one ran, with what is in force, where this one is to run the same and the two differ.
+    fn earlier(&self, attempt: &mut Attempt) -> Option<(Arc<Prepared>, Arc<Prepared>)> {
+        let earlier = attempt.code.take()?.code::<Prepared>()?;
+        let current = self.prepared(&attempt.run.job)?;
+        let is_other = current.job.plugin == earlier.job.plugin && current.digest() != earlier.digest();
+        is_other.then_some((earlier, current))
+    }
+
+    /// What an attempt runs that is to run the same as the one before it: that code under the job's definition of now, so
+    /// that what was taken away from the job meanwhile stays taken away. Where it does not fit, what is in force.
+    async fn chosen_of(
+        &self,
+        earlier: Arc<Prepared>,
+        current: Arc<Prepared>,
+        attempt: &Attempt,
+    ) -> Option<Arc<Prepared>> {
+        let (wanted, latest) = (earlier.generation, current.generation);
+        // Files of the arguments may be read.
+        let made = tokio::task::spawn_blocking(move || current.with_code_of(&earlier)).await;
+        let why = match made {
+            Ok(Ok(prepared)) => {
+                told(attempt, &prepared);
+                return Some(Arc::new(prepared));
+            }
+            Ok(Err(problems)) => problems.first().map(|problem| problem.error.message.clone()).unwrap_or_default(),
+            Err(error) => error.to_string(),
+        };
+        let (job, run) = (attempt.run.job.as_str(), attempt.run.id.to_string());
+        tracing::warn!(
+            job,
+            run,
+            "`retry_on: same` wants generation {wanted}, which does not fit the job any more: {why}; generation {latest} \
+             or a later one runs"
+        );
+        self.chosen(attempt)
+    }
+
+    /// Runs an attempt.
+    async fn run(self, prepared: Option<Arc<Prepared>>, attempt: Attempt) -> Report {
+        let Some(prepared) = prepared else {
+            let message = format!("no plugin is loaded for the job `{}`", attempt.run.job);
+            return Report::without_guest(Outcome::ended(OutcomeCode::Failed, message));
+        };
+        let (zone, labels) = (Arc::clone(&prepared.zone), Arc::clone(&prepared.labels));
+        let facts = Facts { attempt, zone, labels };
+        let report = match (&prepared.isolated, self.workers) {
+            (None, _) => self.sandbox.run(&prepared.call, facts).await,
+            (Some(pool), Some(workers)) => workers.run(&self.sandbox, pool, &prepared.call, facts).await,
+            // Never in the host's own process: its job asks for more.
+            (Some(pool), None) => {
+                let message = format!("the pool `{}` has `isolation: process`, and this host starts none", pool.name);
+                self.sandbox.report(&prepared.call, Outcome::ended(OutcomeCode::Failed, message))
+            }
+        };
+        Report { generation: prepared.generation, code: Some(CodePin::keeping(prepared)), ..report }
+    }
+}
+
+/// Tells an attempt which generation it runs. An attempt chooses once.
+fn told(attempt: &Attempt, prepared: &Prepared) {
+    attempt.generation.get_or_init(|| prepared.generation);
 }
 
 impl Executor for SandboxExecutor {
@@ -110,24 +163,17 @@ impl Executor for SandboxExecutor {
         })
     }
 
-    fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report> {
-        let Some(prepared) = self.prepared(&attempt.run.job) else {
-            let message = format!("no plugin is loaded for the job `{}`", attempt.run.job);
-            return Box::pin(ready(Report::without_guest(Outcome::ended(OutcomeCode::Failed, message))));
-        };
-        let (sandbox, workers) = (self.sandbox.clone(), self.workers.clone());
-        Box::pin(async move {
-            let facts = Facts { attempt, zone: Arc::clone(&prepared.zone), labels: Arc::clone(&prepared.labels) };
-            match (&prepared.isolated, workers) {
-                (None, _) => sandbox.run(&prepared.call, facts).await,
-                (Some(pool), Some(workers)) => workers.run(&sandbox, pool, &prepared.call, facts).await,
-                // Never in the host's own process: its job asks for more.
-                (Some(pool), None) => {
-                    let message =
-                        format!("the pool `{}` has `isolation: process`, and this host starts none", pool.name);
-                    sandbox.report(&prepared.call, Outcome::ended(OutcomeCode::Failed, message))
-                }
+    fn execute(&self, mut attempt: Attempt) -> PortFuture<'static, Report> {
+        let executor = self.clone();
+        match self.earlier(&mut attempt) {
+            None => {
+                let prepared = self.chosen(&attempt);
+                Box::pin(executor.run(prepared, attempt))
             }
-        })
+            Some((earlier, current)) => Box::pin(async move {
+                let prepared = executor.chosen_of(earlier, current, &attempt).await;
+                executor.run(prepared, attempt).await
+            }),
+        }
     }
 }

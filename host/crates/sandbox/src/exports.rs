@@ -9,7 +9,7 @@ use wasmtime::{
     },
 };
 
-use crate::{core_module::START, error::shown};
+use crate::{core_module::START, error::shown, values::typename::type_name};
 
 /// The interface that makes a component a command.
 const COMMAND_INTERFACE: &str = "wasi:cli/run";
@@ -39,6 +39,21 @@ impl Function {
     #[must_use]
     pub fn is_command(&self) -> bool {
         self.kind == FunctionKind::Command
+    }
+
+    /// Its name with its types: `purge(days: u32) -> u64`.
+    #[must_use]
+    pub fn signature(&self) -> String {
+        let name = shown(&self.name);
+        match self.kind {
+            FunctionKind::Command => format!("{name} (a command: arguments, environment, exit code)"),
+            FunctionKind::Function => {
+                let parameters: Vec<_> =
+                    self.parameters.iter().map(|p| format!("{}: {}", shown(&p.name), type_name(&p.ty))).collect();
+                let result = self.result.as_ref().map_or_else(String::new, |ty| format!(" -> {}", type_name(ty)));
+                format!("{name}({}){result}", parameters.join(", "))
+            }
+        }
     }
 
     /// The parameter of a name.

@@ -65,6 +65,15 @@ pub(crate) fn names(engine: &Engine, component: &Component) -> Vec<String> {
     ty.imports(engine).filter(|(_, item)| asks_for_code(&item.ty)).map(|(name, _)| name.to_owned()).collect()
 }
 
+/// Interfaces that every language runtime imports; they say nothing about what a plugin wants.
+#[must_use]
+pub fn is_base_line(import: &str) -> bool {
+    import == "wasi_snapshot_preview1"
+        || ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"]
+            .iter()
+            .any(|package| import.starts_with(package))
+}
+
 /// The manifest key that grants what an import asks for; absent for one that needs no grant.
 #[must_use]
 pub fn grant_of(import: &str) -> Option<&'static str> {

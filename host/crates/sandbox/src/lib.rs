@@ -27,10 +27,14 @@ mod imports;
 mod limiter;
 pub mod lockdown;
 mod output;
+pub mod own_files;
 mod own_package;
 mod plugin;
+mod plugin_file;
+mod prepared;
 mod preview_1;
 mod random;
+mod recipe;
 mod redact;
 mod refusals;
 mod scratch;
@@ -51,14 +55,17 @@ pub const ENGINE_VERSION: &str = "48.0.8";
 pub use self::{
     attempt::Facts,
     call::{Call, CallProblem, Part},
-    command::{CommandInput, STDIN_BYTES_MAX},
+    command::STDIN_BYTES_MAX,
     compile::{CompileBudget, CompileSettings, Compiler, compile_guest},
     engine::{Allocation, EngineSettings, Sandbox},
     error::{LoadCode, LoadError, shown as shown_name},
     executor::SandboxExecutor,
     exports::{Function, FunctionKind, Parameter},
-    imports::{grant_of, opened_by},
-    plugin::{COMPONENT_BYTES_MAX, Form, Plugin, Provenance, Wanted},
+    imports::{grant_of, is_base_line, opened_by},
+    plugin::{COMPONENT_BYTES_MAX, Form, Plugin, Provenance, Wanted, check_digest},
+    plugin_file::PluginFile,
+    prepared::Prepared,
+    recipe::{Imports, Recipe},
     values::{
         schema::{SchemaOf, type_schema},
         to_json::to_json as value_to_json,

@@ -91,13 +91,10 @@ impl Provenance {
     /// # Errors
     /// When it cannot be read, or is not what it has to be.
     pub fn of(path: &Path, wanted: Wanted<'_>) -> Result<Self, LoadError> {
-        Self::of_bytes(path, &file::read(path)?, wanted)
-    }
-
-    fn of_bytes(path: &Path, bytes: &[u8], wanted: Wanted<'_>) -> Result<Self, LoadError> {
-        let sha256 = hex(&Sha256::digest(bytes));
+        let bytes = file::read(path)?;
+        let sha256 = hex(&Sha256::digest(&bytes));
         check_digest(&sha256, wanted.sha256)?;
-        let signed_at = wanted.keys.map(|keys| signature::check(path, bytes, keys)).transpose()?.flatten();
+        let signed_at = wanted.keys.map(|keys| signature::check(path, &bytes, keys)).transpose()?.flatten();
         Ok(Self { sha256, signed_at })
     }
 }
@@ -117,16 +114,6 @@ impl Plugin {
     /// Says what is wrong with the file and what to do about it.
     pub fn load(sandbox: &Sandbox, path: &Path, sha256: Option<&str>, metered: bool) -> Result<Self, LoadError> {
         Self::from_bytes(sandbox, &file::read(path)?, sha256, metered)
-    }
-
-    /// Reads, checks, compiles and links a component file: the bytes that are checked are those that are compiled.
-    ///
-    /// # Errors
-    /// As `load`.
-    pub fn load_wanted(sandbox: &Sandbox, path: &Path, wanted: Wanted<'_>, metered: bool) -> Result<Self, LoadError> {
-        let bytes = file::read(path)?;
-        Provenance::of_bytes(path, &bytes, wanted)?;
-        Self::from_bytes(sandbox, &bytes, wanted.sha256, metered)
     }
 
     /// Hashes, compiles and links a component.
@@ -190,6 +177,12 @@ impl Plugin {
         exports::find(&self.functions, call).ok().map(|index| &self.functions[index])
     }
 
+    /// Whether it is loaded for jobs that count instructions, too.
+    #[must_use]
+    pub fn is_metered(&self) -> bool {
+        self.fuel.is_some()
+    }
+
     /// The component in the engine that counts instructions, or in the one that does not.
     pub(crate) fn linked(&self, metering: Metering) -> Option<&Linked> {
         match metering {
@@ -205,7 +198,11 @@ fn memory_bytes_min(required: &ResourcesRequired) -> u64 {
     required.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES)
 }
 
-fn check_digest(digest: &str, expected: Option<&str>) -> Result<(), LoadError> {
+/// Whether a file is the one that was pinned.
+///
+/// # Errors
+/// When its digest is another one.
+pub fn check_digest(digest: &str, expected: Option<&str>) -> Result<(), LoadError> {
     match expected {
         Some(expected) if !expected.eq_ignore_ascii_case(digest) => Err(LoadError::new(
             LoadCode::Digest,
@@ -266,6 +263,6 @@ fn link_program(bench: &Bench, code: &[u8]) -> Result<(Linked, Described), LoadE
     Ok((Linked::Program { pre }, described))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

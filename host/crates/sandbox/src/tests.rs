@@ -10,25 +10,28 @@ mod versions;
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, LazyLock},
     time::Duration,
 };
 
 use chrono::DateTime;
 use clockjack_schedule::{
-    id::{JobId, RunId},
-    job::{Arguments, Grants, Limits},
+    id::{JobId, PoolName, RunId, StoreName},
+    job::{Arguments, Grants, Job, Limits, Policy, Setup},
     outcome::OutcomeCode,
     ports::{Attempt, Report, StateAccess},
     run::{Cause, Run},
     state::Unkept,
     stop::Stop,
+    zone::Zone,
 };
 use expect_test::{Expect, expect};
 
-use crate::{Allocation, Call, EngineSettings, Facts, LoadError, Plugin, Sandbox};
+use crate::{Allocation, Call, EngineSettings, Facts, Imports, LoadError, Plugin, Prepared, Recipe, Sandbox};
 
 mod egress;
+mod generations;
 mod limits;
 mod remember;
 mod secrets;
@@ -51,15 +54,7 @@ fn facts() -> Facts {
     let slot = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
     let (id, cause, payload) = (RunId::of_slot(&job, slot), Cause::Schedule, None);
     let run = Run { id, job, scheduled_for: slot, due_at: slot, cause, payload };
-    let attempt = Attempt {
-        run: Arc::new(run),
-        number: 1,
-        number_max: 1,
-        started_at: slot,
-        last_success: None,
-        stop: Stop::default(),
-        states: StateAccess(Arc::new(Unkept::default())),
-    };
+    let attempt = Attempt::only(Arc::new(run), slot);
     Facts { attempt, zone: "UTC".into(), labels: Arc::new(BTreeMap::new()) }
 }
 
@@ -74,6 +69,34 @@ fn component(module: &str) -> String {
         "(component (core module $m {module}) (core instance $i (instantiate $m))
            (func (export \"run\") (canon lift (core func $i \"run\"))))"
     )
+}
+
+/// A job as a manifest would have it, with other bounds than the default ones.
+fn job(id: &str, limits: Limits, grants: Grants) -> Arc<Job> {
+    let setup = Setup {
+        plugin: "p".parse().unwrap(),
+        call: None,
+        args: Arguments::None,
+        command: None,
+        after: Vec::new(),
+        zone: Zone::utc(),
+        policy: Policy::default(),
+        pool: PoolName::default(),
+        store: StoreName::default(),
+        limits,
+        grants,
+        description: None,
+        labels: BTreeMap::new(),
+    };
+    Arc::new(Job { id: id.parse().unwrap(), trigger: None, trigger_hash: 0, setup: Arc::new(setup) })
+}
+
+/// What a job runs, of a generation of its plugin.
+fn prepared(job: &Arc<Job>, plugin: &Arc<Plugin>, generation: u32) -> Prepared {
+    let folder = Path::new("");
+    let call = Recipe::of(job, folder).prepare(plugin, Imports::Granted);
+    let call = call.map_err(|problems| format!("{problems:?}")).unwrap();
+    Prepared::new(Arc::clone(job), folder.into(), Arc::new(call), generation, None)
 }
 
 async fn run_with(wat: &str, limits: Limits) -> Report {

@@ -17,6 +17,10 @@ use crate::{
     zone::Zone,
 };
 
+mod reload;
+
+pub use reload::{DRAIN_DEADLINE_MAX, OnReload, RetryOn};
+
 /// The definition of one job: what is its own, and what many jobs of a large host share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
@@ -130,6 +134,10 @@ pub struct Policy {
     pub priority: i32,
     /// How long finished runs and skips are kept.
     pub keep: Keep,
+    /// What happens to attempts that go on when other code is put in force for the job.
+    pub on_reload: OnReload,
+    /// Which code a further attempt of a run takes.
+    pub retry_on: RetryOn,
 }
 
 /// What happens after an attempt that failed.
@@ -263,6 +271,8 @@ impl Default for Policy {
             delivery: Delivery::default(),
             priority: 0,
             keep: Keep::default(),
+            on_reload: OnReload::default(),
+            retry_on: RetryOn::default(),
         }
     }
 }

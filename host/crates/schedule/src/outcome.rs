@@ -1,6 +1,6 @@
 //! How a run ended: one closed vocabulary of stable strings.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// The code of an outcome. Its text form is a contract: it stands in the ledger, the API, the logs and the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,7 +37,7 @@ pub enum OutcomeCode {
     Trap(TrapKind),
     /// A person or program cancelled the run.
     Cancelled,
-    /// The host stopped before the run had ended.
+    /// The host stopped before the run had ended, or the attempt made way for other code.
     Interrupted,
     /// The host vanished during the run, and the job must not be started twice.
     Lost,
@@ -190,7 +190,7 @@ pub enum Again {
     /// It will not help (`permanent`).
     Never,
     /// Not before this time has passed (`retry-after`).
-    After(std::time::Duration),
+    After(Duration),
 }
 
 impl Outcome {
@@ -198,6 +198,18 @@ impl Outcome {
     #[must_use]
     pub fn succeeded(output: Option<serde_json::Value>) -> Self {
         Self { code: OutcomeCode::Succeeded, message: String::new(), output, again: Again::default() }
+    }
+
+    /// The end of an attempt that makes way for other code of its job. Another one follows at once, however often that
+    /// happens.
+    pub fn replaced(message: impl Into<String>) -> Self {
+        Self { again: Again::After(Duration::ZERO), ..Self::ended(OutcomeCode::Interrupted, message) }
+    }
+
+    /// Whether it is the end of an attempt that made way for other code.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        self.code == OutcomeCode::Interrupted && matches!(self.again, Again::After(_))
     }
 
     /// Any other end with its reason.

@@ -15,6 +15,8 @@ use crate::{
 };
 
 mod admission;
+mod attempt;
+mod code;
 mod generations;
 mod states;
 mod usage;
@@ -22,6 +24,8 @@ mod vault;
 mod written;
 
 pub use admission::Admission;
+pub use attempt::Attempt;
+pub use code::CodePin;
 pub use generations::{GENERATIONS_MAX, GenerationRow, Left};
 pub use states::{KeepError, StateAccess, States};
 pub use usage::{Figure, Usage};
@@ -59,25 +63,6 @@ pub trait Executor: Send + Sync {
     fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report>;
 }
 
-/// One try of a run.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// The run.
-    pub run: Arc<Run>,
-    /// Which try, counted from 1.
-    pub number: u32,
-    /// After this try there is no other.
-    pub number_max: u32,
-    /// When it begins.
-    pub started_at: DateTime<Utc>,
-    /// The slot of the last run of the job that succeeded.
-    pub last_success: Option<DateTime<Utc>>,
-    /// Asks the attempt to end; it then reports `cancelled` with what it had written so far.
-    pub stop: Stop,
-    /// How it reaches the state of its job.
-    pub states: StateAccess,
-}
-
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -105,6 +90,9 @@ pub struct Report {
     pub generation: u32,
     /// The SHA-256 of the component that ran, in hex.
     pub digest: Arc<str>,
+    /// Keeps the code that ran. Not part of the record: whoever ends the attempt takes it out, and drops it but where the
+    /// next attempt is to run the same.
+    pub code: Option<CodePin>,
     /// What it wrote to the state of its job, if it succeeded and wrote anything. Not part of the record: whoever ends the
     /// run makes [`Finish::state`] of it.
     pub state: Option<Box<Draft>>,
@@ -127,6 +115,7 @@ impl Report {
             progress: None,
             generation: 0,
             digest: Arc::from(""),
+            code: None,
             state: None,
         }
     }

@@ -20,7 +20,7 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3_600);
 pub struct Attempts {
     /// All of them.
     pub n_ended: u32,
-    /// Those that a stop of the host cut, which do not count against `retry.attempts`.
+    /// Those that a stop of the host cut, or that made way for other code, which do not count against `retry.attempts`.
     pub n_interrupted: u32,
 }
 
@@ -33,10 +33,14 @@ impl Attempts {
 /// How long after the end of an attempt the next one is due; none where the run ends with it.
 ///
 /// A success, a `skipped`, a cancelled attempt and one that the guest calls `permanent` end the run. An attempt that a
-/// stop of the host cut is tried again at once under `at_least_once`. What else fails is tried again as `retry` says.
+/// stop of the host cut is tried again at once under `at_least_once`; one that made way for other code of its job always is,
+/// for the host saw its end, and however often that happens. What else fails is tried again as `retry` says.
 #[must_use]
 pub fn next_after(policy: &Policy, run: RunId, attempts: Attempts, outcome: &Outcome) -> Option<Duration> {
     let code = outcome.code;
+    if outcome.is_replaced() {
+        return Some(Duration::ZERO);
+    }
     if code == OutcomeCode::Interrupted {
         let again = policy.delivery == Delivery::AtLeastOnce && attempts.n_interrupted < INTERRUPTIONS_MAX;
         return again.then_some(Duration::ZERO);
@@ -127,6 +131,10 @@ mod tests {
         expect!["0ns 0ns 0ns 0ns 0ns 0ns 0ns"].assert_eq(&delays(&always, &ended(OutcomeCode::Interrupted), 1));
         expect!["- - - - - - -"].assert_eq(&delays(&always, &ended(OutcomeCode::Interrupted), INTERRUPTIONS_MAX));
         expect!["- - - - - - -"].assert_eq(&delays(&once, &ended(OutcomeCode::Interrupted), 1));
+        for policy in [&always, &once] {
+            let replaced = Outcome::replaced("");
+            expect!["0ns 0ns 0ns 0ns 0ns 0ns 0ns"].assert_eq(&delays(policy, &replaced, INTERRUPTIONS_MAX + 7));
+        }
         let mut picky = policy(3, 0);
         picky.retry.on = vec![OutcomeCode::TimeoutWall];
         expect!["1s 2s - - - - -"].assert_eq(&delays(&picky, &ended(OutcomeCode::TimeoutWall), 0));

@@ -1,14 +1,16 @@
 //! Runs and skips: what a slot becomes.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
 use crate::{
     id::{JobId, RunId},
     job::{AfterOn, Job},
+    manifest::scalar::show_duration,
     outcome::Outcome,
     payload::Payload,
+    ports::CodePin,
 };
 
 /// The record of one slot, or of one start that somebody asked for.
@@ -152,14 +154,29 @@ pub enum CancelReason {
     Requested,
     /// A newer slot of the job takes its place (`overlap: replace`).
     Replaced,
+    /// Other code was put in force for the job (`on_reload: cancel`).
+    CodeReplaced,
+    /// Other code was put in force for the job, and it has not ended within this time (`on_reload: { mode: drain }`).
+    DrainOver(Duration),
 }
 
 impl fmt::Display for CancelReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Requested => "cancelled on request",
-            Self::Replaced => "cancelled because a newer slot of the job takes its place (`overlap: replace`)",
-        })
+        match self {
+            Self::Requested => f.write_str("cancelled on request"),
+            Self::Replaced => {
+                f.write_str("cancelled because a newer slot of the job takes its place (`overlap: replace`)")
+            }
+            Self::CodeReplaced => f.write_str("cancelled because its plugin was replaced (`on_reload: cancel`)"),
+            Self::DrainOver(deadline) => {
+                let deadline = show_duration(*deadline);
+                write!(
+                    f,
+                    "cancelled because its plugin was replaced and it had not ended {deadline} later (`on_reload: {{ mode: \
+                     drain, deadline: {deadline} }}`)"
+                )
+            }
+        }
     }
 }
 
@@ -191,8 +208,10 @@ pub struct Start {
     pub run: Arc<Run>,
     /// Which attempt, counted from 1.
     pub attempt: u32,
-    /// How many of the attempts before it were cut by a stop of the host.
+    /// How many of the attempts before it were cut by a stop of the host, or by other code for the job.
     pub n_interrupted: u32,
+    /// The code of the attempt before it, where it is to run the same.
+    pub code: Option<CodePin>,
     /// The definition of its job.
     pub job: Arc<Job>,
     /// The slot of the last run of the job that succeeded.

@@ -24,7 +24,7 @@ impl HostChild {
     pub(super) fn start(files: &[PathBuf]) -> anyhow::Result<Self> {
         let mut command = clockjack("up", files)?;
         // Ctrl-C at the terminal reaches us alone; we end the host in good order.
-        command.args(["--ledger", "memory:"]).process_group(0).kill_on_drop(true);
+        command.args(["--ledger", "memory:", "--no-watch"]).process_group(0).kill_on_drop(true);
         Ok(Self { child: command.spawn().context("failed to start the host")? })
     }
 

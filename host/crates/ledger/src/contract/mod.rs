@@ -166,6 +166,7 @@ pub fn full_report(code: OutcomeCode, number: u32) -> Report {
         progress: Some("half way".to_owned()),
         generation: 3,
         digest: "3f1c".repeat(16).into(),
+        code: None,
         state: None,
     }
 }

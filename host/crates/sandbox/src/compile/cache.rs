@@ -5,19 +5,15 @@
 //! fit is told, ignored and replaced; where the folder itself cannot be trusted, there is no cache.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File},
     hash::{Hash as _, Hasher},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use hmac::{Hmac, Mac as _};
-use rustix::{
-    fs::{OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT},
-    rand::GetRandomFlags,
-};
+use rustix::rand::GetRandomFlags;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
@@ -25,6 +21,7 @@ use super::{Compiled, Effort, Source};
 use crate::{
     ENGINE_VERSION,
     engine::{Allocation, Metering},
+    own_files::{self, create_private, own_file, own_folder, used_now},
 };
 
 /// What an entry begins with. It changes with the layout.
@@ -142,9 +139,7 @@ impl Cache {
             .map_err(|_error| "its code of authentication is wrong: somebody changed it".to_owned())?;
         let compiled = Compiled::from_bytes(bytes.split_off(MAGIC.len() + MAC_BYTES)).ok_or_else(strange)?;
         // What is used stays longest.
-        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        let access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        let _ignored = rustix::fs::futimens(&file, &Timestamps { last_access: access, last_modification: now });
+        used_now(&file);
         Ok(compiled)
     }
 
@@ -184,62 +179,9 @@ impl Cache {
 
     /// Removes the oldest entries until the rest fits.
     fn shrink(&self, bytes_max: u64) {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().filter_map(Result::ok);
         let is_ours = |name: &str| name.ends_with(&format!(".{ENDING}")) || name.ends_with(".new");
-        let ours = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_ours));
-        let mut known: Vec<_> = ours
-            .filter_map(|entry| {
-                let metadata = entry.metadata().ok()?;
-                Some((metadata.modified().ok()?, metadata.len(), entry.path()))
-            })
-            .collect();
-        known.sort();
-        let mut sum: u64 = known.iter().map(|(_, n_bytes, _)| n_bytes).sum();
-        for (_, n_bytes, path) in known {
-            if sum <= bytes_max {
-                return;
-            }
-            drop(fs::remove_file(path));
-            sum = sum.saturating_sub(n_bytes);
-        }
+        own_files::shrink(&self.folder, bytes_max, is_ours);
     }
-}
-
-/// Makes the folder, or sees that it belongs to this user alone.
-fn own_folder(folder: &Path) -> Result<(), String> {
-    let told = |error: io::Error| format!("cannot be had: {error}");
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(told)?;
-    let metadata = fs::symlink_metadata(folder).map_err(told)?;
-    if !metadata.is_dir() {
-        return Err("is a link or a file".to_owned());
-    }
-    private(&metadata).map_err(|problem| format!("{problem}: `chmod 700` it, or name another one"))
-}
-
-fn private(metadata: &fs::Metadata) -> Result<(), String> {
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err("belongs to somebody else".to_owned());
-    }
-    if metadata.mode() & 0o077 != 0 {
-        return Err(format!("is open to others (mode {:o})", metadata.mode() & 0o777));
-    }
-    Ok(())
-}
-
-/// Opens a plain file of this user alone, not through a link.
-fn own_file(path: &Path) -> io::Result<File> {
-    let bits = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).map_err(io::Error::other)?;
-    let file = OpenOptions::new().read(true).custom_flags(bits).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no plain file"));
-    }
-    private(&metadata).map_err(|problem| io::Error::other(format!("it {problem}")))?;
-    Ok(file)
-}
-
-fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// The secret of this folder, made when there is none.

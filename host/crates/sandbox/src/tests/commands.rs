@@ -8,7 +8,7 @@ use clockjack_schedule::{
 use serde_json::json;
 
 use super::*;
-use crate::CommandInput;
+use crate::command::CommandInput;
 
 /// A program whose functions are given, with what it needs to read, write, link and end.
 fn program(start: &str) -> String {

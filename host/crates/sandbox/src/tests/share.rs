@@ -17,11 +17,9 @@ async fn waits<T>(future: &mut PortFuture<'static, T>) -> bool {
 async fn a_job_that_is_given_more_while_it_waits_waits_for_more() {
     let plugin = load(&component("(func (export \"run\"))"), false).unwrap();
     let executor = SandboxExecutor::new(SANDBOX.clone()).with_memory(100 * MIB);
-    let put = |job: &str, memory_bytes_max: u64| {
+    let put = |id: &str, memory_bytes_max: u64| {
         let limits = Limits { memory_bytes_max, ..Limits::default() };
-        let call = Call::prepare(&plugin, None, &Arguments::None, &limits, &Grants::default());
-        let call = call.map_err(|problems| format!("{problems:?}")).unwrap();
-        executor.put(job.parse().unwrap(), call, "UTC".into(), BTreeMap::new());
+        executor.put_all(vec![prepared(&job(id, limits, Grants::default()), &plugin, 1)]);
     };
     let ask = |job: &str| executor.admit(&job.parse().unwrap(), &Stop::default());
     put("first", 90 * MIB);

@@ -8,10 +8,8 @@ use clockjack_schedule::{
     job::{Arguments, Grants, Limits},
     outcome::{Again, OutcomeCode},
     payload::Payload,
-    ports::{Attempt, Report, StateAccess},
+    ports::{Attempt, Report},
     run::{Cause, Run},
-    state::Unkept,
-    stop::Stop,
 };
 use serde_json::{Value as Json, json};
 use wasmtime::component::Type;
@@ -139,9 +137,7 @@ async fn run(args: Json, payload: Option<Json>) -> Report {
     let slot = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
     let (id, payload) = (RunId::of_slot(&job, slot), payload.map(|json| Payload::new(json).unwrap()));
     let run = Run { id, job, scheduled_for: slot, due_at: slot, cause: Cause::Manual, payload };
-    let (number, stop, states) = (1, Stop::default(), StateAccess(Arc::new(Unkept::default())));
-    let attempt =
-        Attempt { run: Arc::new(run), number, number_max: 3, started_at: slot, last_success: None, stop, states };
+    let attempt = Attempt { number_max: 3, ..Attempt::only(Arc::new(run), slot) };
     sandbox.run(&call, Facts { attempt, zone: "UTC".into(), labels: Arc::new(BTreeMap::new()) }).await
 }
 

@@ -165,8 +165,8 @@ impl Workers {
             Ok(report) => {
                 let code = report.outcome.code;
                 let own = sandbox.report(call, report.outcome);
-                let (digest, generation) = (own.digest, own.generation);
-                let report = Report { outcome: own.outcome, digest, generation, state: state.into_draft(), ..report };
+                let (outcome, digest) = (own.outcome, own.digest);
+                let report = Report { outcome, digest, state: state.into_draft(), ..report };
                 self.put_back(place, worker, code).await;
                 Ok(attempt::concluded(report, redactor, scratch, call).await)
             }

@@ -11,9 +11,8 @@ use clockjack_schedule::{
     id::JobId,
     job::{DirGrant, DirMode, Grants, Limits},
     outcome::{Again, Outcome, OutcomeCode},
-    ports::{Attempt, Captured, LogLevel, LogLine, Report, StateAccess, Usage},
+    ports::{Attempt, Captured, LogLevel, LogLine, Report, Usage},
     run::{Cause, Run},
-    state::Unkept,
     stop::Stop,
 };
 
@@ -198,15 +197,13 @@ impl Begin {
             // What a payload stands for was filled in already.
             payload: None,
         };
+        // Its state is never asked for here: that is on the other side of the line.
         let attempt = Attempt {
-            run: Arc::new(run),
             number: self.number,
             number_max: self.number_max,
-            started_at: instant(self.started_at)?,
             last_success: self.last_success.map(instant).transpose()?,
             stop,
-            // Never asked: the state is on the other side of the line.
-            states: StateAccess(Arc::new(Unkept::default())),
+            ..Attempt::only(Arc::new(run), instant(self.started_at)?)
         };
         Ok(Facts { attempt, zone: self.zone.as_str().into(), labels: Arc::new(self.labels.clone()) })
     }

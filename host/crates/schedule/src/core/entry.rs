@@ -8,6 +8,7 @@ use super::due::DueKey;
 use crate::{
     id::RunId,
     job::Job,
+    ports::CodePin,
     run::{Cause, JobState, Run},
     trigger::Basis,
 };
@@ -18,13 +19,15 @@ pub(super) struct Pending {
     pub(super) run: Arc<Run>,
     /// Which attempt, counted from 1.
     pub(super) attempt: u32,
-    /// How many of the attempts before it were cut by a stop of the host.
+    /// How many of the attempts before it were cut by a stop of the host, or by other code for the job.
     pub(super) n_interrupted: u32,
+    /// The code of the attempt before it, where it is to run the same.
+    pub(super) code: Option<CodePin>,
 }
 
 impl Pending {
     pub(super) fn first(run: Arc<Run>) -> Self {
-        Self { run, attempt: 1, n_interrupted: 0 }
+        Self { run, attempt: 1, n_interrupted: 0, code: None }
     }
 
     /// Whether its run came from a slot of its job's own trigger.

@@ -8,7 +8,7 @@ use crate::{
     id::{JobId, PoolName, RunId},
     job::Job,
     payload::Payload,
-    ports::JobRow,
+    ports::{CodePin, JobRow},
     run::{Cause, Run, Start},
 };
 
@@ -58,10 +58,12 @@ pub enum Input {
         run: Arc<Run>,
         /// How many attempts have ended.
         n_attempts: u32,
-        /// How many of them were cut by a stop of the host.
+        /// How many of them were cut by a stop of the host, or by other code for the job.
         n_interrupted: u32,
         /// When the next one is due.
         retry_at: DateTime<Utc>,
+        /// The code that the next one is to run; without it, what is in force then.
+        code: Option<CodePin>,
     },
     /// An attempt that was started ahead of its place found none in time; it waits again.
     Unstarted(Box<Start>),

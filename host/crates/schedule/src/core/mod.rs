@@ -99,13 +99,9 @@ impl Core {
             }
             Input::Cancel(run) => self.cancel(now, run, &mut decisions),
             Input::Ended(ended) => self.run_ended(now, ended, &mut decisions),
-            Input::Again { run, n_attempts, n_interrupted, retry_at } => {
-                self.attempt_ended(
-                    now,
-                    Pending { run, attempt: n_attempts + 1, n_interrupted },
-                    retry_at,
-                    &mut decisions,
-                );
+            Input::Again { run, n_attempts, n_interrupted, retry_at, code } => {
+                let pending = Pending { run, attempt: n_attempts + 1, n_interrupted, code };
+                self.attempt_ended(now, pending, retry_at, &mut decisions);
             }
             Input::Unstarted(start) => self.unstarted(*start, now, &mut decisions),
             Input::Pools(sizes) => self.pools.resize(&sizes),

@@ -77,7 +77,7 @@ impl Core {
         self.watermark = self.watermark.max(watermark);
         for open in row.open {
             let (claimed_at, number) = (open.claimed_at, open.n_attempts + 1);
-            let pending = Pending { run: open.run, attempt: number, n_interrupted: open.n_interrupted };
+            let pending = Pending { run: open.run, attempt: number, n_interrupted: open.n_interrupted, code: None };
             match claimed_at {
                 // What has not begun and lies ahead is no slot of anybody any more.
                 None if pending.is_of_slot() && number == 1 && now < pending.run.scheduled_for => {
@@ -105,7 +105,8 @@ impl Core {
         decisions: &mut Vec<Decision>,
     ) {
         for OpenRun { run, n_attempts, n_interrupted, claimed_at, retry_at } in open {
-            let pending = Pending { run, attempt: n_attempts + 1, n_interrupted };
+            // What it ran before is not known any more: it takes what is in force.
+            let pending = Pending { run, attempt: n_attempts + 1, n_interrupted, code: None };
             let Some(entry) = self.entry(index) else { return };
             if claimed_at.is_some() {
                 self.restore_cut(index, pending, claimed_at, now, decisions);
@@ -156,10 +157,10 @@ impl Core {
             }
             Delivery::AtLeastOnce => {
                 let outcome = Outcome::ended(OutcomeCode::Interrupted, format!("{CUT}; it is tried again"));
-                let Pending { run, attempt, n_interrupted } = pending;
+                let Pending { run, attempt, n_interrupted, .. } = pending;
                 let cut = Cut { run: Arc::clone(&run), n_attempts: attempt, started_at: claimed_at, at: now, outcome };
                 decisions.push(Decision::Again(Box::new(cut)));
-                let pending = Pending { run, attempt: attempt + 1, n_interrupted: n_interrupted + 1 };
+                let pending = Pending { run, attempt: attempt + 1, n_interrupted: n_interrupted + 1, code: None };
                 self.await_attempt(index, pending, now);
             }
         }

@@ -167,9 +167,9 @@ impl Core {
 
     /// Takes back what was claimed ahead and found no place.
     pub(super) fn unstarted(&mut self, start: Start, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
-        let Start { run, attempt, n_interrupted, job, .. } = start;
+        let Start { run, attempt, n_interrupted, code, job, .. } = start;
         self.pools.withdraw(run.id);
-        let pending = Pending { run, attempt, n_interrupted };
+        let pending = Pending { run, attempt, n_interrupted, code };
         match self.lookup(&job.id) {
             Some((index, _)) => self.pools.push(index, &job, pending),
             None => self.end_unstarted(pending, SkipReason::Removed, now, decisions),
@@ -202,8 +202,8 @@ impl Core {
             let (job, last_success) = (Arc::clone(&entry.job), entry.last_success);
             let followers = self.followers.get(&job.id).cloned().unwrap_or_default();
             self.pools.occupy(place, run, now);
-            let Pending { run, attempt, n_interrupted } = pending;
-            let start = Start { run, attempt, n_interrupted, job, last_success, followers };
+            let Pending { run, attempt, n_interrupted, code } = pending;
+            let start = Start { run, attempt, n_interrupted, code, job, last_success, followers };
             decisions.push(Decision::Start(Box::new(start)));
         }
     }

@@ -124,7 +124,7 @@ impl Script {
     fn fail(&mut self, millis: i64, id: &str, n_attempts: u32, retry_at: i64) -> &mut Self {
         let place = self.running.iter().position(|run| run.job.as_str() == id).unwrap();
         let run = self.running.remove(place);
-        self.input(millis, Input::Again { run, n_attempts, n_interrupted: 0, retry_at: at(retry_at) })
+        self.input(millis, Input::Again { run, n_attempts, n_interrupted: 0, retry_at: at(retry_at), code: None })
     }
 
     fn tell(&mut self, millis: i64, decisions: Vec<Decision>) {

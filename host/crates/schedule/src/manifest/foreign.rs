@@ -75,7 +75,16 @@ const JOB: Answers = &[
     ),
     (&["secrets"], "move it under `grants:`, as `grants: { secrets: [api-key] }`"),
     (&["isolation", "sandbox"], INTO_A_POOL),
-    (&["async", "onreload", "notify"], LATER),
+    (
+        &["onreload", "onupdate", "updatestrategy", "updatepolicy", "reload"],
+        "write `on_reload: drain`, `cancel` or `replace`",
+    ),
+    (
+        &["retryon"],
+        "write `retry_on: latest` or `same`; which outcomes are tried again stands in `retry: { on: [failed] }`",
+    ),
+    (&["canary"], "it belongs to a plugin: move it under `plugins:`"),
+    (&["async", "notify"], LATER),
     (
         &["exitcode", "successexitcodes", "successcodes", "okcodes", "allowedexitcodes", "exitcodesuccess"],
         "write `exit_codes: { success: [0] }`",
@@ -107,7 +116,10 @@ const PLUGIN: Answers = &[
     (&["command", "run", "make"], "write `build: COMMAND`, which `clockjack dev` runs"),
     (&["dir", "folder", "path_to_directory"], "write `directory: ./plugins.d`"),
     (&["isolation", "sandbox"], INTO_A_POOL),
-    (&["grants", "capabilities", "onreload", "signature"], LATER),
+    (&["onreload", "retryon"], "it belongs to jobs: write it in a job, or under `defaults:`"),
+    (&["history", "generations", "versions", "revisions", "revisionhistorylimit"], "write `keep: 3`"),
+    (&["trial", "rollback", "progressive", "rollout"], "write `canary: { runs: 5, failures: 3 }`"),
+    (&["grants", "capabilities", "signature"], LATER),
 ];
 
 const SIDECAR: Answers = &[
@@ -171,6 +183,16 @@ const RETRY: Answers = &[
 const KEEP: Answers = &[
     (&["maxage", "ttl", "days", "for", "time", "duration"], "write `age:` with a unit, such as `30d`"),
     (&["maxcount", "n", "max", "last", "limit", "runs", "number"], "write `count:`, such as `1000`"),
+];
+
+const ON_RELOAD: Answers = &[
+    (&["policy", "strategy", "type", "action", "then", "kind"], "write `mode: drain`, `cancel` or `replace`"),
+    (&["timeout", "grace", "graceperiod", "after", "within", "max", "draindeadline"], "write `deadline: 5m`"),
+];
+
+const CANARY: Answers = &[
+    (&["n", "count", "total", "attempts", "first", "window", "of"], "write `runs:`, how many of the first runs count"),
+    (&["k", "max", "failed", "maxfailures", "threshold", "errors"], "write `failures:`, from how many of them on"),
 ];
 
 const AFTER: Answers = &[
@@ -280,6 +302,8 @@ pub(super) enum Place {
     Defaults,
     Retry,
     Keep,
+    OnReload,
+    Canary,
     After,
     Pool,
     Plugin,
@@ -303,6 +327,8 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
         Place::Job => JOB,
         Place::Retry => RETRY,
         Place::Keep => KEEP,
+        Place::OnReload => ON_RELOAD,
+        Place::Canary => CANARY,
         Place::After => AFTER,
         Place::Pool => POOL,
         Place::Plugin => PLUGIN,

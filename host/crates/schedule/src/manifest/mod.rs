@@ -75,6 +75,7 @@ mod jobs;
 mod plugins;
 mod policy;
 mod pools;
+mod reload;
 mod retry;
 mod secrets;
 mod sidecar;

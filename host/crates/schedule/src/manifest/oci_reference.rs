@@ -3,7 +3,7 @@
 //!
 //! Only the text is looked at here. Nothing asks whether the registry is there.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 use super::resolved::Sha256;
 
@@ -208,7 +208,7 @@ fn check_host(host: Piece<'_>) -> Result<(), ReferenceFault> {
     }
     if let Some(address) = host.text.strip_prefix('[') {
         let address = address.strip_suffix(']').unwrap_or(address);
-        return match address.parse::<std::net::Ipv6Addr>() {
+        return match address.parse::<Ipv6Addr>() {
             Ok(_) => Ok(()),
             Err(_) => host.fault(format!("`{}` is not an address of IPv6", host.text), "write it as `[::1]`"),
         };

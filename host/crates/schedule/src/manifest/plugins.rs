@@ -13,7 +13,8 @@ use super::{
     grants,
     node::{Entry, Node, Value},
     oci_reference::{ReferenceFault, SCHEME},
-    resolved::{Build, Plugin, Sha256},
+    reload,
+    resolved::{Build, Canary, Plugin, Sha256},
     source::Source,
     wording,
 };
@@ -74,15 +75,15 @@ impl PluginTable {
             self.broken.insert(entry.key.clone());
             return;
         };
-        let Read { source, sha256, build, directory } = read;
+        let Read { source, sha256, build, canary, keep, directory } = read;
         if let Some(span) = directory {
-            let settings = Plugin { name: name.clone(), source, sha256, build };
+            let settings = Plugin { name: name.clone(), source, sha256, build, canary, keep };
             self.directories.insert(name, Directory { place: entry.clone(), span, settings });
             return;
         }
         self.by_source.entry(source.clone()).or_insert_with(|| name.clone());
         self.places.insert(name.clone(), entry.clone());
-        self.plugins.insert(name.clone(), Plugin { name, source, sha256, build });
+        self.plugins.insert(name.clone(), Plugin { name, source, sha256, build, canary, keep });
     }
 
     /// Whether a directory has a name here.
@@ -114,7 +115,7 @@ impl PluginTable {
         let settings = self.directories.values().find(|directory| directory.span == unit.directory);
         let plugin = match settings {
             Some(Directory { settings, .. }) => Plugin { name: name.clone(), source, ..settings.clone() },
-            None => Plugin { name: name.clone(), source, sha256: None, build: None },
+            None => Plugin::of_file(name.clone(), source),
         };
         self.by_source.entry(plugin.source.clone()).or_insert_with(|| name.clone());
         self.places.insert(name.clone(), unit.entry());
@@ -137,7 +138,7 @@ impl PluginTable {
                 let Some(name) = plain.or_else(|| format!("{stem}-{:08x}", hash >> 32).parse().ok()) else { continue };
                 self.by_source.insert(source.clone(), name.clone());
                 self.places.insert(name.clone(), entry.clone());
-                self.plugins.insert(name.clone(), Plugin { name, source, sha256: None, build: None });
+                self.plugins.insert(name.clone(), Plugin::of_file(name, source));
             }
         }
     }
@@ -197,6 +198,8 @@ struct Read {
     source: Source,
     sha256: Option<Sha256>,
     build: Option<Build>,
+    canary: Option<Canary>,
+    keep: u32,
     /// Where its path stands, where that is the one of a directory.
     directory: Option<Span>,
 }
@@ -204,7 +207,8 @@ struct Read {
 fn read_value(entry: &Entry, folder: &Path, found: Found<'_>, diagnostics: &mut Diagnostics) -> Option<Read> {
     if entry.value.as_text().is_some() {
         let source = source(&entry.value, folder, diagnostics)?;
-        return Some(Read { source, sha256: None, build: None, directory: directory_at(&entry.value, found) });
+        let directory = directory_at(&entry.value, found);
+        return Some(Read { source, sha256: None, build: None, canary: None, keep: reload::KEEP, directory });
     }
     let subject = format!("plugin `{}`", entry.key);
     let missing = || {
@@ -231,11 +235,12 @@ fn read_value(entry: &Entry, folder: &Path, found: Found<'_>, diagnostics: &mut 
     }
     let sha256 = fields.get("sha256").and_then(|node| digest(node, diagnostics));
     let build = fields.get("build").and_then(|node| build::read(node, folder, diagnostics));
+    let (canary, keep) = (reload::canary(&mut fields, diagnostics), reload::kept(&mut fields, diagnostics));
     if source.is_none() && fields.unasked().next().is_none() {
         diagnostics.push(missing());
     }
     fields.finish_translated(|key| foreign::answer(Place::Plugin, key), diagnostics);
-    source.flatten().map(|source| Read { source, sha256, build, directory })
+    source.flatten().map(|source| Read { source, sha256, build, canary, keep, directory })
 }
 
 /// The place of a path, where that is the one of a directory.

@@ -8,7 +8,7 @@ use super::{
     fields::{self, Fields},
     foreign::{self, Place},
     node::{Node, Value},
-    retry, scalar,
+    reload, retry, scalar,
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics},
@@ -83,6 +83,8 @@ pub(super) fn read(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Po
         policy.priority = priority;
     }
     policy.keep = keep(fields, diagnostics);
+    policy.on_reload = reload::on_reload(fields, diagnostics);
+    policy.retry_on = reload::retry_on(fields, diagnostics);
     policy
 }
 

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     node::{Entry, Node},
+    reload,
     source::Source,
     store_url::StoreUrl,
 };
@@ -132,6 +133,32 @@ pub struct Plugin {
     pub sha256: Option<Sha256>,
     /// How the file is made, for `clockjack dev`; nothing else runs it.
     pub build: Option<Build>,
+    /// When a new generation of it is taken back by itself; absent means never.
+    pub canary: Option<Canary>,
+    /// `keep: 3`: how many of its generations are kept, the one that runs included, 1 to 20; default 3.
+    pub keep: u32,
+}
+
+impl Plugin {
+    /// A plugin of which nothing is known but where it is.
+    #[must_use]
+    pub fn of_file(name: PluginName, source: Source) -> Self {
+        Self { name, source, sha256: None, build: None, canary: None, keep: reload::KEEP }
+    }
+}
+
+/// When a new generation of a plugin is taken back by itself.
+///
+/// ```yaml
+/// plugins:
+///   report: { source: ./report.wasm, canary: { runs: 5, failures: 3 } }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// `runs`: how many of its first runs count, 1 to 1,000.
+    pub n_runs: u32,
+    /// `failures`: from how many failures among them on it is taken back, 1 to `runs`.
+    pub n_failures_max: u32,
 }
 
 /// How a plugin's file is made from its sources.

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::reload;
 use crate::{
     counts::{Count, Counts},
     outcome::OutcomeCode,
@@ -137,6 +138,8 @@ fn common() -> Vec<(&'static str, Json)> {
         ("delivery", key("What happens to a run that a crash cut.", words(&["at_least_once", "at_most_once"]))),
         ("priority", key("Which run of a pool comes first: the highest.", whole(-1_000, 1_000))),
         ("keep", key("How long finished runs are kept.", reference("keep"))),
+        ("on_reload", key("What happens to attempts that go on when its plugin is replaced.", on_reload())),
+        ("retry_on", key("On which code a run is tried again.", words(&["latest", "same"]))),
         ("pool", key("Whose places its runs take.", text())),
         ("store", key("Where its runs are recorded.", text())),
         ("timeout", key("Wall-clock limit of an attempt; default 1m.", reference("duration"))),
@@ -146,6 +149,16 @@ fn common() -> Vec<(&'static str, Json)> {
     ]
 }
 
+fn on_reload() -> Json {
+    let modes = || words(&["drain", "cancel", "replace"]);
+    let deadline = json!({ "anyOf": [reference("duration"), { "const": "none" }] });
+    let keys = [
+        ("mode", key("`drain` lets them finish, `cancel` ends their runs, `replace` tries them again.", modes())),
+        ("deadline", key("How long they may drain; default as long as their timeout lets them.", deadline)),
+    ];
+    json!({ "anyOf": [modes(), object(keys, &[])] })
+}
+
 fn plugins() -> Json {
     json!({ "anyOf": [map_of(reference("plugin")), text(), { "type": "array", "items": text() }] })
 }
@@ -153,6 +166,13 @@ fn plugins() -> Json {
 fn plugin() -> Json {
     let build =
         object([("run", described("The command.", text())), ("folder", key("Where it runs.", text()))], &["run"]);
+    let canary = object(
+        [
+            ("runs", key("How many of its first runs count.", whole(1, reload::CANARY_RUNS_MAX.into()))),
+            ("failures", key("From how many failures among them on.", whole(1, reload::CANARY_RUNS_MAX.into()))),
+        ],
+        &["runs", "failures"],
+    );
     let keys = [
         ("source", key("The path of the component file, or `oci://HOST/REPOSITORY:TAG`.", text())),
         ("directory", key("A directory in which each component is a plugin with its own sidecar of jobs.", text())),
@@ -161,6 +181,8 @@ fn plugin() -> Json {
             key("What its bytes must hash to.", json!({ "type": "string", "pattern": "^(sha256:)?[0-9A-Fa-f]{64}$" })),
         ),
         ("build", key("How the file is made, for `clockjack dev`.", json!({ "anyOf": [text(), build] }))),
+        ("canary", key("When a new generation is taken back by itself.", canary)),
+        ("keep", key("How many generations are kept, the one that runs included.", whole(1, reload::KEEP_MAX.into()))),
     ];
     let mut plugin = object(keys, &[]);
     plugin["anyOf"] = json!([{ "required": ["source"] }, { "required": ["directory"] }]);

@@ -157,7 +157,9 @@ fn show_manifest(manifest: &Manifest) -> String {
     }
     for plugin in manifest.plugins.values() {
         let sha256 = plugin.sha256.map_or_else(String::new, |sha256| format!(" sha256 {sha256}"));
-        writeln!(shown, "plugin {} = {}{sha256}", plugin.name, plugin.source).unwrap();
+        let canary = plugin.canary.map_or_else(String::new, |canary| format!(" {canary:?}"));
+        let keep = if plugin.keep == 3 { String::new() } else { format!(" keep {}", plugin.keep) };
+        writeln!(shown, "plugin {} = {}{sha256}{canary}{keep}", plugin.name, plugin.source).unwrap();
     }
     for (pool, size) in &manifest.pools {
         let is_isolated = manifest.isolated.contains(pool);
@@ -233,6 +235,8 @@ fn show_policy(policy: &Policy) -> String {
             format!("delivery {:?}", policy.delivery),
             format!("priority {}", policy.priority),
             format!("{:?}", policy.keep),
+            format!("on_reload {:?}", policy.on_reload),
+            format!("retry_on {:?}", policy.retry_on),
         ]
     };
     let changed = fields(policy).into_iter().zip(fields(&default)).filter(|(is, default)| is != default);

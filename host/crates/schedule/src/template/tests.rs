@@ -9,10 +9,7 @@ use super::*;
 use crate::{
     id::{JobId, RunId},
     payload::Payload,
-    ports::StateAccess,
     run::{Cause, Run},
-    state::Unkept,
-    stop::Stop,
 };
 
 fn attempt(payload: Option<Json>) -> Attempt {
@@ -22,15 +19,7 @@ fn attempt(payload: Option<Json>) -> Attempt {
     let cause = Cause::CatchUp(3);
     let run = Run { id: RunId::of_slot(&job, slot), job, scheduled_for: slot, due_at: slot, cause, payload };
     let started_at = slot + TimeDelta::milliseconds(1_500);
-    Attempt {
-        run: Arc::new(run),
-        number: 2,
-        number_max: 5,
-        started_at,
-        last_success: None,
-        stop: Stop::default(),
-        states: StateAccess(Arc::new(Unkept::default())),
-    }
+    Attempt { number: 2, number_max: 5, ..Attempt::only(Arc::new(run), started_at) }
 }
 
 fn filled(text: &str, payload: Json) -> Result<Filled, String> {

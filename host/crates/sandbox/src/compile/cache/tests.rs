@@ -1,6 +1,8 @@
 //! The cache against whoever changes what lies in it.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+use rustix::fs::{Timespec, Timestamps};
 
 use super::*;
 use crate::plugin::Form;

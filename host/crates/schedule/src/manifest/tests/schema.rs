@@ -59,7 +59,7 @@ fn what_the_readers_take_the_schema_takes() {
 /// The readers refuse more than a schema can say; these faults are of its kind: keys, types, words, ranges.
 #[test]
 fn what_is_wrong_in_shape_the_schema_refuses() {
-    const SHAPES: [&str; 21] = [
+    const SHAPES: [&str; 22] = [
         "counts_faults",
         "delivery_faults",
         "egress_faults",
@@ -74,6 +74,7 @@ fn what_is_wrong_in_shape_the_schema_refuses() {
         "no_plugin",
         "not_a_map",
         "pools_not_a_map",
+        "reload_faults",
         "retry_faults",
         "types",
         "units",
@@ -114,6 +115,8 @@ fn the_schema_knows_the_keys_that_the_readers_know() {
     let trusted = &host["properties"]["trusted_keys"]["anyOf"][0]["anyOf"][0];
     let alternative = |name: &str| &defs[name]["anyOf"][1];
     let build = &alternative("plugin")["properties"]["build"]["anyOf"][0]["anyOf"][1];
+    let canary = &alternative("plugin")["properties"]["canary"]["anyOf"][0];
+    let on_reload = &defs["defaults"]["properties"]["on_reload"]["anyOf"][0]["anyOf"][1];
     let dir = &defs["grants"]["properties"]["dirs"]["anyOf"][0]["anyOf"][0];
     let of_grants = |key: &str| &defs["grants"]["properties"][key]["anyOf"][0]["anyOf"][0]["anyOf"][1];
     let network = &defs["grants"]["properties"]["network"]["anyOf"][0];
@@ -133,6 +136,8 @@ fn the_schema_knows_the_keys_that_the_readers_know() {
         (of_job("exit_codes: { qqqq: 1 }"), keys_of(&defs["exit_codes"])),
         (of_job("retry: { qqqq: 1 }"), keys_of(&defs["retry"])),
         (of_job("keep: { qqqq: 1 }"), keys_of(&defs["keep"])),
+        (of_job("on_reload: { qqqq: 1 }"), keys_of(on_reload)),
+        ("version: 1\nplugins: { a: { source: ./a.wasm, canary: { qqqq: 1 } } }".to_owned(), keys_of(canary)),
         (of_job("limits: { qqqq: 1 }"), keys_of(&defs["limits"])),
         (of_job("limits: { logs: { qqqq: 1 } }"), keys_of(&defs["limits"]["properties"]["logs"]["anyOf"][0])),
         (of_job("grants: { qqqq: 1 }"), keys_of(&defs["grants"])),

@@ -10,18 +10,19 @@ use crate::load;
 
 /// How much a host was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct MadeFor {
+pub struct MadeFor {
     /// How many runs go on at once, all pools together.
-    pub(super) n_places: u32,
+    pub n_places: u32,
     /// The highest memory limit of any job.
-    pub(super) memory_bytes_max: u64,
+    pub memory_bytes_max: u64,
     /// The memory that all attempts share.
-    pub(super) shared_bytes: u64,
+    pub shared_bytes: u64,
 }
 
 impl MadeFor {
     /// What a manifest asks of a host.
-    pub(super) fn of(manifest: &Manifest) -> Self {
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
         Self {
             n_places: n_places(manifest).max(POOL_SIZE),
             memory_bytes_max: manifest.host.ceilings.memory_bytes_max,

@@ -1,0 +1,82 @@
+//! What a request says: its body as JSON, bounded in size and time, and the name in its path.
+
+use std::time::Duration;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{StatusCode, header, request::Parts},
+};
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// Most bytes of a body: room for the largest payload of a run, and far less than would hurt the host.
+pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// How long a body may take to come. It comes from this very machine.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The body of a request. One that has none asks for nothing in particular.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<S, T> FromRequest<S> for Asked<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Default,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()));
+        let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state)).await;
+        let bytes = match read {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                let detail = format!("the body of the request has more than {BODY_BYTES_MAX} bytes");
+                let fix = "put what is large into a file that the job may read, and send its name";
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", detail, fix));
+            }
+            Ok(Err(rejection)) => return Err(invalid(&rejection.body_text())),
+            Err(_elapsed) => {
+                let detail = format!("the body of the request did not come within {BODY_TIME_MAX:?}");
+                let fix = "send it at once";
+                return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request.slow", detail, fix));
+            }
+        };
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        if !is_json {
+            let fix = "send the body as JSON with the header `Content-Type: application/json`";
+            let detail = "the body of the request is not said to be JSON";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.media_type", detail, fix));
+        }
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| invalid(&error.to_string()))
+    }
+}
+
+fn is_json(media_type: Option<&str>) -> bool {
+    let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn invalid(why: &str) -> Problem {
+    let detail = format!("the body of the request cannot be used: {why}");
+    Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, "send a JSON object with the keys of this route")
+}
+
+/// The name in the path.
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(name)| Self(name)).map_err(|rejection| {
+            let detail = format!("the path of the request cannot be used: {}", rejection.body_text());
+            Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, "write names as UTF-8, percent-encoded")
+        })
+    }
+}

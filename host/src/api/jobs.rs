@@ -1,0 +1,133 @@
+//! `/jobs`: what a person or a program asks of a job.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use clockjack_schedule::{
+    core::{Input, ResumeFrom},
+    id::{JobId, RunId},
+    payload::Payload,
+    ports::SkipFilter,
+    run::{Cause, Skip},
+};
+
+use super::{
+    asked::{Asked, Named},
+    problem::Problem,
+    router::Api,
+    view::{self, AskedBy, JobState, NothingAsked, ResumeAsked, RunAsked},
+};
+use crate::cli::run_json;
+
+/// Longest idempotency key: any id that somebody else gives to something fits.
+const KEY_BYTES_MAX: usize = 256;
+
+/// How many skips are looked through for the one of a run that was asked for just now.
+const SKIPS_MAX: usize = 1_000;
+
+pub(super) async fn pause(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    Asked(NothingAsked {}): Asked<NothingAsked>,
+) -> Result<Json<JobState>, Problem> {
+    let job = api.job(&name).await?.state.job;
+    tell(&api, &name, Input::Pause(job)).await
+}
+
+pub(super) async fn resume(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    Asked(asked): Asked<ResumeAsked>,
+) -> Result<Json<JobState>, Problem> {
+    let job = api.job(&name).await?.state.job;
+    let from = match asked.from {
+        view::ResumeFrom::Now => ResumeFrom::Now,
+        view::ResumeFrom::Last => ResumeFrom::Last,
+    };
+    tell(&api, &name, Input::Resume { job, from }).await
+}
+
+/// Gives the core an input, and says how the job is then.
+async fn tell(api: &Api, name: &str, input: Input) -> Result<Json<JobState>, Problem> {
+    api.host.send(vec![input]).await;
+    api.settle().await?;
+    let state = api.job(name).await?.state;
+    Ok(Json(JobState { job: state.job.to_string(), paused: state.paused }))
+}
+
+/// Asks for a run. The answer is `202` with the run, or `200` where the key stands for a run that is there already.
+pub(super) async fn run(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    Asked(asked): Asked<RunAsked>,
+) -> Result<Response, Problem> {
+    let job = api.job(&name).await?.state.job;
+    let payload = asked.payload.map(Payload::new).transpose().map_err(|error| {
+        let fix = "put what is large into a file that the job may read, and send its name";
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "payload.invalid", format!("`payload`: {error}"), fix)
+    })?;
+    let at = api.clock.now();
+    let run = match &asked.key {
+        Some(key) => RunId::of_key(&job, checked_key(key)?),
+        None => RunId::of_request(&job, at, next_request(at)),
+    };
+    if let Some(story) = api.story(run).await? {
+        return Ok(Json(run_json(&story)).into_response());
+    }
+    let cause = match asked.cause {
+        AskedBy::Api => Cause::Api,
+        AskedBy::Manual => Cause::Manual,
+    };
+    api.host.send(vec![Input::Fire { job: job.clone(), run, cause, payload }]).await;
+    api.settle().await?;
+    match api.story(run).await? {
+        Some(story) => Ok((StatusCode::ACCEPTED, Json(run_json(&story))).into_response()),
+        None => Err(skipped(&job, find_skip(&api, &job, run, at).await?)),
+    }
+}
+
+fn checked_key(key: &str) -> Result<&str, Problem> {
+    if key.is_empty() || KEY_BYTES_MAX < key.len() {
+        let detail = format!("`key` has {} bytes; a key has 1 to {KEY_BYTES_MAX}", key.len());
+        let fix = "send a shorter one, or none where every request is to be a run of its own";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key.invalid", detail, fix));
+    }
+    Ok(key)
+}
+
+/// A number that no other request of this job has in this millisecond: the instant, and how many came before.
+fn next_request(at: DateTime<Utc>) -> u64 {
+    static N_REQUESTS: AtomicU64 = AtomicU64::new(0);
+    let n_before = N_REQUESTS.fetch_add(1, Ordering::Relaxed);
+    at.timestamp_micros().cast_unsigned().wrapping_add(n_before << 52)
+}
+
+/// Why a run that was asked for is none. Its skip was decided after it was asked for.
+pub(super) async fn find_skip(
+    api: &Api,
+    job: &JobId,
+    run: RunId,
+    asked_at: DateTime<Utc>,
+) -> Result<Option<Skip>, Problem> {
+    // The core reads the clock a moment later; a step back of it is no reason to find nothing.
+    let since = asked_at.checked_sub_signed(TimeDelta::minutes(1));
+    let filter = SkipFilter { job: Some(job.clone()), since, until: None, n_max: SKIPS_MAX };
+    Ok(api.ledger.skips(filter).await?.into_iter().find(|skip| skip.run == Some(run)))
+}
+
+fn skipped(job: &JobId, skip: Option<Skip>) -> Problem {
+    let reason = skip.as_ref().map_or("the job has just been removed", |skip| skip.reason.as_str());
+    let by = skip.and_then(|skip| skip.by).map_or_else(String::new, |by| format!(", for run {by} goes on"));
+    let detail = format!("job `{job}` does not run now: {reason}{by}");
+    let fix = format!("ask again later; `overlap` and `max_instances` of `{job}` say how many of its runs may go on");
+    Problem::conflict("run.skipped", detail, fix)
+}

@@ -1,0 +1,79 @@
+//! What went wrong with a request: problem details as in RFC 9457, with a stable code and what to do next.
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use clockjack_schedule::ports::LedgerError;
+use serde_json::json;
+
+use crate::hot::Refusal;
+
+/// The media type of problem details.
+const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    /// Stable and dotted, such as `job.unknown`.
+    code: &'static str,
+    detail: String,
+    fix: String,
+}
+
+impl Problem {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self { status, code, detail: detail.into(), fix: fix.into() }
+    }
+
+    /// Nothing of that name is there.
+    pub(super) fn unknown(code: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, detail, fix)
+    }
+
+    /// It is there, and not in a state in which that can be done.
+    pub(super) fn conflict(code: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail, fix)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { status, code, detail, fix } = self;
+        let body = json!({
+            "type": format!("urn:clockjack:problem:{code}"),
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": detail,
+            "code": code,
+            "fix": fix,
+        });
+        (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body.to_string()).into_response()
+    }
+}
+
+impl From<LedgerError> for Problem {
+    fn from(error: LedgerError) -> Self {
+        let fix = "look at the log of the host, and ask again when the ledger can be read and written";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger.unavailable", error.to_string(), fix)
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { code, message, fix } = refusal;
+        let status = match code {
+            "plugin.unknown" => StatusCode::NOT_FOUND,
+            "host.stopping" | "ledger.unavailable" => StatusCode::SERVICE_UNAVAILABLE,
+            code if code.starts_with("plugin.") => StatusCode::CONFLICT,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::new(status, code, message, fix)
+    }
+}

@@ -1,0 +1,72 @@
+//! `/runs`: one run, and its end before its time.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State, http::StatusCode};
+use chrono::DateTime;
+use clockjack_schedule::{core::Input, ports::RunStory};
+use serde_json::{Value, json};
+
+use super::{
+    asked::{Asked, Named},
+    jobs::find_skip,
+    problem::Problem,
+    router::Api,
+    view::NothingAsked,
+};
+use crate::cli::{find_run, rfc3339, run_json};
+
+pub(super) async fn show(State(api): State<Arc<Api>>, Named(text): Named) -> Result<Json<Value>, Problem> {
+    Ok(Json(run_json(&find(&api, &text).await?)))
+}
+
+/// Asks a run to end. The answer is `202`: a guest has a moment to end by itself.
+pub(super) async fn cancel(
+    State(api): State<Arc<Api>>,
+    Named(text): Named,
+    Asked(NothingAsked {}): Asked<NothingAsked>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let story = find(&api, &text).await?;
+    let run = &story.row.run;
+    if let Some(finish) = story.row.finish() {
+        let (code, at) = (finish.report.outcome.code, rfc3339(finish.finished_at));
+        let detail = format!("run {} of job `{}` ended as {code} at {at}", run.id, run.job);
+        return Err(Problem::conflict("run.ended", detail, "there is nothing to cancel any more"));
+    }
+    let at = api.clock.now();
+    api.host.send(vec![Input::Cancel(run.id)]).await;
+    api.settle().await?;
+    let then = match api.story(run.id).await? {
+        Some(story) => run_json(&story),
+        None => {
+            // What had not begun is a skip of its slot.
+            let reason = find_skip(&api, &run.job, run.id, at.min(run.scheduled_for)).await?;
+            json!({
+                "id": run.id.to_string(),
+                "job": run.job.as_str(),
+                "scheduled_for": rfc3339(run.scheduled_for),
+                "state": "skipped",
+                "reason": reason.map(|skip| skip.reason.as_str()),
+            })
+        }
+    };
+    Ok((StatusCode::ACCEPTED, Json(then)))
+}
+
+/// The run that is meant: a whole id, the first digits of one, `JOB@latest`, or `JOB@INSTANT` with its offset.
+async fn find(api: &Api, text: &str) -> Result<RunStory, Problem> {
+    let at = text.split_once('@').map(|(_, at)| at).filter(|at| *at != "latest");
+    if at.is_some_and(|at| DateTime::parse_from_rfc3339(at).is_err()) {
+        let detail = format!("`{text}` does not say of which zone its time is");
+        let fix = "write the slot with its offset, such as `JOB@2027-01-15T08:00:00Z`, or the id of the run";
+        return Err(Problem::unknown("run.unknown", detail, fix));
+    }
+    let found = find_run(Arc::clone(&api.ledger), api.clock.now(), text).await.map_err(|error| {
+        let fix = "look at the log of the host, and ask again";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ledger.unavailable", format!("{error:#}"), fix)
+    })?;
+    found.map_err(|why| {
+        let (detail, fix) = why.split_once("; ").unwrap_or((&why, "`clockjack runs` lists the runs that are kept"));
+        Problem::unknown("run.unknown", detail, fix)
+    })
+}

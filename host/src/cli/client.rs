@@ -1,0 +1,256 @@
+//! How commands talk to a running host: one request, one answer, over its socket.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use rustix::process::geteuid;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use tokio::{net::UnixStream, runtime::Builder};
+
+use super::{Exit, ManifestArgs, OutputArgs, print, rows};
+use crate::api::socket::{self, Place};
+
+/// Largest answer that is read: all that is kept of the largest run fits many times.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// How long an answer may take that only needs the record of the host.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long an answer may take for which plugins may have to be compiled, one after another.
+const LOAD_TIME_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Which host to talk to.
+#[derive(Clone, Debug, Args)]
+pub(super) struct HostArgs {
+    #[command(flatten)]
+    pub(super) manifests: ManifestArgs,
+    #[command(flatten)]
+    pub(super) socket: SocketArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+/// Where the socket of a host is.
+#[derive(Clone, Debug, Args)]
+pub(super) struct SocketArgs {
+    /// The socket of the host; without it `CLOCKJACK_SOCKET`, else the one of the host of these manifests.
+    #[arg(long, value_name = "PATH")]
+    pub(super) socket: Option<PathBuf>,
+}
+
+/// What a command says, and how it ends.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) data: String,
+    pub(super) exit: Exit,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// What was asked for is wrong, is not there or cannot be done now: the code, what is the matter, what to do.
+    Refused { code: String, detail: String, fix: String },
+    /// No host answers, or it could not do its work.
+    Host(anyhow::Error),
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Host(anyhow::Error::from(error).context("failed to read the answer of the host"))
+    }
+}
+
+impl Said {
+    pub(super) fn done(data: impl Into<String>) -> Self {
+        Self { data: data.into(), exit: Exit::Done }
+    }
+
+    pub(super) fn json(json: &Json) -> Result<Self, Failure> {
+        Ok(Self::done(serde_json::to_string_pretty(json)?))
+    }
+}
+
+/// Talks to a host and prints what came of it.
+pub(super) fn talk(ask: impl AsyncFnOnce() -> Result<Said, Failure>) -> anyhow::Result<Exit> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(ask()) {
+        Ok(Said { data, exit }) => {
+            if !data.is_empty() {
+                print::data(&data)?;
+            }
+            Ok(exit)
+        }
+        Err(Failure::Refused { detail, fix, .. }) => {
+            print::talk(&print::plain(&format!("error: {detail}; {fix}")));
+            Ok(Exit::Fault)
+        }
+        Err(Failure::Host(error)) => Err(error),
+    }
+}
+
+/// A host that may answer.
+#[derive(Debug)]
+pub(super) struct Client {
+    place: Place,
+    files: Vec<PathBuf>,
+}
+
+impl Client {
+    /// The host at a socket, else that of some manifests.
+    pub(super) fn new(socket: &SocketArgs, files: &[PathBuf]) -> Self {
+        Self { place: socket::place(socket.socket.as_deref(), files), files: files.to_vec() }
+    }
+
+    pub(super) fn of(args: &HostArgs) -> Self {
+        Self::new(&args.socket, &args.manifests.files)
+    }
+
+    /// Whether a host answers at all.
+    pub(super) async fn answers(&self) -> bool {
+        self.connect().await.is_ok()
+    }
+
+    pub(super) async fn get(&self, route: &str) -> Result<Json, Failure> {
+        self.ask(Method::GET, route, None, ANSWER_TIME_MAX).await
+    }
+
+    pub(super) async fn post(&self, route: &str, body: &Json) -> Result<Json, Failure> {
+        self.ask(Method::POST, route, Some(body), ANSWER_TIME_MAX).await
+    }
+
+    /// Asks for something for which plugins may have to be compiled.
+    pub(super) async fn post_slow(&self, route: &str, body: &Json) -> Result<Json, Failure> {
+        self.ask(Method::POST, route, Some(body), LOAD_TIME_MAX).await
+    }
+
+    async fn ask(&self, method: Method, route: &str, body: Option<&Json>, within: Duration) -> Result<Json, Failure> {
+        let stream = self.connect().await?;
+        let answer = tokio::time::timeout(within, exchange(stream, method, route, body)).await;
+        let (status, bytes) = match answer {
+            Ok(answered) => answered.map_err(|error| {
+                Failure::Host(error.context("the host did not answer to the end; its log may say why"))
+            })?,
+            Err(_elapsed) => {
+                let problem = anyhow::anyhow!("the host has not answered within {within:?}; its log may say why");
+                return Err(Failure::Host(problem));
+            }
+        };
+        let json: Json = serde_json::from_slice(&bytes)?;
+        if status.is_success() {
+            return Ok(json);
+        }
+        let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+        let (code, detail, fix) = (text("code"), text("detail"), text("fix"));
+        if status.is_client_error() {
+            return Err(Failure::Refused { code, detail, fix });
+        }
+        Err(Failure::Host(anyhow::anyhow!("{}", print::plain(&format!("{detail}; {fix}")))))
+    }
+
+    async fn connect(&self) -> Result<UnixStream, Failure> {
+        let mut worst = None;
+        for path in self.place.paths() {
+            match UnixStream::connect(path).await {
+                Ok(stream) => return trusted(stream).map_err(|problem| self.no_host(Some(problem))),
+                Err(error) if is_nobody(&error) => {}
+                Err(error) => worst = worst.or(Some(format!("`{}`: {error}", path.display()))),
+            }
+        }
+        Err(self.no_host(worst))
+    }
+
+    fn no_host(&self, problem: Option<String>) -> Failure {
+        let paths: Vec<_> = self.place.paths().iter().map(|path| format!("`{}`", path.display())).collect();
+        let problem = problem.map_or_else(String::new, |problem| format!(" ({problem})"));
+        let paths = paths.join(", ");
+        let files: String = self.files.iter().map(|file| format!(" -f {}", file.display())).collect();
+        let start = match &self.place {
+            Place::Given(path) => format!("clockjack up{files} --socket {}", path.display()),
+            Place::Derived(_) => format!("clockjack up{files}"),
+        };
+        Failure::Host(anyhow::anyhow!(
+            "no host answers at {paths}{problem}; start one with `{start}`, or say where its socket is (its log names it) with \
+             `--socket PATH` or `CLOCKJACK_SOCKET`"
+        ))
+    }
+}
+
+/// Whether there is simply nobody: no socket, or that of a host that is gone.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// A host of the same user, or of the administrator: in a folder for temporary files, anybody may listen.
+fn trusted(stream: UnixStream) -> Result<UnixStream, String> {
+    let own = geteuid().as_raw();
+    match stream.peer_cred() {
+        Ok(host) if own == 0 || host.uid() == own || host.uid() == 0 => Ok(stream),
+        Ok(host) => Err(format!("who listens there is user {}, not you", host.uid())),
+        Err(error) => Err(format!("it is not known who listens there: {error}")),
+    }
+}
+
+async fn exchange(
+    stream: UnixStream,
+    method: Method,
+    route: &str,
+    body: Option<&Json>,
+) -> anyhow::Result<(StatusCode, Bytes)> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut request = Request::builder().method(method).uri(format!("/api/v1{route}"));
+    request = request.header(header::HOST, "clockjack");
+    let body = match body {
+        Some(json) => {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+            Full::new(Bytes::from(json.to_string()))
+        }
+        None => Full::default(),
+    };
+    let request = request.body(body)?;
+    let answered = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let read = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let bytes = read.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+        Ok((status, bytes))
+    };
+    tokio::pin!(answered, connection);
+    tokio::select! {
+        answer = answered.as_mut() => answer,
+        // What had come before the end is there.
+        _ended = connection.as_mut() => answered.await,
+    }
+}
+
+/// An answer as what it is.
+pub(super) fn read<T: DeserializeOwned>(json: &Json) -> Result<T, Failure> {
+    Ok(T::deserialize(json)?)
+}
+
+/// An instant of an answer as tables have it.
+pub(super) fn instant(text: &str) -> String {
+    text.parse::<DateTime<Utc>>().map_or_else(|_| text.to_owned(), rows::shown)
+}
+
+/// A name as a part of a path: what is not plain is written as its bytes.
+pub(super) fn segment(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@:".contains(&byte);
+    let shown = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    name.bytes().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_plain_is_written_as_its_bytes() {
+        assert_eq!(segment("report@2027-01-15T08:00:00Z"), "report@2027-01-15T08:00:00Z");
+        assert_eq!(segment("a/b c?d#\u{fc}+"), "a%2Fb%20c%3Fd%23%C3%BC%2B");
+    }
+}

@@ -1,0 +1,448 @@
+//! The reloader's task: it owns what is in force. Everybody else only tells it to look, or asks.
+//!
+//! Three things go on beside it, each at most once and on threads of their own: looking at the stamps of files, reading the
+//! manifest, and loading one plugin. What comes of them is put together here, in one place and one after the other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, SubsecRound as _, Utc};
+use clockjack_sandbox::{Sandbox, SandboxExecutor};
+use clockjack_schedule::{
+    diagnostic::Diagnostic,
+    id::PluginName,
+    manifest::{resolved::Manifest, source::Source},
+    ports::Clock,
+};
+use tokio::{
+    runtime::Handle,
+    sync::{broadcast, mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{
+    MadeFor, Reloader, Wish,
+    files::{Errand, Examined, Files},
+    first::First,
+    line::{History, Line},
+    looker::{Look, Looker, REST},
+    paths::Paths,
+    set::{Set, Sources},
+    stamp::Stamp,
+    view::{CandidateView, Plan, PluginView},
+    watch::Watch,
+};
+use crate::{
+    load::stores::OpenStores,
+    shell::{Event, HostHandle},
+};
+
+/// How often files are looked at that no event tells of: a bind mount or a network file system may tell nothing.
+const POLL: Duration = Duration::from_secs(2);
+
+/// How long after an event files are looked at: events come in crowds.
+const SOON: Duration = Duration::from_millis(10);
+
+/// What a reloader is made of.
+pub struct ReloaderParts {
+    /// Where the manifest is read from.
+    pub sources: Sources,
+    /// What loads plugins.
+    pub sandbox: Sandbox,
+    /// What runs them.
+    pub executor: SandboxExecutor,
+    /// What schedules them.
+    pub host: HostHandle,
+    /// The record.
+    pub stores: OpenStores,
+    /// What stays as it was at the start.
+    pub made_for: MadeFor,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Whether files are watched; without it only wishes are heard.
+    pub is_watching: bool,
+}
+
+/// The reloader's task.
+pub(super) struct Task {
+    pub(super) parts: ReloaderParts,
+    pub(super) in_force: Arc<Set>,
+    pub(super) lines: BTreeMap<PluginName, Line>,
+    /// Of plugins that run nothing now.
+    pub(super) histories: BTreeMap<PluginName, History>,
+    pub(super) files: Files,
+    /// Components in directories that something is wrong with, and since when: as views.
+    pub(super) faulty: BTreeMap<PluginName, CandidateView>,
+    /// A manifest that was read and is not in force.
+    pub(super) next: Option<Next>,
+    /// Who waits until everything is settled, with what happened since.
+    pub(super) waiting: Vec<(oneshot::Sender<Plan>, Plan)>,
+    /// What made the host look, for the log.
+    pub(super) cause: String,
+    /// Whether a file is changing this very moment.
+    is_restless: bool,
+    /// What of the runs of new code ends, while a trial goes on.
+    pub(super) ends: Option<broadcast::Receiver<Event>>,
+    shown: watch::Sender<Arc<[PluginView]>>,
+    watch: Watch,
+    paths: Paths,
+    looker: Arc<Mutex<Looker>>,
+    look_at: Duration,
+    looking: Option<JoinHandle<Look>>,
+    /// Whether the manifest is to be read, and whether also what seems unchanged is to be put in force anew.
+    wants_reading: Option<Reading>,
+    reading: Option<JoinHandle<anyhow::Result<Set>>>,
+    reading_is: Reading,
+    queue: VecDeque<Source>,
+    examining: Option<(Source, JoinHandle<Examined>)>,
+}
+
+/// A manifest that was read and is not in force.
+pub(super) struct Next {
+    pub(super) set: Arc<Set>,
+    /// Why it is not, once that was told, with everything that was found.
+    pub(super) refused: Option<(String, Vec<Diagnostic>)>,
+    /// Files of plugins that run and are read once more before anything is decided, because somebody asks.
+    pub(super) awaited: BTreeSet<Source>,
+    /// Whether jobs are prepared anew that seem unchanged, because somebody asks: files in their arguments may differ.
+    pub(super) is_anew: bool,
+    /// The components that the rest did not wait for when this was last looked at.
+    pub(super) aside: BTreeSet<PluginName>,
+}
+
+/// How a manifest is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reading {
+    /// Because a file has changed.
+    Changed,
+    /// Because somebody asks: files are read that seem unchanged, and jobs prepared anew.
+    Asked,
+}
+
+impl Task {
+    pub(super) fn new(first: First, parts: ReloaderParts, shown: watch::Sender<Arc<[PluginView]>>) -> Self {
+        let First { set, lines, histories, files, .. } = first;
+        let watch = Watch::new(parts.is_watching);
+        let mut task = Self {
+            parts,
+            in_force: Arc::new(set),
+            lines,
+            histories,
+            files,
+            faulty: BTreeMap::new(),
+            next: None,
+            waiting: Vec::new(),
+            cause: "start".to_owned(),
+            is_restless: false,
+            ends: None,
+            shown,
+            watch,
+            paths: Paths::default(),
+            looker: Arc::default(),
+            look_at: Duration::ZERO,
+            looking: None,
+            wants_reading: None,
+            reading: None,
+            reading_is: Reading::Changed,
+            queue: VecDeque::new(),
+            examining: None,
+        };
+        let at_start = Arc::clone(&task.in_force);
+        task.note_faulty(&at_start, false);
+        task.show();
+        task.watch_anew();
+        task
+    }
+
+    /// Works until it is told to stop.
+    pub(super) async fn work(mut self, mut wishes: mpsc::Receiver<Wish>, stop: CancellationToken) {
+        loop {
+            self.begin();
+            let until_look = self.look_at.saturating_sub(self.parts.clock.monotonic());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(wish) = wishes.recv() => self.fulfil(wish).await,
+                () = self.watch.woken() => self.look_in(SOON),
+                () = tokio::time::sleep(until_look), if self.looking.is_none() && self.parts.is_watching => self.look(),
+                look = end_of(&mut self.looking) => self.looked(look.unwrap_or_default()).await,
+                read = end_of(&mut self.reading) => self.was_read(read.map_err(Into::into).flatten()).await,
+                (source, examined) = end_of_errand(&mut self.examining) => self.was_examined(source, examined).await,
+                event = next_of(&mut self.ends) => self.count(event).await,
+            }
+        }
+    }
+
+    async fn fulfil(&mut self, wish: Wish) {
+        match wish {
+            Wish::Reload { cause, answer } => {
+                self.waiting.push((answer, Plan::default()));
+                self.read_again(Reading::Asked, cause);
+            }
+            Wish::Plan { files, answer } => self.plan(files, answer),
+            Wish::Approve { plugin, digest, answer } => {
+                let approved = self.approve(&plugin, digest.as_deref()).await;
+                drop(answer.send(approved));
+            }
+            Wish::RollBack { plugin, to, answer } => {
+                let rolled_back = self.roll_back(&plugin, to, "asked for").await;
+                drop(answer.send(rolled_back));
+            }
+        }
+    }
+
+    fn read_again(&mut self, how: Reading, cause: String) {
+        self.wants_reading = self.wants_reading.max(Some(how));
+        self.cause = cause;
+    }
+
+    /// Begins what is to be done and not done yet: the manifest first, then one plugin after the other.
+    fn begin(&mut self) {
+        if self.reading.is_none()
+            && let Some(how) = self.wants_reading.take()
+        {
+            let (sources, began) = (self.parts.sources.clone(), self.parts.clock.now());
+            self.reading_is = how;
+            let before = Arc::clone(&self.in_force);
+            self.reading = Some(tokio::task::spawn_blocking(move || Set::read_beside(&sources, &before, began)));
+        }
+        if self.examining.is_none() {
+            self.examine_next();
+        }
+        self.settle();
+    }
+
+    fn examine_next(&mut self) {
+        while let Some(source) = self.queue.pop_front() {
+            let Some((errand, sandbox)) = self.errand(&source) else { continue };
+            let known = self.known_code();
+            let work = move || errand.run(&sandbox, &known);
+            self.examining = Some((source, tokio::task::spawn_blocking(work)));
+            return;
+        }
+    }
+
+    /// How a file is to be read: as the manifest says that is to be in force next, else as that which is.
+    fn errand(&self, source: &Source) -> Option<(Errand, Sandbox)> {
+        let sets = self.next.iter().map(|next| &next.set).chain([&self.in_force]);
+        sets.into_iter().find_map(|set| {
+            let manifest = &set.loaded.manifest;
+            let plugin = manifest.plugins.values().find(|plugin| plugin.source == *source)?;
+            Some((Errand::of(manifest, plugin), set.sandbox(&self.parts.sandbox)))
+        })
+    }
+
+    pub(super) fn known_code(&self) -> Vec<Arc<clockjack_sandbox::Plugin>> {
+        let lines = self.lines.values();
+        let generations = lines.flat_map(|line| std::iter::once(&line.current).chain(&line.kept));
+        generations.map(|generation| Arc::clone(&generation.plugin)).collect()
+    }
+
+    /// The time, as people read it.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.parts.clock.now().trunc_subsecs(3)
+    }
+
+    /// Whether nothing is to be done and nothing goes on that may change what is in force.
+    pub(super) fn is_settled(&self) -> bool {
+        let works = self.reading.is_some() || self.examining.is_some();
+        !works && !self.is_restless && self.wants_reading.is_none() && self.queue.is_empty()
+    }
+
+    /// Answers those who wait until everything is settled.
+    fn settle(&mut self) {
+        if self.waiting.is_empty() || !self.is_settled() {
+            return;
+        }
+        let refused = self.next.as_ref().and_then(|next| Some((next.refused.clone()?, Arc::clone(&next.set))));
+        for (answer, mut plan) in self.waiting.drain(..) {
+            if let Some(((why, findings), set)) = &refused {
+                plan.refused = Some(why.clone());
+                plan.findings.clone_from(findings);
+                plan.sources = set.loaded.sources.clone();
+            }
+            drop(answer.send(plan));
+        }
+    }
+
+    fn look_in(&mut self, time: Duration) {
+        self.look_at = self.look_at.min(self.parts.clock.monotonic() + time);
+    }
+
+    fn look(&mut self) {
+        let (looker, now) = (Arc::clone(&self.looker), self.parts.clock.monotonic());
+        self.look_at = now + POLL;
+        // Stamps of a file system that hangs hang this look and nothing else.
+        self.looking = Some(tokio::task::spawn_blocking(move || {
+            looker.lock().unwrap_or_else(PoisonError::into_inner).look(now, Stamp::of)
+        }));
+    }
+
+    async fn looked(&mut self, look: Look) {
+        let was_restless = self.is_restless;
+        self.is_restless = look.is_restless;
+        if look.is_restless {
+            self.look_in(REST / 2);
+        }
+        for path in look.changed {
+            if self.paths.manifest.contains(&path) {
+                debug!(path = %path.display(), "changed: the manifest is read again");
+                self.read_again(Reading::Changed, format!("`{}` has changed", path.display()));
+            }
+            let sources = self.paths.plugins.get(&path).cloned().unwrap_or_default();
+            for source in sources {
+                debug!(path = %path.display(), "changed: the plugin is read again");
+                "its file has changed".clone_into(&mut self.cause);
+                self.enqueue(source);
+            }
+        }
+        if was_restless && self.is_settled() && self.next.is_some() {
+            // What was not told because something was changing is told now.
+            self.consider().await;
+        }
+    }
+
+    /// Has a file read again. Those that run come before those that never did: a pile of new ones holds up nobody.
+    fn enqueue(&mut self, source: Source) {
+        if self.queue.contains(&source) {
+            return;
+        }
+        let runs = self.lines.values().any(|line| line.source == source);
+        if runs {
+            let is_running = |queued: &Source| self.lines.values().any(|line| line.source == *queued);
+            let place = self.queue.iter().position(|queued| !is_running(queued)).unwrap_or(self.queue.len());
+            self.queue.insert(place, source);
+        } else {
+            self.queue.push_back(source);
+        }
+    }
+
+    async fn was_read(&mut self, read: anyhow::Result<Set>) {
+        let how = self.reading_is;
+        let set = match read {
+            Ok(set) => Arc::new(set),
+            Err(error) => return self.unreadable(&error),
+        };
+        let is_same = |known: &Arc<Set>| how == Reading::Changed && known.is_same(&set);
+        if is_same(&self.in_force) {
+            // Touched, or changed back: what was refused in between is no news any more.
+            self.next = None;
+        } else if !self.next.as_ref().is_some_and(|next| is_same(&next.set)) {
+            self.take_on(set, how);
+        }
+        self.watch_anew();
+        self.consider().await;
+    }
+
+    /// Makes a manifest the one that is to be in force next, and has the files read that it needs.
+    fn take_on(&mut self, set: Arc<Set>, how: Reading) {
+        let (before, after) = (&self.in_force.loaded.manifest, &set.loaded.manifest);
+        let is_all = how == Reading::Asked || before.host.trusted_keys != after.host.trusted_keys;
+        let needed: Vec<_> = after
+            .plugins
+            .values()
+            .filter(|plugin| is_all || self.files.lacks(&plugin.source, Errand::of(after, plugin).is_metered))
+            .map(|plugin| plugin.source.clone())
+            .collect();
+        let is_anew = how == Reading::Asked;
+        let runs = |source: &&Source| self.lines.values().any(|line| line.source == **source);
+        let awaited = needed.iter().filter(|_| is_anew).filter(runs).cloned().collect();
+        self.next = Some(Next { set, refused: None, awaited, is_anew, aside: BTreeSet::new() });
+        needed.into_iter().for_each(|source| self.enqueue(source));
+    }
+
+    async fn was_examined(&mut self, source: Source, examined: Option<Examined>) {
+        // What has changed meanwhile is read once more, and counts then.
+        let is_changed_again = self.queue.contains(&source);
+        if let Some(next) = self.next.as_mut().filter(|_| !is_changed_again) {
+            next.awaited.remove(&source);
+        }
+        if let Some(examined) = examined.filter(|_| !is_changed_again) {
+            self.files.put(source, examined);
+            self.consider().await;
+        }
+    }
+
+    /// Watches what is in force and what is to be next.
+    pub(super) fn watch_anew(&mut self) {
+        let next = self.next.as_ref().map(|next| &*next.set);
+        let sets: Vec<&Set> = std::iter::once(&*self.in_force).chain(next).collect();
+        // What changed while it was being read counts as changed now.
+        let began = sets.iter().map(|set| set.began).max().unwrap_or_default();
+        self.paths = Paths::of(&sets);
+        let named = |source: &Source| sets.iter().any(|set| names(&set.loaded.manifest, source));
+        self.files.retain(named);
+        if !self.parts.is_watching {
+            return;
+        }
+        let paths = self.paths.all();
+        self.watch.set(self.paths.folders());
+        let looker = Arc::clone(&self.looker);
+        // Not waited for: a look that comes before it takes up what was watched until now.
+        drop(tokio::task::spawn_blocking(move || {
+            let mut looker = looker.lock().unwrap_or_else(PoisonError::into_inner);
+            looker.watch(&paths, |path| Stamp::of(path).unless_changed_since(began));
+        }));
+        self.look_in(SOON);
+    }
+
+    /// Shows everybody how the plugins are.
+    pub(super) fn show(&self) {
+        let manifest = &self.in_force.loaded.manifest;
+        let mut views: Vec<_> = self.lines.iter().map(|(name, line)| line.view(name, manifest)).collect();
+        for (name, fault) in &self.faulty {
+            match views.iter_mut().find(|view| view.name == *name) {
+                Some(view) => view.candidate = view.candidate.take().or(Some(fault.clone())),
+                None => views.push(PluginView::left_out(name.clone(), fault.clone())),
+            }
+        }
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        self.shown.send_replace(views.into());
+    }
+}
+
+fn names(manifest: &Manifest, source: &Source) -> bool {
+    manifest.plugins.values().any(|plugin| plugin.source == *source)
+}
+
+/// Starts a reloader beside the guests, and not on the ring: comparing manifests and freeing code makes no slot late. It
+/// works until it is told to stop; who waits for it waits for a file system at the most.
+#[must_use]
+pub fn start(
+    first: First,
+    parts: ReloaderParts,
+    runtime: &Handle,
+    stop: CancellationToken,
+) -> (Reloader, JoinHandle<()>) {
+    let (reloader, wishes, shown) = Reloader::new();
+    // What it begins on other threads needs a runtime from the first moment on.
+    let _entered = runtime.enter();
+    let task = Task::new(first, parts, shown);
+    (reloader, runtime.spawn(task.work(wishes, stop)))
+}
+
+/// The end of what goes on beside the task; never where nothing does. Cancel-safe.
+async fn end_of<T>(work: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
+    let Some(handle) = work.as_mut() else { return std::future::pending().await };
+    let ended = handle.await;
+    *work = None;
+    ended
+}
+
+/// The same of the loading of a plugin. A fault of the program gives nothing: what is in force stays.
+async fn end_of_errand(work: &mut Option<(Source, JoinHandle<Examined>)>) -> (Source, Option<Examined>) {
+    let Some((source, handle)) = work.as_mut() else { return std::future::pending().await };
+    let (source, ended) = (source.clone(), handle.await);
+    *work = None;
+    (source, ended.inspect_err(|error| tracing::error!("a plugin could not be loaded: {error}")).ok())
+}
+
+/// The next event while a trial goes on; never else. Events that were lost are not counted.
+async fn next_of(ends: &mut Option<broadcast::Receiver<Event>>) -> Option<Event> {
+    let Some(receiver) = ends.as_mut() else { return std::future::pending().await };
+    receiver.recv().await.ok()
+}
