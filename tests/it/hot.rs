@@ -1,6 +1,7 @@
 //! Plugins and manifests change while the host runs, by nothing but a change of their files.
 
 mod asked;
+mod dropped;
 mod held;
 mod rolled_back;
 mod storm;
