@@ -10,7 +10,7 @@ use std::{
 };
 
 use clockjack_schedule::{
-    diagnostic::{Diagnostic, Diagnostics},
+    diagnostic::{Diagnostic, Diagnostics, Span},
     id::PluginName,
     manifest::directories::DirectoryPlace,
 };
@@ -176,10 +176,11 @@ fn text_of(sidecar: &Path) -> Result<String, Fault> {
     })
 }
 
-/// Which of the paths that may be directories are some. One that can be nothing else is told where it is none.
-pub(super) fn that_are(places: Vec<DirectoryPlace>, diagnostics: &mut Diagnostics) -> Vec<DirectoryPlace> {
+/// Which of the paths that may be directories are some, each once, and where such paths stand. One that can be nothing else is
+/// told where it is none.
+pub(super) fn that_are(places: Vec<DirectoryPlace>, diagnostics: &mut Diagnostics) -> (Vec<DirectoryPlace>, Vec<Span>) {
     let mut known = BTreeSet::new();
-    let mut directories = Vec::new();
+    let (mut directories, mut spans) = (Vec::new(), Vec::new());
     for place in places {
         let shown = place.path.display();
         let error = |message: String| Diagnostic::error("manifest.path", place.span, message);
@@ -201,11 +202,12 @@ pub(super) fn that_are(places: Vec<DirectoryPlace>, diagnostics: &mut Diagnostic
             }
             Ok(_) | Err(_) => continue,
         };
+        spans.push(place.span);
         if !known.insert(canonical) {
             diagnostics.push(error(format!("the directory of plugins `{shown}` is named twice")).fix("name it once"));
             continue;
         }
         directories.push(place);
     }
-    directories
+    (directories, spans)
 }

@@ -51,10 +51,9 @@ pub(super) fn load(paths: &[PathBuf], zones: &Zones, choices: &Choices) -> Loade
     let n_named = files.sources.len();
     files.include();
     let places = std::mem::take(&mut files.places);
-    let places = directories::that_are(places, &mut files.diagnostics);
+    let (places, spans) = directories::that_are(places, &mut files.diagnostics);
     let units = files.add_units(&places, choices);
-    let (spans, unit_sources): (Vec<_>, Vec<_>) =
-        (places.iter().map(|place| place.span).collect(), units.iter().map(Unit::as_source).collect());
+    let unit_sources: Vec<_> = units.iter().map(Unit::as_source).collect();
     let options = ResolveOptions {
         zones,
         variables: &settings::variable,

@@ -47,10 +47,10 @@ pub fn settle(paths: &[PathBuf], zones: &Zones, mut choices: Choices, mut check:
     // Each round takes at least one unit a step further: from what is on disk to what it was, and then out.
     loop {
         let mut loaded = files::load(paths, zones, &choices);
-        let mut bad = at_fault(&loaded);
+        let mut bad = at_fault(&loaded, loaded.diagnostics.all());
         if bad.is_empty() {
             check(&mut loaded);
-            bad = at_fault(&loaded);
+            bad = at_fault(&loaded, loaded.diagnostics.all());
         }
         if bad.is_empty() {
             return Settled { loaded, faulty, choices };
@@ -65,12 +65,8 @@ pub fn settle(paths: &[PathBuf], zones: &Zones, mut choices: Choices, mut check:
 /// Puts the units aside that something was found in once their components were known, and says which. Where something is wrong
 /// with the manifest itself, nothing is put aside.
 pub fn put_aside(loaded: &Loaded, found: &[Diagnostic], choices: &mut Choices) -> Vec<FaultyUnit> {
-    let errors = || found.iter().filter(|found| found.severity == Severity::Error);
-    if errors().any(|error| loaded.unit_of(error).is_none()) {
-        return Vec::new();
-    }
     let mut faulty = Vec::new();
-    for unit in loaded.units.iter().filter(|unit| errors().any(|error| error.span.source == unit.source)) {
+    for unit in at_fault(loaded, found) {
         let is_kept = choices.refuse(unit);
         note(&mut faulty, loaded, found, unit, is_kept);
     }
@@ -78,8 +74,8 @@ pub fn put_aside(loaded: &Loaded, found: &[Diagnostic], choices: &mut Choices) -
 }
 
 /// The units that something is wrong with, unless something is wrong with the manifest itself.
-fn at_fault(loaded: &Loaded) -> Vec<&Unit> {
-    let errors = || loaded.diagnostics.all().iter().filter(|found| found.severity == Severity::Error);
+fn at_fault<'l>(loaded: &'l Loaded, found: &[Diagnostic]) -> Vec<&'l Unit> {
+    let errors = || found.iter().filter(|found| found.severity == Severity::Error);
     if errors().any(|error| loaded.unit_of(error).is_none()) {
         return Vec::new();
     }
