@@ -1,6 +1,9 @@
 //! Steps 4 and 9, ends: each has what it needs, and no run stays open for nothing.
 
-use super::attempts::{ANY_END, attempts_max};
+use super::{
+    attempts::{ANY_END, attempts_max},
+    reloads,
+};
 use crate::{
     facts::Ending,
     history::Said,
@@ -51,9 +54,13 @@ fn ended(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, number: u32, 
             (!host_ended_in(world, view, number, &[Ending::Killed])).then(why)
         }
         "interrupted" => {
-            let why =
-                || (Class::UnjustifiedEnd, format!("attempt {number} is interrupted, but the host did not end in it"));
-            (!host_ended_in(world, view, number, &ANY_END)).then(why)
+            let why = || {
+                let told = "is interrupted, but neither did the host end in it nor was its code replaced";
+                (Class::UnjustifiedEnd, format!("attempt {number} {told}"))
+            };
+            let is_replaced = span_of(world, view, number)
+                .is_some_and(|span| reloads::may_have_ended(world, job, span, reloads::is_replaced));
+            (!is_replaced && !host_ended_in(world, view, number, &ANY_END)).then(why)
         }
         "cancelled" => cancelled(world, job, view),
         _ if is_limit => None,
@@ -66,17 +73,23 @@ fn revisions<'w>(world: &World<'_>, job: &'w JobView<'_>, view: &RunView<'_>) ->
     start.map_or_else(|| job.revisions.clone(), |start| job.revisions_at(start).map(|(_, revision)| revision).collect())
 }
 
-/// Whether the host ended between the beginning of an attempt and what the ledger calls its end.
-fn host_ended_in(world: &World<'_>, view: &RunView<'_>, number: u32, endings: &[Ending]) -> bool {
+/// The beginning of an attempt, and what the ledger calls its end.
+fn span_of(world: &World<'_>, view: &RunView<'_>, number: u32) -> Option<[Micros; 2]> {
     let clock = &world.facts.clock;
     let line = view.lines.iter().find(|line| line.attempt == number);
     let told = view.run.attempts.iter().find(|attempt| attempt.number == number).and_then(|attempt| attempt.started);
     let claimed = told.or(view.run.started.filter(|_| number == view.run.n_attempts));
     let claimed = claimed.and_then(|wall| clock.instants(wall).into_iter().min());
-    let Some(from) = [line.map(|line| line.start), claimed].into_iter().flatten().min() else { return false };
+    let from = [line.map(|line| line.start), claimed].into_iter().flatten().min()?;
     let noted = view.run.finish_of(number).and_then(|wall| clock.instants(wall).into_iter().max());
+    Some([from, noted.unwrap_or(Micros::MAX)])
+}
+
+/// Whether the host ended between the beginning of an attempt and what the ledger calls its end.
+fn host_ended_in(world: &World<'_>, view: &RunView<'_>, number: u32, endings: &[Ending]) -> bool {
+    let Some([from, noted]) = span_of(world, view, number) else { return false };
     // A host that stops in good order notes the end before it is gone.
-    let until = noted.unwrap_or(Micros::MAX).saturating_add(world.tolerance.recovery.max(world.tolerance.latency));
+    let until = noted.saturating_add(world.tolerance.recovery.max(world.tolerance.latency));
     world.end_of_host(from.saturating_sub(world.tolerance.edge()), until, endings).is_some()
 }
 
@@ -87,8 +100,12 @@ fn cancelled(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong 
         .iter()
         .any(|cancel| cancel.job == job.name && cancel.run.as_ref().is_none_or(|run| *run == view.run.id));
     let is_replaced = || job.revisions.iter().any(|revision| revision.overlap == Overlap::Replace);
+    let gave_way = || {
+        let spans = (1..=view.run.n_attempts).filter_map(|number| span_of(world, view, number));
+        spans.into_iter().any(|span| reloads::may_have_ended(world, job, span, reloads::is_cancelled))
+    };
     let why = || (Class::UnjustifiedEnd, "cancelled, but nobody asked for it".to_owned());
-    (!is_asked && !is_replaced()).then(why)
+    (!is_asked && !is_replaced() && !gave_way()).then(why)
 }
 
 /// Under `at_least_once` an interruption is no end, unless the job is gone or there were too many.
