@@ -58,9 +58,7 @@ fn ended(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, number: u32, 
                 let told = "is interrupted, but neither did the host end in it nor was its code replaced";
                 (Class::UnjustifiedEnd, format!("attempt {number} {told}"))
             };
-            let is_replaced = span_of(world, view, number)
-                .is_some_and(|span| reloads::may_have_ended(world, job, span, reloads::is_replaced));
-            (!is_replaced && !host_ended_in(world, view, number, &ANY_END)).then(why)
+            (!is_replaced(world, job, view, number) && !host_ended_in(world, view, number, &ANY_END)).then(why)
         }
         "cancelled" => cancelled(world, job, view),
         _ if is_limit => None,
@@ -108,7 +106,14 @@ fn cancelled(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong 
     (!is_asked && !is_replaced() && !gave_way()).then(why)
 }
 
-/// Under `at_least_once` an interruption is no end, unless the job is gone or there were too many.
+/// Whether an attempt was cut by other code: that came while it went on, and the host did not end.
+fn is_replaced(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, number: u32) -> bool {
+    let is_there = |span| reloads::may_have_ended(world, job, span, reloads::is_replaced);
+    span_of(world, view, number).is_some_and(is_there) && !host_ended_in(world, view, number, &ANY_END)
+}
+
+/// Under `at_least_once` an interruption is no end, unless the job is gone or there were too many. One by other code never
+/// is, unless the job is gone.
 fn interrupted_for_good(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong {
     // The attempts of one run may have begun under several definitions.
     let is_again = job.revisions.iter().all(|revision| revision.delivery == Delivery::AtLeastOnce);
@@ -117,7 +122,8 @@ fn interrupted_for_good(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>
     let is_gone = instants.iter().any(|at| job.surely_at(*at).next().is_none());
     let n_cut = view.run.attempts.iter().filter(|attempt| attempt.outcome == "interrupted").count();
     let is_known = !view.run.attempts.is_empty();
-    if !is_again || is_gone || !is_known || INTERRUPTIONS_MAX <= n_cut {
+    let may_end = !is_again || !is_known || INTERRUPTIONS_MAX <= n_cut;
+    if is_gone || may_end && !is_replaced(world, job, view, view.run.n_attempts) {
         return None;
     }
     Some((Class::UnjustifiedEnd, "ended as interrupted, although it is to be tried again".to_owned()))

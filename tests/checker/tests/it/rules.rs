@@ -391,6 +391,12 @@ fn other_code_ends_attempts_as_their_jobs_say_and_no_others() {
                 run r1: cancelled, but nobody asked for it
         "#]],
     );
+    let for_good = crate::script::verdict(&story(
+        reload,
+        "reload replace delivery once",
+        "run r1 a 10000 schedule 1 0 10000 12001 interrupted",
+    ));
+    assert!(for_good.contains("ended as interrupted, although it is to be tried again"), "{for_good}");
     for mode in ["replace", "cancel", "2000"] {
         let found = crate::script::verdict(&story(reload, &format!("reload {mode}"), done));
         assert!(
