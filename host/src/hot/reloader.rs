@@ -329,8 +329,10 @@ impl Task {
         };
         let is_same = |known: &Arc<Set>| how == Reading::Changed && known.is_same(&set);
         if is_same(&self.in_force) {
-            // Touched, or changed back: what was refused in between is no news any more.
+            // Touched, or changed back: what was refused in between is no news any more. Or all that is new is wrong.
             self.next = None;
+            self.note_faulty(&set, true);
+            self.show();
         } else if !self.next.as_ref().is_some_and(|next| is_same(&next.set)) {
             self.take_on(set, how);
         }
