@@ -156,9 +156,13 @@ impl Stage {
             if line["level"] == "ERROR" || line["message"].as_str().is_some_and(|message| message.contains("refused")) {
                 anyhow::bail!("the host says: {line}");
             }
-            let generation = line["generation"].as_u64().filter(|_| line["message"] == "running");
-            if generation.is_some_and(|generation| self.generation < generation) {
-                self.generation = generation.unwrap_or_default();
+            if line["message"] != "running" {
+                continue;
+            }
+            // The first generation is not told.
+            let generation = line["generation"].as_u64().unwrap_or(1);
+            if self.generation < generation {
+                self.generation = generation;
                 let at = line["timestamp"].as_str().context("a line has its time")?;
                 return Ok(DateTime::parse_from_rfc3339(at)?.to_utc());
             }

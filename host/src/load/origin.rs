@@ -42,7 +42,7 @@ pub fn fetch(source: &Source, keys: Option<&[String]>) -> Result<Fetched, LoadEr
             let pulled = oci::pull(reference)?;
             let file = PluginFile::of_bytes(pulled.bytes);
             let image = &pulled.image.digest;
-            tracing::info!(%reference, %image, sha256 = &file.digest()[..12], "component pulled");
+            tracing::info!(%reference, %image, sha256 = &file.digest()[..12], "component taken from an image");
             Ok(Fetched { file, image: Some(pulled.image) })
         }
     }

@@ -87,7 +87,7 @@ mod when;
 pub mod resolve;
 pub mod resolved;
 
-pub use self::egress::parse_http_rule;
+pub use self::{egress::parse_http_rule, pools::PLACES_MAX};
 
 pub mod diff;
 pub mod schema;
