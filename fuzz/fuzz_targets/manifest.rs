@@ -2,12 +2,18 @@
 
 #![no_main]
 
-use std::{path::PathBuf, sync::LazyLock};
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 use clockjack_schedule::{
     diagnostic::Source,
     job::Ceilings,
-    manifest::resolve::{ResolveOptions, includes, resolve_partial},
+    manifest::{
+        directories::{Found, outline},
+        resolve::{ResolveOptions, resolve_partial},
+    },
     zone::Zones,
 };
 use libfuzzer_sys::fuzz_target;
@@ -26,8 +32,9 @@ fuzz_target!(|text: &str| {
         folders: &[PathBuf::from("/folder")],
         ceilings: &Ceilings::default(),
         n_named: 1,
+        found: Found::default(),
     };
-    let _ = includes(0, &source, &variable);
+    let _ = outline(0, &source, Path::new("/folder"), &variable);
     let sources = [source];
     let (manifest, diagnostics) = resolve_partial(&sources, &options);
     for finding in diagnostics.all() {

@@ -1,8 +1,10 @@
 //! Plugins and manifests change while the host runs, by nothing but a change of their files.
 
 mod asked;
+mod dropped;
 mod held;
 mod rolled_back;
+mod running;
 mod storm;
 mod swap;
 

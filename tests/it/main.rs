@@ -30,6 +30,7 @@ mod loading;
 mod log;
 mod new;
 mod oci;
+mod plugin_dirs;
 mod program;
 mod readme;
 mod registry;

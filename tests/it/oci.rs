@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    hosted::text,
+    hosted::{ends, text, wait, wait_next},
     loading::component,
     log::Line,
     program::{Clockjack, clockjack},
@@ -111,11 +111,36 @@ fn a_job_of_an_image_runs_in_a_host() {
     let args = ["up", "--ledger", "memory:", "--log-format", "json", "--for", "2s"];
     let ended = program(&scene, &args).ends_with(0);
     let lines: Vec<_> = ended.stderr.lines().map(Line::read).collect();
-    let pulled = lines.iter().find(|line| line.message == "component pulled").expect("it is told");
+    let pulled = lines.iter().find(|line| line.message == "component taken from an image").expect("it is told");
     assert_eq!((pulled.text("reference"), pulled.text("sha256")), (&*reference, &sha256(&bytes)[..12]));
     assert!(lines.iter().any(|line| line.outcome() == Some("succeeded")), "{}", ended.stderr);
     let job = program(&scene, &["exec", "--job", "job", "-o", "json"]).ends_with(0).json();
     assert_eq!(text(&job, "digest"), sha256(&bytes));
+}
+
+/// A host asks again what a tag means when somebody has it look; what it is told is in force like a file that has changed.
+#[test]
+fn a_host_follows_a_tag_when_it_is_to_look_again() {
+    let mut registry = Registry::start();
+    let [bytes, other] = two();
+    registry.push("acme/tool:1", &bytes);
+    let reference = format!("oci://{}/acme/tool:1", registry.host);
+    let scene = Scene::new();
+    scene.put("clockjack.yaml", format!("version: 1\njobs: {{ job: {{ plugin: \"{reference}\", every: 50ms }} }}\n"));
+    let mut host = program(&scene, &["up", "--ledger", "memory:", "--log-format", "json"]).start();
+    let runs =
+        |generation: f64| move |line: &Line| line.message == "running" && line.number("generation") == Some(generation);
+    wait(&mut host, "a run", ends("job"));
+    registry.push("acme/tool:1", &other);
+    host.signal("HUP");
+    wait(&mut host, "a run of what the tag means now", runs(2.0));
+    // Without the registry everything goes on as it is.
+    registry.stop();
+    host.signal("HUP");
+    wait(&mut host, "a word of it", |line| line.message.starts_with("what the tag meant last is used"));
+    wait_next(&mut host, "a run", runs(2.0));
+    host.signal("TERM");
+    assert_eq!(host.end().code, Some(0));
 }
 
 #[test]
@@ -314,7 +339,10 @@ fn keys_hold_for_files_and_that_is_told() {
     let checked = check(&scene, &[]);
     assert_eq!((&checked["ok"], codes(&checked)), (&Json::Bool(true), vec!["load.unpinned"]), "{checked:#}");
     let finding = &checked["diagnostics"][0];
-    assert!(text(finding, "message").contains("plugin `tag`") && text(finding, "fix").contains(&image), "{checked:#}");
+    assert!(
+        text(finding, "message").contains("plugin `tag`") && text(finding, "fix").contains("clockjack inspect"),
+        "{checked:#}"
+    );
     let ended = program(&scene, &["exec", &tag, "run", "--trusted-key", &key, "-o", "json"]).ends_with(1);
     assert_eq!(text(&ended.json()["error"], "code"), "load.signature");
 }

@@ -102,7 +102,7 @@ fn a_pool_grows_while_the_host_runs() {
             "pools: {{ heavy: {{ size: {size} }} }}
 defaults: {{ run_on_start: true, timeout: 5m, pool: heavy }}
 jobs:
-  one: {{ plugin: hostile, call: sleep-ms, args: {{ ms: 120000 }}, every: 1h, priority: 1 }}
+  one: {{ plugin: hostile, call: sleep-ms, args: {{ ms: 290000 }}, every: 1h, priority: 1 }}
   two: {{ plugin: typed, call: nothing, every: 1h }}
 "
         )

@@ -150,7 +150,7 @@ fn what_the_host_was_not_made_for_needs_a_restart() {
     let mut host = hosted.up(&[]).start();
     wait(&mut host, "steady", ends("steady"));
     for (keys, memory, words) in [
-        ("pools: { more: { size: 1 } }\n", "64MiB", "`pools` has 65 places together"),
+        ("pools: { more: { size: 65 } }\n", "64MiB", "`pools` has 129 places together"),
         ("host: { ceilings: { memory: 2GiB } }\n", "64MiB", "`host.ceilings.memory` is 2GiB"),
         ("host: { memory: 1GiB }\n", "256MiB", "job `steady`: `memory` of 256MiB is more than the 128MiB"),
     ] {

@@ -1,14 +1,17 @@
 //! The guests of a simulated host: how long they take and how they end is chance, and they write down what they saw.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
 use clockjack_checker::{Said, Witness};
 use clockjack_schedule::{
     outcome::{Outcome, OutcomeCode},
-    ports::{Attempt, Executor, PortFuture, Report},
+    ports::{Attempt, CodePin, Executor, PortFuture, Report},
     run::Cause,
     stop::Stop,
 };
@@ -23,10 +26,15 @@ pub(crate) struct SimExecutor {
     pub(crate) life: usize,
     pub(crate) clock: SimClock,
     pub(crate) notes: Notes,
+    /// The generation of the code that all jobs run.
+    pub(crate) generation: Arc<AtomicU32>,
 }
 
 impl Executor for SimExecutor {
     fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report> {
+        let earlier = attempt.code.as_ref().and_then(CodePin::code::<u32>);
+        let code = earlier.unwrap_or_else(|| Arc::new(self.generation.load(SeqCst)));
+        let generation = *attempt.generation.get_or_init(|| *code);
         let run = Arc::clone(&attempt.run);
         let number = u64::try_from(run.id.as_u128() & u128::from(u64::MAX)).unwrap() ^ u64::from(attempt.number);
         let mut chance = Chance::of(self.seed, run.job.as_str(), number);
@@ -59,7 +67,8 @@ impl Executor for SimExecutor {
             }
             notes.lock().unwrap()[place].end = Some(clock.truth());
             let failed = Outcome::ended(OutcomeCode::Failed, "chance");
-            Report::without_guest(if fails { failed } else { Outcome::succeeded(None) })
+            let outcome = if fails { failed } else { Outcome::succeeded(None) };
+            Report { generation, code: Some(CodePin::keeping(code)), ..Report::without_guest(outcome) }
         })
     }
 }

@@ -32,7 +32,12 @@ pub(crate) enum Kind {
     Resume { job: String, resume: Resume },
     /// Somebody asks for a run, twice under one key.
     Fire { job: String, key: String },
+    /// Other code is put in force, for one job or for all.
+    Reload { job: Option<String> },
 }
+
+/// How often other code comes for each fault, at the most.
+const RELOADS_MAX: i64 = 40;
 
 /// The faults of a seed, in order.
 pub(crate) fn all(chance: &mut Chance, n_faults: usize, jobs: &[SimJob], from: Micros, until: Micros) -> Vec<Fault> {
@@ -53,6 +58,10 @@ pub(crate) fn all(chance: &mut Chance, n_faults: usize, jobs: &[SimJob], from: M
         let job = chance.pick(jobs).job.id.to_string();
         let key = format!("key-{number}");
         faults.push(Fault { at: begin + chance.between(SECOND, part / 25), kind: Kind::Fire { job, key } });
+        for _ in 0..chance.between(0, RELOADS_MAX) {
+            let job = chance.percent(20).then(|| chance.pick(jobs).job.id.to_string());
+            faults.push(Fault { at: begin + chance.between(SECOND, part), kind: Kind::Reload { job } });
+        }
     }
     faults.sort_by_key(|fault| fault.at);
     faults

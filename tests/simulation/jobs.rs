@@ -6,7 +6,10 @@ use clockjack_checker::{self as checker, Micros, Revision, SECOND, slots};
 use clockjack_schedule::{
     diagnostic::Diagnostics,
     id::{PoolName, StoreName},
-    job::{After, AfterOn, Arguments, Coalesce, Delivery, Grants, Job, Limits, Overlap, Policy, Retry, Setup},
+    job::{
+        After, AfterOn, Arguments, Coalesce, Delivery, Grants, Job, Limits, OnReload, Overlap, Policy, Retry, RetryOn,
+        Setup,
+    },
     manifest::parse::parse,
     trigger::{Trigger, TriggerContext},
     zone::{Zone, Zones},
@@ -81,6 +84,14 @@ fn policy(chance: &mut Chance) -> Policy {
         delivery: if chance.percent(30) { Delivery::AtMostOnce } else { Delivery::AtLeastOnce },
         priority: i32::try_from(chance.between(-2, 2)).unwrap(),
         run_on_start: chance.percent(5),
+        on_reload: *chance.pick(&[
+            OnReload::Drain { deadline: None },
+            OnReload::Drain { deadline: Some(seconds(20)) },
+            OnReload::Cancel,
+            OnReload::Replace,
+            OnReload::Replace,
+        ]),
+        retry_on: *chance.pick(&[RetryOn::Latest, RetryOn::Same]),
         ..Policy::default()
     }
 }
@@ -134,6 +145,11 @@ fn sim_job(zones: &Zones, id: &str, policy: Policy, pool: PoolName, after: Vec<A
         delivery: match policy.delivery {
             Delivery::AtLeastOnce => checker::Delivery::AtLeastOnce,
             Delivery::AtMostOnce => checker::Delivery::AtMostOnce,
+        },
+        on_reload: match policy.on_reload {
+            OnReload::Drain { deadline } => checker::OnReload::Drain { deadline: deadline.map(micros) },
+            OnReload::Cancel => checker::OnReload::Cancel,
+            OnReload::Replace => checker::OnReload::Replace,
         },
         jitter_max: if after.is_empty() { when.jitter_max } else { 0 },
         after: after.iter().map(follows).collect(),

@@ -1,12 +1,15 @@
 //! The lives of a simulated host: from its start to a stop, a crash or the end of the story.
 
 use std::{
-    sync::{Arc, Mutex, atomic::AtomicI64},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU32, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
-use clockjack::shell::{Host, HostParts};
-use clockjack_checker::{Ending, Facts, Micros, Pause, Pool, Request, SECOND, Span, Step, Up};
+use clockjack::shell::{CodeChange, Host, HostParts};
+use clockjack_checker::{Ending, Facts, Micros, Pause, Pool, Reload, Request, SECOND, Span, Step, Up};
 use clockjack_schedule::{
     core::{Input, POOL_SIZE, ResumeFrom},
     id::{JobId, PoolName, RunId},
@@ -30,6 +33,7 @@ pub(crate) struct Story {
     pub(crate) notes: Notes,
     pub(crate) facts: Facts,
     offset: Arc<AtomicI64>,
+    generation: Arc<AtomicU32>,
     n_told: usize,
 }
 
@@ -46,7 +50,7 @@ impl Story {
             .map(|(name, size)| Pool { name: name.to_owned(), size: usize::try_from(size).unwrap() });
         let facts = Facts { until, pools: pools.into(), ..Facts::default() };
         let (ledger, notes) = (Arc::default(), Arc::new(Mutex::default()));
-        Self { seed, jobs, faults, ledger, notes, facts, offset: Arc::default(), n_told: 0 }
+        Self { seed, jobs, faults, ledger, notes, facts, offset: Arc::default(), generation: Arc::default(), n_told: 0 }
     }
 
     /// Lets the host live, die and live again until the end of the story.
@@ -71,6 +75,7 @@ impl Story {
             life: self.facts.up.len(),
             clock: clock.clone(),
             notes: Arc::clone(&self.notes),
+            generation: Arc::clone(&self.generation),
         };
         let size = |size| std::num::NonZeroU32::new(size).unwrap();
         let mut host = Host::start(HostParts {
@@ -151,6 +156,16 @@ impl Story {
                 host.handle().send(vec![fire()]).await;
                 let (key, run) = (Some(key), Some(run.to_string()));
                 self.facts.requests.push(Request { job, at, key, run, acknowledged: true });
+            }
+            Kind::Reload { job } => {
+                let generation = self.generation.fetch_add(1, SeqCst) + 1;
+                let is_meant = |id: &JobId| job.as_ref().is_none_or(|job| id.as_str() == job);
+                let ids = self.jobs.iter().map(|job| job.job.id.clone()).filter(is_meant);
+                let changes = ids.map(|job| CodeChange { job, generation }).collect();
+                // While the ledger is held up nobody answers, and this story goes on.
+                let handle = host.handle();
+                tokio::spawn(async move { handle.code_changed(changes).await });
+                self.facts.reloads.push(Reload { job, at });
             }
             Kind::Kill { .. } | Kind::Stop { .. } | Kind::CrashAtCommit { .. } => unreachable!("these end the life"),
         }

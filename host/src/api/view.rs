@@ -37,13 +37,14 @@ pub struct Scheduler {
 pub struct Plugin {
     /// Its name.
     pub plugin: String,
-    /// `active` where its file is what runs; else how the file is: `loading`, `refused`, `held`, `rolled_back`.
+    /// `active` where its file is what runs; else how the file is: `loading`, `refused`, `held`,
+    /// `rolled_back`; `left_out` where nothing of it is in force.
     pub state: String,
     /// Where its file is.
     pub source: String,
-    /// What it runs.
+    /// What it runs; absent where nothing of it is in force.
     #[serde(flatten)]
-    pub current: Generation,
+    pub current: Option<Generation>,
     /// The jobs that use it.
     pub jobs: Vec<String>,
     /// What it exports.
@@ -268,12 +269,16 @@ impl From<&hot::GenerationView> for Generation {
 
 impl From<&hot::PluginView> for Plugin {
     fn from(view: &hot::PluginView) -> Self {
-        let state = view.candidate.as_ref().map_or("active", |candidate| candidate.state.as_str());
+        let state = match &view.candidate {
+            _ if view.current.is_none() => "left_out",
+            Some(candidate) => candidate.state.as_str(),
+            None => "active",
+        };
         Self {
             plugin: view.name.to_string(),
             state: state.to_owned(),
             source: view.source.clone(),
-            current: (&view.current).into(),
+            current: view.current.as_ref().map(Into::into),
             jobs: view.jobs.iter().map(ToString::to_string).collect(),
             functions: view.functions.clone(),
             imports: view.imports.clone(),

@@ -257,7 +257,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
     let mut loaded = loaded.held_to_pins(args.pins.locked, &args.files)?;
     load::secrets::check(&mut loaded, Some(id), Missing::Error);
     load::check_dirs(&mut loaded, Some(id));
-    if loaded.diagnostics.has_errors() {
+    if loaded.has_errors_for(id) {
         refuse_manifest(&loaded, args.output.output)?;
         return Ok(None);
     }
@@ -277,8 +277,8 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
         Some(Ok(pin)) => pin,
         Some(Err(error)) => return refuse(&error, args.output.output).map(|_exit| None),
     };
-    let of_job = || plugin.map_or_else(|| Source::File(PathBuf::new()), |plugin| plugin.source.clone());
-    let source = args.plugin.clone().unwrap_or_else(of_job);
+    // No job is without its plugin.
+    let Some(source) = args.plugin.clone().or_else(|| Some(plugin?.source.clone())) else { return Ok(None) };
     let mut keys = origin::keys_of(&loaded.manifest.host, &source).map(<[String]>::to_vec);
     if !args.trusted_keys.is_empty() {
         keys.get_or_insert_default().clone_from(&args.trusted_keys);

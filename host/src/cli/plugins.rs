@@ -1,6 +1,7 @@
 //! `clockjack plugins`: which code a running host runs, which files it does not, and what a person decides about them.
 
 use clap::{Args, Subcommand};
+use clockjack_sandbox::is_base_line;
 use clockjack_schedule::{id::PluginName, manifest::scalar::show_size};
 use serde_json::{Value as Json, json};
 
@@ -96,8 +97,11 @@ fn decided(output: Output, answer: &Json) -> Result<Said, Failure> {
         return Said::json(answer);
     }
     let plugin: Plugin = client::read(answer)?;
-    let Generation { generation, digest, .. } = &plugin.current;
-    Ok(Said::done(print::plain(&format!("{} runs generation {generation} ({})", plugin.plugin, short(digest)))))
+    let runs = plugin.current.map_or_else(
+        || "nothing".to_owned(),
+        |Generation { generation, digest, .. }| format!("generation {generation} ({})", short(&digest)),
+    );
+    Ok(Said::done(print::plain(&format!("{} runs {runs}", plugin.plugin))))
 }
 
 async fn list(host: &HostArgs) -> Result<Said, Failure> {
@@ -116,13 +120,14 @@ async fn list(host: &HostArgs) -> Result<Said, Failure> {
 }
 
 fn cells(plugin: &Plugin) -> Vec<String> {
-    let Generation { generation, digest, size_bytes, since, .. } = &plugin.current;
+    let none = || rows::NONE.to_owned();
+    let current = plugin.current.as_ref();
     vec![
         plugin.plugin.clone(),
-        generation.to_string(),
-        short(digest).to_owned(),
-        show_size(*size_bytes),
-        instant(since),
+        current.map_or_else(none, |current| current.generation.to_string()),
+        current.map_or_else(none, |current| short(&current.digest).to_owned()),
+        current.map_or_else(none, |current| show_size(current.size_bytes)),
+        current.map_or_else(none, |current| instant(&current.since)),
         plugin.state.clone(),
         plugin.jobs.len().to_string(),
     ]
@@ -140,19 +145,22 @@ async fn show(host: &HostArgs, plugin: &PluginName) -> Result<Said, Failure> {
 fn page(plugin: &Plugin) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| text.push_str(&format!("{name:<11} {value}\n"));
-    let Generation { generation, digest, size_bytes, since, cause } = &plugin.current;
     line("plugin", plugin.plugin.clone());
     line("source", plugin.source.clone());
     line("state", plugin.state.clone());
-    line("generation", format!("{generation}, since {}: {cause}", instant(since)));
-    line("digest", digest.clone());
-    line("size", show_size(*size_bytes));
+    if let Some(Generation { generation, digest, size_bytes, since, cause }) = &plugin.current {
+        line("generation", format!("{generation}, since {}: {cause}", instant(since)));
+        line("digest", digest.clone());
+        line("size", show_size(*size_bytes));
+    }
     if let Some(canary) = &plugin.canary {
         let (ended, runs) = (canary.runs_ended, canary.runs);
         let (failed, failures) = (canary.runs_failed, canary.failures);
         line("canary", format!("{ended} of {runs} runs have ended, {failed} of them failed; back at {failures}"));
     }
-    for (name, values) in [("functions", &plugin.functions), ("imports", &plugin.imports), ("jobs", &plugin.jobs)] {
+    // What every language runtime drags in says nothing.
+    let imports: Vec<_> = plugin.imports.iter().filter(|import| !is_base_line(import)).cloned().collect();
+    for (name, values) in [("functions", &plugin.functions), ("imports", &imports), ("jobs", &plugin.jobs)] {
         let values = if values.is_empty() { rows::NONE.to_owned() } else { values.join(", ") };
         line(name, values);
     }

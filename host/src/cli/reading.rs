@@ -21,7 +21,10 @@ use clockjack_schedule::{
 use tokio::runtime::Builder;
 
 use super::{Exit, ManifestArgs, OutputArgs, diagnostics, print};
-use crate::{clock::SystemClock, load};
+use crate::{
+    clock::SystemClock,
+    load::{self, Choices, Settled},
+};
 
 /// Most names that a message lists.
 const NAMES_MAX: usize = 20;
@@ -116,18 +119,22 @@ pub(super) fn answer(
 
 async fn open(args: &ReadingArgs) -> Result<Reading, Trouble> {
     let zones = load::zones::newest();
-    let loaded = load::manifest(&args.manifests.files, &zones);
-    let knows_all_jobs = !loaded.diagnostics.has_errors();
+    // What is wrong with a component of a directory hides its own jobs, and nothing else.
+    let Settled { loaded, faulty, .. } = load::settle(&args.manifests.files, &zones, Choices::default(), |_| {});
+    let is_readable = !loaded.diagnostics.has_errors();
+    let knows_all_jobs = is_readable && faulty.is_empty();
     let default = StoreName::default();
     let is_said = args.ledger.is_some() || loaded.manifest.stores.contains_key(&default);
     let places = load::stores::places(args.ledger.as_ref(), &loaded.manifest.stores, &args.manifests.files);
-    if !knows_all_jobs && !is_said {
+    if !is_readable && !is_said {
         print::findings(loaded.diagnostics.all(), &loaded.sources);
         let summary = diagnostics::summary(loaded.diagnostics.all());
         return Err(Trouble::Asked(no_place(&summary, places.ok().as_ref().and_then(|places| places.get(&default)))));
     }
     if !knows_all_jobs {
-        let summary = diagnostics::summary(loaded.diagnostics.all());
+        let of_units = faulty.iter().flat_map(|unit| &unit.findings);
+        let found: Vec<_> = loaded.diagnostics.all().iter().chain(of_units).cloned().collect();
+        let summary = diagnostics::summary(&found);
         print::talk(&format!(
             "note: only what the ledger knows is certain, for the manifest cannot be read: {summary}"
         ));

@@ -23,6 +23,9 @@ pub(super) fn plugin(news: &PluginNews) {
         }
         PluginNewsKind::Passed => info!(event, plugin, generation, sha256, "the new code passed its trial: {reason}"),
         PluginNewsKind::Removed => info!(event, plugin, generation, reason, "plugin removed"),
+        PluginNewsKind::LeftOut => {
+            error!(event, plugin, fix, "left out, and the others go on without it: {reason}");
+        }
         PluginNewsKind::Refused => {
             error!(
                 event,

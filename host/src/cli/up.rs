@@ -34,7 +34,7 @@ use crate::{
     clock::SystemClock,
     hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
     load::{
-        self,
+        self, FaultyUnit,
         stores::{self, OpenStores},
     },
     logging::{self, Log, LogFormat},
@@ -99,15 +99,17 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.
     let (ring, guests) = (Builder::new_current_thread().enable_all().build()?, guest_runtime()?);
     let hangup = caught_early(&ring)?;
+    outlive_file_size_limit(&ring)?;
     tell_version(args, &zones);
     let made_for = MadeFor::of(set.manifest());
     let sandbox = load::sandbox_for(&set.manifest().host.ceilings, made_for.n_places)?;
     let began = SystemClock.monotonic();
     let places = stores::places(args.ledger.as_ref(), &set.manifest().stores, &args.manifests.files);
     let rows = places.as_ref().map(|places| ring.block_on(stores::generations_of(places))).unwrap_or_default();
-    let mut first = First::load(set, &sandbox, rows, SystemClock.now().trunc_subsecs(3));
+    let mut first = First::load(set, &sources, &sandbox, rows, SystemClock.now().trunc_subsecs(3))?;
     let findings = first.set.findings(|manifest, found| check::warn_of_triggers(manifest, SystemClock.now(), found));
     tell_findings(findings.all(), first.set.sources(), args.log_format);
+    tell_faulty(first.set.faulty(), args.log_format);
     if findings.has_errors() {
         error!(manifest = %shown(&args.manifests.files), "not started: {}", diagnostics::summary(findings.all()));
         return Ok(Exit::Fault);
@@ -119,7 +121,6 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     };
     tell_start(&first, &places, took);
     raise_open_files();
-    outlive_file_size_limit(&ring)?;
     let owner = Owner { what: format!("clockjack up -f {}", shown(&args.manifests.files)), since: SystemClock.now() };
     let ledger = match ring.block_on(stores::open(&places, first.set.manifest(), &owner)) {
         Ok(ledger) => ledger,
@@ -140,6 +141,15 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     // A plugin that is being compiled for a reload is not waited for; its process ends with this one.
     ring.shutdown_background();
     exit
+}
+
+/// Tells what is wrong with components in directories of plugins; the others go on without them.
+fn tell_faulty(faulty: &[FaultyUnit], format: LogFormat) {
+    for unit in faulty {
+        tell_findings(&unit.findings, &unit.sources, format);
+        let plugin = unit.plugin.as_str();
+        error!(plugin, "left out: {}; the others go on without it", diagnostics::summary(&unit.findings));
+    }
 }
 
 fn not_started(error: &anyhow::Error) -> Exit {

@@ -71,6 +71,7 @@ impl Task {
         self.in_force = Arc::clone(&set);
         self.tell_manifest(&set, &plan, evaluation.diagnostics.all());
         self.come(coming).await;
+        self.note_faulty(&set, true);
         self.show();
         Ok(())
     }

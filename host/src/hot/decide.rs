@@ -1,7 +1,11 @@
 //! What is put in force when: the reloader's decisions.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Severity},
     id::PluginName,
@@ -14,7 +18,10 @@ use super::{
     set::Set,
     view::{CandidateState, CandidateView},
 };
-use crate::shell::{Event, ManifestNews, PluginNews, PluginNewsKind};
+use crate::{
+    load::FaultyUnit,
+    shell::{Event, ManifestNews, PluginNews, PluginNewsKind},
+};
 
 impl Task {
     /// Puts in force what is right by now: the manifest that was read, with whatever code fits it; else new code for the
@@ -36,23 +43,35 @@ impl Task {
     }
 
     /// The manifest that is to be next. Whether it is in force now.
-    async fn consider_next(&mut self, set: Arc<Set>) -> bool {
+    async fn consider_next(&mut self, mut set: Arc<Set>) -> bool {
         if set.loaded.diagnostics.has_errors() {
             self.refuse_next(&set, Vec::new());
             return false;
         }
-        let Some(next) = self.next.as_ref().filter(|next| next.awaited.is_empty()) else { return false };
-        let Some(evaluation) = self.evaluate(&set, next.is_anew).await else { return false };
-        if evaluation.is_waiting {
-            return false;
-        }
-        if evaluation.diagnostics.has_errors() {
-            // A file that changes this very moment may be what the manifest is waiting for.
-            if self.is_settled() {
-                self.refuse_next(&set, evaluation.diagnostics.all().to_vec());
+        loop {
+            let Some(next) = self.next.as_ref().filter(|next| next.awaited.is_empty()) else { return false };
+            let Some(evaluation) = self.evaluate(&set, next.is_anew).await else { return false };
+            if !evaluation.waiting.is_empty() {
+                self.go_on_without(&set, evaluation.waiting).await;
+                return false;
             }
-            return false;
+            if !evaluation.diagnostics.has_errors() {
+                return self.put_next_in_force(set, evaluation).await;
+            }
+            // What is wrong with components in directories puts those aside; the rest is looked at again.
+            match self.without_faulty(&set, &evaluation).await {
+                Some(rest) => set = rest,
+                // A file that changes this very moment may be what the manifest is waiting for.
+                None if self.is_settled() => {
+                    self.refuse_next(&set, evaluation.diagnostics.all().to_vec());
+                    return false;
+                }
+                None => return false,
+            }
         }
+    }
+
+    async fn put_next_in_force(&mut self, set: Arc<Set>, evaluation: Evaluation) -> bool {
         match self.put_manifest_in_force(Arc::clone(&set), evaluation).await {
             Ok(()) => {
                 self.next = None;
@@ -63,6 +82,62 @@ impl Task {
                 self.refuse(&set, why, Vec::new());
                 false
             }
+        }
+    }
+
+    /// The manifest without the components in which something was found; it is the next one from now on.
+    async fn without_faulty(&mut self, set: &Arc<Set>, evaluation: &Evaluation) -> Option<Arc<Set>> {
+        let (whole, sources) = (Arc::clone(set), self.parts.sources.clone());
+        let found = evaluation.diagnostics.all().to_vec();
+        let read = spawn_blocking(move || whole.without_faulty(&sources, &found)).await.ok()??;
+        let rest = Arc::new(read.inspect_err(|error| tracing::error!("a manifest could not be read: {error:#}")).ok()?);
+        self.next.as_mut()?.set = Arc::clone(&rest);
+        (!rest.loaded.diagnostics.has_errors()).then_some(rest)
+    }
+
+    /// Where only components in directories are not known yet, the rest does not wait for them.
+    async fn go_on_without(&mut self, set: &Arc<Set>, waiting: BTreeSet<PluginName>) {
+        let is_unit = |name: &PluginName| set.loaded.units.iter().any(|unit| unit.plugin == *name);
+        let Some(next) = self.next.as_mut() else { return };
+        if !waiting.iter().all(is_unit) || next.aside == waiting {
+            return;
+        }
+        next.aside.clone_from(&waiting);
+        let (is_anew, whole, sources) = (next.is_anew, Arc::clone(set), self.parts.sources.clone());
+        let Ok(Ok(rest)) = spawn_blocking(move || whole.without(&sources, &waiting)).await else { return };
+        if rest.is_same(&self.in_force) || rest.loaded.diagnostics.has_errors() {
+            return;
+        }
+        let rest = Arc::new(rest);
+        let Some(evaluation) = self.evaluate(&rest, is_anew).await else { return };
+        if evaluation.waiting.is_empty()
+            && !evaluation.diagnostics.has_errors()
+            && let Err(why) = self.put_manifest_in_force(rest, evaluation).await
+        {
+            tracing::warn!("nothing is in force yet of what has changed: {why}");
+        }
+    }
+
+    /// Notes which components in directories are not as they are on disk, and tells of each once.
+    pub(super) fn note_faulty(&mut self, set: &Set, is_told: bool) {
+        let now = self.now();
+        let before = std::mem::take(&mut self.faulty);
+        for unit in &set.faulty {
+            let view = unit_view(unit, now);
+            let known = before.get(&unit.plugin).filter(|known| known.reason == view.reason);
+            if known.is_none() && is_told {
+                let generation = self.lines.get(&unit.plugin).map_or(0, |line| line.current.row.number);
+                self.parts.host.publish(Event::Plugin(Arc::new(PluginNews {
+                    plugin: unit.plugin.clone(),
+                    kind: if unit.is_kept { PluginNewsKind::Refused } else { PluginNewsKind::LeftOut },
+                    digest: None,
+                    generation,
+                    reason: format!("{}: {}", view.code.as_deref().unwrap_or_default(), view.reason),
+                    fix: view.fix.clone(),
+                    difference: None,
+                })));
+            }
+            self.faulty.insert(unit.plugin.clone(), known.cloned().unwrap_or(view));
         }
     }
 
@@ -152,6 +227,31 @@ impl Task {
             plan.plugins.push(change.clone());
         }
         self.parts.host.publish(Event::Plugin(Arc::new(news)));
+    }
+}
+
+/// A component in a directory, as what is wrong with it shows it.
+fn unit_view(unit: &FaultyUnit, since: DateTime<Utc>) -> CandidateView {
+    let errors: Vec<_> = unit.findings.iter().filter(|found| found.severity == Severity::Error).collect();
+    let first = errors.first();
+    let place = first.map_or_else(String::new, |found| {
+        let (line, column) = found.span.position(&unit.sources);
+        let file = unit.sources.get(found.span.source).map_or("", |source| &source.name);
+        format!("{file}:{line}:{column}: ")
+    });
+    let others = match errors.len() {
+        0 | 1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    CandidateView {
+        state: CandidateState::Refused,
+        digest: None,
+        n_bytes: None,
+        since,
+        code: first.map(|found| found.code.to_owned()),
+        reason: format!("{place}{}{others}", first.map_or("", |found| found.message.as_str())),
+        fix: first.and_then(|found| found.fix.clone()).unwrap_or_default(),
+        difference: None,
     }
 }
 

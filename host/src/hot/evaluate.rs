@@ -57,8 +57,8 @@ pub(super) struct Evaluation {
     pub(super) jobs: Vec<PreparedJob>,
     /// What is wrong with the manifest. With an error nothing of this may be in force.
     pub(super) diagnostics: Diagnostics,
-    /// Whether files have to be read first.
-    pub(super) is_waiting: bool,
+    /// The plugins whose files have to be read first.
+    pub(super) waiting: BTreeSet<PluginName>,
 }
 
 /// What a plugin runs.
@@ -129,6 +129,10 @@ struct Fit {
 }
 
 impl Evaluation {
+    fn wait_for(&mut self, name: &PluginName) {
+        self.waiting.insert(name.clone());
+    }
+
     fn add(&mut self, name: &PluginName, fit: Fit, choice: Choice) {
         self.diagnostics.append(fit.warnings);
         self.jobs.extend(fit.jobs);
@@ -142,7 +146,7 @@ pub(super) fn evaluate(question: &Question<'_>) -> Evaluation {
         choices: BTreeMap::new(),
         jobs: Vec::new(),
         diagnostics: Diagnostics::default(),
-        is_waiting: false,
+        waiting: BTreeSet::new(),
     };
     for (name, plugin) in &question.loaded.manifest.plugins {
         question.choose(name, plugin, &mut evaluation);
@@ -162,7 +166,7 @@ impl Question<'_> {
             Ok(pin) => check_digest(digest, pin.as_deref()).err(),
         };
         let (candidate, blame) = match examined {
-            None if old.is_none() => return evaluation.is_waiting = true,
+            None if old.is_none() => return evaluation.wait_for(name),
             None => (None, Blame::Nothing),
             Some(Examined::Unusable { digest, n_bytes, error }) => {
                 (Some(Candidate::refused(error, digest.clone(), *n_bytes)), Blame::File(error.clone()))
@@ -202,7 +206,7 @@ impl Question<'_> {
         };
         if is_unread {
             // The new file may be what the manifest wants.
-            return evaluation.is_waiting = true;
+            return evaluation.wait_for(name);
         }
         self.blame(name, blame.or(refused), evaluation);
     }

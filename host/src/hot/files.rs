@@ -47,10 +47,13 @@ impl Files {
     /// Whether a file has to be read for a manifest: it was not, or could not be used as another manifest wanted it, or was
     /// loaded for jobs that count no instructions, and one does now.
     pub(super) fn lacks(&self, source: &Source, is_metered: bool) -> bool {
-        match self.examined.get(source) {
-            None | Some(Examined::Unusable { .. }) => true,
-            Some(Examined::Ready(plugin)) => is_metered && !plugin.is_metered(),
-        }
+        let is_usable = matches!(self.examined.get(source), Some(Examined::Ready(_)));
+        !is_usable || self.lacks_metering(source, is_metered)
+    }
+
+    /// Whether a file was loaded for jobs that count no instructions, and one does now.
+    pub(super) fn lacks_metering(&self, source: &Source, is_metered: bool) -> bool {
+        matches!(self.examined.get(source), Some(Examined::Ready(plugin)) if is_metered && !plugin.is_metered())
     }
 }
 

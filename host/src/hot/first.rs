@@ -12,10 +12,10 @@ use clockjack_schedule::{
 use tracing::warn;
 
 use super::{
-    evaluate::{Choice, Question, Standing, evaluate},
+    evaluate::{Choice, Evaluation, Question, Standing, evaluate},
     files::{Errand, Examined, Files},
     line::{Generation, History, Line},
-    set::Set,
+    set::{Set, Sources},
 };
 use crate::load::{self, PreparedJob, components::Components};
 
@@ -31,29 +31,42 @@ pub struct First {
 }
 
 impl First {
-    /// Loads the plugins of a manifest. All that is wrong comes to what is wrong with the manifest.
-    #[must_use]
-    pub fn load(mut set: Set, sandbox: &Sandbox, rows: Vec<GenerationRow>, now: DateTime<Utc>) -> Self {
+    /// Loads the plugins of a manifest. All that is wrong comes to what is wrong with the manifest; what is wrong with
+    /// components in directories puts those aside.
+    ///
+    /// # Errors
+    /// When the file of pins cannot be read.
+    pub fn load(
+        mut set: Set,
+        sources: &Sources,
+        sandbox: &Sandbox,
+        rows: Vec<GenerationRow>,
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<Self> {
         let histories = by_plugin(rows);
         let mut files = Files::default();
         let mut standings = BTreeMap::new();
-        let manifest = &set.loaded.manifest;
-        for (name, plugin) in &manifest.plugins {
-            let errand = Errand::of(manifest, plugin);
-            let examined = errand.run(sandbox, &[]);
-            let mut standing = histories.get(name).map(Standing::past).unwrap_or_default();
-            if let (Examined::Ready(found), Some(history)) = (&examined, histories.get(name)) {
-                standing.current = earlier(name, &errand, found, history, sandbox);
+        loop {
+            let sandbox = set.sandbox(sandbox);
+            read(&set, &sandbox, &histories, &mut files, &mut standings);
+            let question = Question { loaded: &set.loaded, before: None, files: &files, standings: &standings };
+            let evaluation = evaluate(&question);
+            match set.without_faulty(sources, evaluation.diagnostics.all()) {
+                Some(next) => set = next?,
+                None => return Ok(Self::of(set, files, standings, histories, evaluation, now)),
             }
-            if standing.current.is_none() {
-                // There is nothing to go back to.
-                standing.left.clear();
-            }
-            standings.insert(name.clone(), standing);
-            files.put(plugin.source.clone(), examined);
         }
-        let question = Question { loaded: &set.loaded, before: None, files: &files, standings: &standings };
-        let evaluation = evaluate(&question);
+    }
+
+    fn of(
+        mut set: Set,
+        files: Files,
+        mut standings: BTreeMap<PluginName, Standing>,
+        histories: BTreeMap<PluginName, History>,
+        evaluation: Evaluation,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let manifest = &set.loaded.manifest;
         let mut lines = BTreeMap::new();
         for (name, choice) in evaluation.choices {
             let Some(plugin) = manifest.plugins.get(&name) else { continue };
@@ -106,6 +119,34 @@ impl First {
             !known.is_some_and(|history| history.rows.contains(&line.current.row))
         };
         self.lines.values().filter(is_new).map(|line| &line.current.row)
+    }
+}
+
+/// Reads the files of plugins that were not read yet.
+fn read(
+    set: &Set,
+    sandbox: &Sandbox,
+    histories: &BTreeMap<PluginName, History>,
+    files: &mut Files,
+    standings: &mut BTreeMap<PluginName, Standing>,
+) {
+    let manifest = &set.loaded.manifest;
+    for (name, plugin) in &manifest.plugins {
+        let errand = Errand::of(manifest, plugin);
+        if files.get(&plugin.source).is_some() && !files.lacks_metering(&plugin.source, errand.is_metered) {
+            continue;
+        }
+        let examined = errand.run(sandbox, &[]);
+        let mut standing = histories.get(name).map(Standing::past).unwrap_or_default();
+        if let (Examined::Ready(found), Some(history)) = (&examined, histories.get(name)) {
+            standing.current = earlier(name, &errand, found, history, sandbox);
+        }
+        if standing.current.is_none() {
+            // There is nothing to go back to.
+            standing.left.clear();
+        }
+        standings.insert(name.clone(), standing);
+        files.put(plugin.source.clone(), examined);
     }
 }
 

@@ -220,7 +220,7 @@ impl Line {
         PluginView {
             name: name.clone(),
             source: self.source.to_string(),
-            current: self.current.view(),
+            current: Some(self.current.view()),
             kept: self.kept.iter().map(|kept| kept.view()).collect(),
             candidate: self.candidate.clone(),
             canary: self.trial.map(Trial::view),

@@ -3,10 +3,13 @@
 
 use clockjack_schedule::{
     core::POOL_SIZE,
-    manifest::{resolved::Manifest, scalar::show_size},
+    manifest::{PLACES_MAX, resolved::Manifest, scalar::show_size},
 };
 
 use crate::load;
+
+/// How many times as many places as at its start a host has room for.
+const GROWTH: u32 = 2;
 
 /// How much a host was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +27,8 @@ impl MadeFor {
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
         Self {
-            n_places: n_places(manifest).max(POOL_SIZE),
+            // Room to grow costs addresses and no memory.
+            n_places: n_places(manifest).max(POOL_SIZE).saturating_mul(GROWTH).min(PLACES_MAX),
             memory_bytes_max: manifest.host.ceilings.memory_bytes_max,
             shared_bytes: load::memory::budget(manifest),
         }
@@ -34,7 +38,9 @@ impl MadeFor {
     pub(super) fn too_small_for(&self, manifest: &Manifest) -> Option<String> {
         let (n_places, most) = (n_places(manifest), self.n_places);
         if most < n_places {
-            return Some(format!("`pools` has {n_places} places together, and this host was started with {most}"));
+            return Some(format!(
+                "`pools` has {n_places} places together, and this host was started with room for {most}"
+            ));
         }
         let (memory, most) = (manifest.host.ceilings.memory_bytes_max, self.memory_bytes_max);
         if most < memory {
@@ -75,7 +81,7 @@ mod tests {
         let start =
             manifest("host: { memory: 128MiB, ceilings: { memory: 256MiB } }\npools: { p: { size: 8 } }", "64MiB");
         let made_for = MadeFor::of(&start);
-        assert_eq!(made_for, MadeFor { n_places: 72, memory_bytes_max: 256 << 20, shared_bytes: 128 << 20 });
+        assert_eq!(made_for, MadeFor { n_places: 144, memory_bytes_max: 256 << 20, shared_bytes: 128 << 20 });
         let told = |keys: &str, memory: &str| made_for.too_small_for(&manifest(keys, memory)).unwrap_or_default();
         // As much or less is put in force; without `pools` there are those of `default`.
         assert_eq!(made_for.too_small_for(&start), None);
@@ -84,8 +90,8 @@ mod tests {
             ""
         );
         assert_eq!(
-            told("host: { ceilings: { memory: 256MiB } }\npools: { p: { size: 9 } }", "64MiB"),
-            "`pools` has 73 places together, and this host was started with 72"
+            told("host: { ceilings: { memory: 256MiB } }\npools: { p: { size: 81 } }", "64MiB"),
+            "`pools` has 145 places together, and this host was started with room for 144"
         );
         assert_eq!(
             told("host: { ceilings: { memory: 512MiB } }", "64MiB"),

@@ -174,6 +174,7 @@ pub(super) fn change_of(news: &PluginNews) -> PluginChange {
             (PluginChangeKind::Replaced, Some(before), Some(news.generation))
         }
         PluginNewsKind::Refused => (PluginChangeKind::Refused, Some(news.generation), Some(news.generation)),
+        PluginNewsKind::LeftOut => (PluginChangeKind::Refused, None, None),
         PluginNewsKind::Held => (PluginChangeKind::Held, Some(news.generation), Some(news.generation)),
         PluginNewsKind::Passed => (PluginChangeKind::Replaced, Some(news.generation), Some(news.generation)),
         PluginNewsKind::Removed => (PluginChangeKind::Removed, Some(news.generation), None),

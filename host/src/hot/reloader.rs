@@ -34,7 +34,7 @@ use super::{
     paths::Paths,
     set::{Set, Sources},
     stamp::Stamp,
-    view::{Plan, PluginView},
+    view::{CandidateView, Plan, PluginView},
     watch::Watch,
 };
 use crate::{
@@ -47,6 +47,10 @@ const POLL: Duration = Duration::from_secs(2);
 
 /// How long after an event files are looked at: events come in crowds.
 const SOON: Duration = Duration::from_millis(10);
+
+/// The part of the time, one in so many, that looking may take where events never end: whatever else is written in the folder
+/// of a manifest, its ledger for example, wakes the reloader too.
+const LOOK_SHARE: u32 = 20;
 
 /// What a reloader is made of.
 pub struct ReloaderParts {
@@ -76,6 +80,8 @@ pub(super) struct Task {
     /// Of plugins that run nothing now.
     pub(super) histories: BTreeMap<PluginName, History>,
     pub(super) files: Files,
+    /// Components in directories that something is wrong with, and since when: as views.
+    pub(super) faulty: BTreeMap<PluginName, CandidateView>,
     /// A manifest that was read and is not in force.
     pub(super) next: Option<Next>,
     /// Who waits until everything is settled, with what happened since.
@@ -91,6 +97,8 @@ pub(super) struct Task {
     paths: Paths,
     looker: Arc<Mutex<Looker>>,
     look_at: Duration,
+    /// When the last look began, and how long it took.
+    last_look: (Duration, Duration),
     looking: Option<JoinHandle<Look>>,
     /// Whether the manifest is to be read, and whether also what seems unchanged is to be put in force anew.
     wants_reading: Option<Reading>,
@@ -109,6 +117,8 @@ pub(super) struct Next {
     pub(super) awaited: BTreeSet<Source>,
     /// Whether jobs are prepared anew that seem unchanged, because somebody asks: files in their arguments may differ.
     pub(super) is_anew: bool,
+    /// The components that the rest did not wait for when this was last looked at.
+    pub(super) aside: BTreeSet<PluginName>,
 }
 
 /// How a manifest is read again.
@@ -130,6 +140,7 @@ impl Task {
             lines,
             histories,
             files,
+            faulty: BTreeMap::new(),
             next: None,
             waiting: Vec::new(),
             cause: "start".to_owned(),
@@ -140,6 +151,7 @@ impl Task {
             paths: Paths::default(),
             looker: Arc::default(),
             look_at: Duration::ZERO,
+            last_look: (Duration::ZERO, Duration::ZERO),
             looking: None,
             wants_reading: None,
             reading: None,
@@ -147,6 +159,8 @@ impl Task {
             queue: VecDeque::new(),
             examining: None,
         };
+        let at_start = Arc::clone(&task.in_force);
+        task.note_faulty(&at_start, false);
         task.show();
         task.watch_anew();
         task
@@ -200,7 +214,8 @@ impl Task {
         {
             let (sources, began) = (self.parts.sources.clone(), self.parts.clock.now());
             self.reading_is = how;
-            self.reading = Some(tokio::task::spawn_blocking(move || Set::read(&sources, began)));
+            let before = Arc::clone(&self.in_force);
+            self.reading = Some(tokio::task::spawn_blocking(move || Set::read_beside(&sources, &before, began)));
         }
         if self.examining.is_none() {
             self.examine_next();
@@ -262,12 +277,15 @@ impl Task {
     }
 
     fn look_in(&mut self, time: Duration) {
-        self.look_at = self.look_at.min(self.parts.clock.monotonic() + time);
+        let (began, took) = self.last_look;
+        let at = (self.parts.clock.monotonic() + time).max(began + took * LOOK_SHARE);
+        self.look_at = self.look_at.min(at);
     }
 
     fn look(&mut self) {
         let (looker, now) = (Arc::clone(&self.looker), self.parts.clock.monotonic());
         self.look_at = now + POLL;
+        self.last_look = (now, Duration::ZERO);
         // Stamps of a file system that hangs hang this look and nothing else.
         self.looking = Some(tokio::task::spawn_blocking(move || {
             looker.lock().unwrap_or_else(PoisonError::into_inner).look(now, Stamp::of)
@@ -276,6 +294,7 @@ impl Task {
 
     async fn looked(&mut self, look: Look) {
         let was_restless = self.is_restless;
+        self.last_look.1 = self.parts.clock.monotonic().saturating_sub(self.last_look.0);
         self.is_restless = look.is_restless;
         if look.is_restless {
             self.look_in(REST / 2);
@@ -321,8 +340,10 @@ impl Task {
         };
         let is_same = |known: &Arc<Set>| how == Reading::Changed && known.is_same(&set);
         if is_same(&self.in_force) {
-            // Touched, or changed back: what was refused in between is no news any more.
+            // Touched, or changed back: what was refused in between is no news any more. Or all that is new is wrong.
             self.next = None;
+            self.note_faulty(&set, true);
+            self.show();
         } else if !self.next.as_ref().is_some_and(|next| is_same(&next.set)) {
             self.take_on(set, how);
         }
@@ -343,7 +364,7 @@ impl Task {
         let is_anew = how == Reading::Asked;
         let runs = |source: &&Source| self.lines.values().any(|line| line.source == **source);
         let awaited = needed.iter().filter(|_| is_anew).filter(runs).cloned().collect();
-        self.next = Some(Next { set, refused: None, awaited, is_anew });
+        self.next = Some(Next { set, refused: None, awaited, is_anew, aside: BTreeSet::new() });
         needed.into_iter().for_each(|source| self.enqueue(source));
     }
 
@@ -385,7 +406,14 @@ impl Task {
     /// Shows everybody how the plugins are.
     pub(super) fn show(&self) {
         let manifest = &self.in_force.loaded.manifest;
-        let views: Vec<_> = self.lines.iter().map(|(name, line)| line.view(name, manifest)).collect();
+        let mut views: Vec<_> = self.lines.iter().map(|(name, line)| line.view(name, manifest)).collect();
+        for (name, fault) in &self.faulty {
+            match views.iter_mut().find(|view| view.name == *name) {
+                Some(view) => view.candidate = view.candidate.take().or(Some(fault.clone())),
+                None => views.push(PluginView::left_out(name.clone(), fault.clone())),
+            }
+        }
+        views.sort_by(|a, b| a.name.cmp(&b.name));
         self.shown.send_replace(views.into());
     }
 }

@@ -13,8 +13,8 @@ pub struct PluginView {
     pub name: PluginName,
     /// Where its file is, as the manifest has it: a path or an OCI reference.
     pub source: String,
-    /// What it runs.
-    pub current: GenerationView,
+    /// What it runs; absent where nothing of it is in force.
+    pub current: Option<GenerationView>,
     /// Earlier generations that can be gone back to, newest first.
     pub kept: Vec<GenerationView>,
     /// A file that is there and is not what runs.
@@ -27,6 +27,23 @@ pub struct PluginView {
     pub imports: Vec<String>,
     /// The jobs that use it.
     pub jobs: Vec<JobId>,
+}
+
+impl PluginView {
+    /// A component in a directory of which nothing is in force.
+    pub(super) fn left_out(name: PluginName, fault: CandidateView) -> Self {
+        Self {
+            name,
+            source: String::new(),
+            current: None,
+            kept: Vec::new(),
+            candidate: Some(fault),
+            canary: None,
+            functions: Vec::new(),
+            imports: Vec::new(),
+            jobs: Vec::new(),
+        }
+    }
 }
 
 /// One generation of a plugin.

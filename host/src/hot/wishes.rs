@@ -272,7 +272,7 @@ struct Dry {
 
 impl Dry {
     fn run(self, past: &Past) -> Plan {
-        let set = match Set::read(&self.sources, self.now) {
+        let set = match Set::read_beside(&self.sources, &self.before, self.now) {
             Ok(set) => set,
             Err(error) => return refused(format!("{error:#}")),
         };

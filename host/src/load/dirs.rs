@@ -5,13 +5,13 @@
 //! leads elsewhere, a `..` too many, the whole disk. A guest that may write can make links as well: those lead nowhere.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
 use clockjack_schedule::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Span},
     id::JobId,
     job::{DirGrant, DirMode, Setup},
     manifest::{
@@ -40,7 +40,15 @@ pub(super) fn check(loaded: &mut Loaded, only: Option<&JobId>) {
         for dir in &mut dirs {
             // What is not there, or is no directory, is told with the call.
             let Some(path) = dir.host.canonicalize().ok().filter(|path| path.is_dir()) else { continue };
-            if let Some((why, fix)) = places.left(&dir.host, &path).or_else(|| places.denied(&path, dir.mode)) {
+            if let Some((folder, writer)) = places.left(&dir.host, &path)
+                && manifest.job_span(id, "").source < manifest.job_span(&writer.job, "").source
+            {
+                // Who came later is at fault: what is dropped into a directory takes nothing away from others.
+                let span = manifest.job_span(&writer.job, &format!("grants.dirs[{}].host", writer.index));
+                loaded.diagnostics.push(leads_through(writer, folder, id, span));
+            } else if let Some((why, fix)) =
+                places.denied_link(&dir.host, &path).or_else(|| places.denied(&path, dir.mode))
+            {
                 let shown = dir.host.display();
                 let message = format!("job `{id}`: the directory `{shown}` may not be granted: {why}");
                 let span = manifest.job_span(id, &format!("grants.dirs[{}].host", dir.index));
@@ -77,10 +85,10 @@ struct Places {
     own: Vec<PathBuf>,
     /// Where compiled code is kept: code that runs outside of every sandbox, and the key that says it is the host's.
     code: Option<PathBuf>,
-    /// Files that say what the host runs.
+    /// Files that say what the host runs, and folders whose files do.
     sources: Vec<PathBuf>,
-    /// The folders in which guests may make links.
-    written: BTreeSet<PathBuf>,
+    /// The folders in which guests may make links, each with the first grant that lets them.
+    written: BTreeMap<PathBuf, Writer>,
 }
 
 impl Places {
@@ -93,27 +101,37 @@ impl Places {
             own: own_folders(loaded),
             code: settings::cache_directory().map(|folder| resolved(&folder)),
             // A pin lies beside the first manifest, so that it needs no word of its own.
-            sources: manifests.chain(plugins).flat_map(|file| [beside(&file), resolved(&file)]).collect(),
-            written: manifest.jobs.values().flat_map(|job| &job.grants.dirs).filter_map(written).collect(),
+            // Who writes a file into a folder whose files are run changes that too.
+            sources: manifests
+                .chain(plugins)
+                .chain(loaded.folders.iter().cloned())
+                .flat_map(|file| [beside(&file), resolved(&file)])
+                .collect(),
+            written: writers(manifest),
         }
     }
 
-    /// Why a path may not be followed, and what to do about it: it goes through a folder that a guest may write, and out of
-    /// it again. Only a link does that, and a guest may have made it.
-    fn left(&self, host: &Path, path: &Path) -> Option<(String, String)> {
-        let folders: Vec<&PathBuf> = self.written.iter().filter(|folder| !path.starts_with(folder)).collect();
-        if folders.is_empty() {
-            return None;
-        }
-        let whole = std::path::absolute(host).ok()?;
-        let way: Vec<PathBuf> = whole.ancestors().filter_map(|step| step.canonicalize().ok()).collect();
-        let left = folders.into_iter().find(|folder| way.iter().any(|step| step.starts_with(folder)))?;
+    /// Why a path may not be followed, and what to do about it.
+    fn denied_link(&self, host: &Path, path: &Path) -> Option<(String, String)> {
+        let (left, _) = self.left(host, path)?;
         let why = format!(
             "it leads to `{}` through `{}`, in which a job may write and so make links",
             path.display(),
             left.display()
         );
         Some((why, "if it is meant, grant it by its own path; else look who made the link, and remove it".to_owned()))
+    }
+
+    /// A folder that a path goes through, and out of it again, although a guest may write there. Only a link does that, and
+    /// a guest may have made it.
+    fn left(&self, host: &Path, path: &Path) -> Option<(&PathBuf, &Writer)> {
+        let folders: Vec<_> = self.written.iter().filter(|(folder, _)| !path.starts_with(folder)).collect();
+        if folders.is_empty() {
+            return None;
+        }
+        let whole = std::path::absolute(host).ok()?;
+        let way: Vec<PathBuf> = whole.ancestors().filter_map(|step| step.canonicalize().ok()).collect();
+        folders.into_iter().find(|(folder, _)| way.iter().any(|step| step.starts_with(folder)))
     }
 
     /// Why a directory may not be granted, and what to do about it.
@@ -175,8 +193,36 @@ fn own_folders(loaded: &Loaded) -> Vec<PathBuf> {
     ledgers.chain(settings::state_directory()).map(|folder| resolved(&folder)).collect()
 }
 
-fn written(dir: &DirGrant) -> Option<PathBuf> {
-    if dir.mode == DirMode::ReadWrite { dir.host.canonicalize().ok() } else { None }
+/// A grant that lets a job write.
+#[derive(Clone, Debug)]
+struct Writer {
+    job: JobId,
+    index: usize,
+}
+
+/// Who may write where; of several the one that comes first in the sources.
+fn writers(manifest: &Manifest) -> BTreeMap<PathBuf, Writer> {
+    let mut found: BTreeMap<PathBuf, (usize, Writer)> = BTreeMap::new();
+    for (id, job) in &manifest.jobs {
+        let source = manifest.job_span(id, "").source;
+        for dir in job.grants.dirs.iter().filter(|dir| dir.mode == DirMode::ReadWrite) {
+            let Ok(folder) = dir.host.canonicalize() else { continue };
+            if found.get(&folder).is_none_or(|(first, _)| source < *first) {
+                found.insert(folder, (source, Writer { job: id.clone(), index: dir.index }));
+            }
+        }
+    }
+    found.into_iter().map(|(folder, (_, writer))| (folder, writer)).collect()
+}
+
+fn leads_through(writer: &Writer, folder: &Path, other: &JobId, span: Span) -> Diagnostic {
+    let (job, folder) = (&writer.job, folder.display());
+    let message = format!(
+        "job `{job}`: the directory `{folder}` may not be granted for writing: a directory of job `{other}` leads through \
+         it, and who writes there can lead it elsewhere"
+    );
+    Diagnostic::error("manifest.denied", span, message)
+        .fix("grant a directory of the job's own, such as `./out`, or grant this one with `mode: read`")
 }
 
 fn folder_of(file: &Path) -> &Path {

@@ -1,7 +1,8 @@
-//! Reading manifests: the files that were named, the files in folders that were named, and what they include.
+//! Reading manifests: the files that were named, the files in folders that were named, what they include, and the sidecars in
+//! directories of plugins.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::Read as _,
     path::{Path, PathBuf},
 };
@@ -10,13 +11,19 @@ use clockjack_schedule::{
     diagnostic::{Diagnostic, Diagnostics, Source, Span},
     job::Ceilings,
     manifest::{
+        directories::{DirectoryPlace, Found, outline},
         parse::SOURCE_BYTES_MAX,
-        resolve::{ResolveOptions, includes, resolve_partial},
+        resolve::{ResolveOptions, resolve_partial},
+        resolved::Include,
     },
     zone::Zones,
 };
 
-use super::Loaded;
+use super::{
+    Loaded,
+    directories::{self, Draft},
+    units::{Choices, Unit},
+};
 use crate::settings;
 
 /// Most files that one manifest may consist of.
@@ -28,21 +35,32 @@ struct Files {
     sources: Vec<Source>,
     folders: Vec<PathBuf>,
     diagnostics: Diagnostics,
+    /// Paths that may be directories of plugins.
+    places: Vec<DirectoryPlace>,
+    /// Folders whose files become part of the manifest when they appear.
+    grows: BTreeSet<PathBuf>,
+    /// Files that are read, or were to be, and folders in which more may appear.
+    watched: BTreeSet<PathBuf>,
 }
 
-pub(super) fn load(paths: &[PathBuf], zones: &Zones) -> Loaded {
+pub(super) fn load(paths: &[PathBuf], zones: &Zones, choices: &Choices) -> Loaded {
     let mut files = Files::default();
     for path in paths {
         files.add(path, Span { source: usize::MAX, ..Span::default() });
     }
     let n_named = files.sources.len();
     files.include();
+    let places = std::mem::take(&mut files.places);
+    let (places, spans) = directories::that_are(places, &mut files.diagnostics);
+    let units = files.add_units(&places, choices);
+    let unit_sources: Vec<_> = units.iter().map(Unit::as_source).collect();
     let options = ResolveOptions {
         zones,
         variables: &settings::variable,
         folders: &files.folders,
         ceilings: &Ceilings::default(),
         n_named,
+        found: Found { directories: &spans, units: &unit_sources },
     };
     let (manifest, found) = resolve_partial(&files.sources, &options);
     // Where a file could not even be read, an empty manifest is no news.
@@ -50,7 +68,17 @@ pub(super) fn load(paths: &[PathBuf], zones: &Zones) -> Loaded {
     if !diagnostics.has_errors() || !files.sources.is_empty() {
         diagnostics.append(found);
     }
-    Loaded { sources: files.sources, manifest, diagnostics, lock: None, ledger: None, images: BTreeMap::new() }
+    Loaded {
+        sources: files.sources,
+        manifest,
+        diagnostics,
+        units,
+        lock: None,
+        ledger: None,
+        images: BTreeMap::new(),
+        folders: places.into_iter().map(|place| place.path).chain(files.grows).collect(),
+        watched: files.watched,
+    }
 }
 
 impl Files {
@@ -64,6 +92,7 @@ impl Files {
                 Diagnostic::error("manifest.too_large", span, format!("the manifest has more than {FILES_MAX} files"));
             return self.diagnostics.push(error.fix("join some of them"));
         }
+        self.watched.insert(path.to_path_buf());
         match read(path) {
             Ok(text) => {
                 self.sources.push(Source::new(path.display().to_string(), text));
@@ -74,6 +103,8 @@ impl Files {
     }
 
     fn add_folder(&mut self, folder: &Path, span: Span) {
+        self.watched.insert(folder.to_path_buf());
+        self.grows.insert(folder.to_path_buf());
         let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
         let is_manifest =
             |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
@@ -93,17 +124,45 @@ impl Files {
     fn include(&mut self) {
         let mut index = 0;
         while let Some(source) = self.sources.get(index).cloned() {
-            for include in includes(index, &source, &settings::variable) {
-                let pattern = self.folders[index].join(&include.pattern);
-                for path in self.matches(&pattern, include.span) {
+            let outline = outline(index, &source, &self.folders[index], &settings::variable);
+            self.places.extend(outline.directories);
+            for Include { pattern, span } in outline.includes {
+                let pattern = self.folders[index].join(&pattern);
+                self.grows.extend(folder_of_pattern(&pattern));
+                self.watched.extend(folder_of_pattern(&pattern));
+                for path in self.matches(&pattern, span) {
                     let shown = path.display().to_string();
                     if !self.sources.iter().any(|known| *known.name == *shown) {
-                        self.add(&path, include.span);
+                        self.add(&path, span);
                     }
                 }
             }
             index += 1;
         }
+    }
+
+    /// Adds the sidecars of directories of plugins.
+    fn add_units(&mut self, places: &[DirectoryPlace], choices: &Choices) -> Vec<Unit> {
+        let mut drafts = Vec::new();
+        let manifests: BTreeSet<_> =
+            self.sources.iter().filter_map(|source| Path::new(&*source.name).canonicalize().ok()).collect();
+        for place in places {
+            self.watched.insert(place.path.clone());
+            drafts.extend(directories::drafts(place, &manifests, choices, &mut self.diagnostics));
+        }
+        drafts.sort_by_key(|draft| choices.rank(&draft.unit));
+        let mut units = Vec::new();
+        for Draft { unit, fault } in drafts {
+            let unit = Unit { source: self.sources.len(), ..unit };
+            self.sources.push(Source::new(unit.shown(), unit.text.clone().unwrap_or_default()));
+            self.folders.push(unit.path.parent().map_or_else(PathBuf::new, Path::to_path_buf));
+            self.watched.extend(unit.sidecar.clone());
+            if let Some(fault) = fault {
+                self.diagnostics.push(fault.diagnostic(&unit));
+            }
+            units.push(unit);
+        }
+        units
     }
 
     fn matches(&mut self, pattern: &Path, span: Span) -> Vec<PathBuf> {
@@ -125,29 +184,46 @@ impl Files {
     }
 }
 
+/// The folder in which files that fit a pattern appear: the last one before the first wildcard. None for a plain name.
+fn folder_of_pattern(pattern: &Path) -> Option<PathBuf> {
+    let is_wild = |step: &std::path::Component<'_>| step.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let plain: PathBuf = pattern.components().take_while(|step| !is_wild(step)).collect();
+    let shown = if plain.as_os_str().is_empty() { PathBuf::from(".") } else { plain.clone() };
+    (plain != pattern).then_some(shown)
+}
+
 /// Why a source could not be read.
-enum Unread {
+pub(super) enum Unread {
     TooLarge,
     Other(String),
 }
 
 impl Unread {
-    fn diagnostic(&self, path: &Path, span: Span) -> Diagnostic {
-        let shown = path.display();
+    pub(super) fn code(&self) -> &'static str {
         match self {
-            Self::TooLarge => {
-                let message =
-                    format!("`{shown}` has more than {SOURCE_BYTES_MAX} bytes, the most that one file may have");
-                Diagnostic::error("manifest.too_large", span, message)
-                    .fix("split it into several files, and name them under `include:`")
-            }
-            Self::Other(problem) => Diagnostic::error("manifest.unreadable", span, format!("`{shown}` {problem}"))
-                .fix("name a manifest with `-f`; without it `clockjack.yaml` in this folder is read"),
+            Self::TooLarge => "manifest.too_large",
+            Self::Other(_) => "manifest.unreadable",
         }
+    }
+
+    /// What is wrong, as the rest of a sentence about the file.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::TooLarge => format!("has more than {SOURCE_BYTES_MAX} bytes, the most that one file may have"),
+            Self::Other(problem) => problem.clone(),
+        }
+    }
+
+    fn diagnostic(&self, path: &Path, span: Span) -> Diagnostic {
+        let fix = match self {
+            Self::TooLarge => "split it into several files, and name them under `include:`",
+            Self::Other(_) => "name a manifest with `-f`; without it `clockjack.yaml` in this folder is read",
+        };
+        Diagnostic::error(self.code(), span, format!("`{}` {}", path.display(), self.reason())).fix(fix)
     }
 }
 
-fn read(path: &Path) -> Result<String, Unread> {
+pub(super) fn read(path: &Path) -> Result<String, Unread> {
     let unreadable = |error: std::io::Error| Unread::Other(format!("cannot be read: {error}"));
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {

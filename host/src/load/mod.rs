@@ -1,6 +1,7 @@
 //! Loading: files become a manifest, plugins become calls. All findings are collected; nothing runs yet.
 
 pub mod components;
+mod directories;
 mod dirs;
 mod files;
 pub mod memory;
@@ -9,14 +10,20 @@ pub mod origin;
 mod plugins;
 pub mod provenance;
 pub mod secrets;
+mod settle;
 pub mod stores;
+mod units;
 pub mod zones;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clockjack_sandbox::{Plugin, Sandbox};
 use clockjack_schedule::{
-    diagnostic::{Diagnostics, Source},
+    diagnostic::{Diagnostic, Diagnostics, Severity, Source},
     id::{JobId, PluginName},
     manifest::{resolved::Manifest, store_url::StoreUrl},
     zone::Zones,
@@ -24,9 +31,15 @@ use clockjack_schedule::{
 
 use self::{origin::Image, provenance::Lock};
 
+pub use self::origin::plugin_file;
 pub use self::plugins::{
     PreparedJob, compile_budget, isolated_pool, job_findings, pinned, plugin_finding, prepare_job, prepare_jobs,
     prepared, sandbox_for, sandbox_with, slow, workers,
+};
+pub use self::{
+    directories::COMPONENTS_MAX,
+    settle::{FaultyUnit, Settled, put_aside, settle},
+    units::{Choice, Choices, Unit},
 };
 
 /// What came of the files that a person named.
@@ -37,26 +50,25 @@ pub struct Loaded {
     pub manifest: Manifest,
     /// Everything that is wrong.
     pub diagnostics: Diagnostics,
+    /// The components in directories of plugins. Their sources come after all others.
+    pub units: Vec<Unit>,
     /// The only bytes that plugins may be, where that was asked for.
     pub lock: Option<Lock>,
     /// Where the host was told to keep its default store, whatever the manifest says.
     pub ledger: Option<StoreUrl>,
     /// The images that plugins came out of, as far as they are loaded and came from registries.
     pub images: BTreeMap<PluginName, Image>,
+    /// Folders whose files say what the host runs, also those that are not there yet.
+    folders: BTreeSet<PathBuf>,
+    watched: BTreeSet<PathBuf>,
 }
 
 impl Loaded {
-    /// The files and folders that say what the manifest is; when one of them changes, it may be another one.
-    #[must_use]
-    pub fn watched(&self) -> Vec<std::path::PathBuf> {
-        self.sources.iter().map(|source| std::path::PathBuf::from(&*source.name)).collect()
-    }
-
     /// Holds plugins to their pins, where that was asked for.
     ///
     /// # Errors
     /// When the file with pins cannot be read.
-    pub fn held_to_pins(mut self, locked: bool, files: &[std::path::PathBuf]) -> anyhow::Result<Self> {
+    pub fn held_to_pins(mut self, locked: bool, files: &[PathBuf]) -> anyhow::Result<Self> {
         self.lock = locked.then(|| Lock::read(files)).transpose()?;
         Ok(self)
     }
@@ -69,10 +81,44 @@ impl Loaded {
     }
 }
 
-/// Reads manifests and the files that they include.
+impl Loaded {
+    /// The unit that something was found in; none where it is about the manifest itself.
+    #[must_use]
+    pub fn unit_of(&self, found: &Diagnostic) -> Option<&Unit> {
+        self.units.iter().find(|unit| unit.source == found.span.source)
+    }
+
+    /// Whether something is wrong that a job has to do with: with the manifest itself, or with the unit that has the job.
+    /// What is wrong with other units is not its business.
+    #[must_use]
+    pub fn has_errors_for(&self, job: &JobId) -> bool {
+        let own = self.manifest.jobs.contains_key(job).then(|| self.manifest.job_span(job, "").source);
+        let concerns = |found: &Diagnostic| match (self.unit_of(found), own) {
+            (Some(unit), Some(own)) => unit.source == own,
+            (None, _) | (_, None) => true,
+        };
+        self.diagnostics.all().iter().any(|found| found.severity == Severity::Error && concerns(found))
+    }
+
+    /// The files with texts of the manifest.
+    pub fn texts(&self) -> impl Iterator<Item = &Path> {
+        let has_text = |index: usize| self.units.iter().all(|unit| unit.source != index || unit.text.is_some());
+        let texts = self.sources.iter().enumerate().filter(move |(index, _)| has_text(*index));
+        texts.map(|(_, source)| Path::new(&*source.name))
+    }
+
+    /// What says what the manifest is: its files, those that are missing included, and the folders in which more of them may
+    /// appear. The files of plugins are not among them.
+    #[must_use]
+    pub fn watched(&self) -> Vec<PathBuf> {
+        self.watched.iter().cloned().collect()
+    }
+}
+
+/// Reads manifests, the files that they include and the sidecars in their directories of plugins, all of it as it is on disk.
 #[must_use]
-pub fn manifest(paths: &[std::path::PathBuf], zones: &Zones) -> Loaded {
-    files::load(paths, zones)
+pub fn manifest(paths: &[PathBuf], zones: &Zones) -> Loaded {
+    files::load(paths, zones, &Choices::default())
 }
 
 /// Checks where the directories lie that jobs are granted, for whoever loads no plugins.
@@ -80,10 +126,11 @@ pub fn check_dirs(loaded: &mut Loaded, only: Option<&JobId>) {
     dirs::check(loaded, only);
 }
 
-/// Checks what can be checked without the plugins: granted directories, and memory.
+/// Checks what can be checked without the plugins: granted directories, memory, and images that nothing pins.
 pub fn check(loaded: &mut Loaded) {
     dirs::check(loaded, None);
     memory::check(loaded);
+    origin::check(loaded);
 }
 
 /// Loads every plugin of a manifest and prepares the call of every job.

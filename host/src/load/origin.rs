@@ -2,7 +2,7 @@
 
 use clockjack_sandbox::{LoadCode, LoadError, Plugin, PluginFile, Sandbox, Wanted, check_digest};
 use clockjack_schedule::{
-    diagnostic::{Diagnostic, Diagnostics},
+    diagnostic::Diagnostic,
     id::PluginName,
     manifest::{
         resolved::{self, HostSettings, Manifest},
@@ -10,10 +10,7 @@ use clockjack_schedule::{
     },
 };
 
-use super::{
-    oci,
-    provenance::{Lock, keys_for},
-};
+use super::{Loaded, oci, provenance::keys_for};
 
 pub use super::oci::Image;
 
@@ -45,7 +42,7 @@ pub fn fetch(source: &Source, keys: Option<&[String]>) -> Result<Fetched, LoadEr
             let pulled = oci::pull(reference)?;
             let file = PluginFile::of_bytes(pulled.bytes);
             let image = &pulled.image.digest;
-            tracing::info!(%reference, %image, sha256 = &file.digest()[..12], "component pulled");
+            tracing::info!(%reference, %image, sha256 = &file.digest()[..12], "component taken from an image");
             Ok(Fetched { file, image: Some(pulled.image) })
         }
     }
@@ -88,27 +85,35 @@ pub fn keys_of<'h>(host: &'h HostSettings, source: &Source) -> Option<&'h [Strin
     keys_for(host, source.file()?)
 }
 
-/// What is to be told of a plugin that came from a registry.
-#[must_use]
-pub fn findings(manifest: &Manifest, lock: Option<&Lock>, name: &PluginName, image: &Image) -> Diagnostics {
-    let mut findings = Diagnostics::default();
-    let span = manifest.plugin_span(name, "source");
-    let (reference, digest) = (&image.reference, &image.digest);
-    if let Some(reason) = &image.stale {
-        let message = format!("plugin `{name}`: what `{reference}` meant last is used (sha256:{digest}): {reason}");
-        let fix =
-            "look whether the registry can be reached; write the digest behind the reference where it must not change";
-        findings.push(Diagnostic::warning("load.stale", span, message).fix(fix));
+/// That an image may not be what its tag means by now.
+pub fn stale(manifest: &Manifest, name: &PluginName, image: &Image) -> Option<Diagnostic> {
+    let Image { reference, digest, stale } = image;
+    let message =
+        format!("plugin `{name}`: what `{reference}` meant last is used (sha256:{digest}): {}", stale.as_ref()?);
+    let warning = Diagnostic::warning("load.stale", manifest.plugin_span(name, "source"), message);
+    let fix =
+        "look whether the registry can be reached; write the digest behind the reference where it must not change";
+    Some(warning.fix(fix))
+}
+
+/// Tells of images that nothing pins, where other plugins have to be signed.
+pub(super) fn check(loaded: &mut Loaded) {
+    let manifest = &loaded.manifest;
+    if manifest.host.trusted_keys.is_empty() {
+        return;
     }
-    let is_pinned = reference.digest().is_some()
-        || manifest.plugins.get(name).is_some_and(|plugin| plugin.sha256.is_some())
-        || lock.is_some_and(|lock| lock.pin(name.as_str()).is_some());
-    if !is_pinned && !manifest.host.trusted_keys.is_empty() {
+    for (name, plugin) in &manifest.plugins {
+        let Some(reference) = plugin.source.oci() else { continue };
+        let in_lock = loaded.lock.as_ref().is_some_and(|lock| lock.pin(name.as_str()).is_some());
+        if reference.digest().is_some() || plugin.sha256.is_some() || in_lock {
+            continue;
+        }
         let message = format!(
             "plugin `{name}`: `host.trusted_keys` hold for files in folders, so nothing says whose `{reference}` is"
         );
-        let fix = format!("pin it: write `@sha256:{digest}` behind it, or `sha256:` beside it");
-        findings.push(Diagnostic::warning("load.unpinned", span, message).fix(fix));
+        let fix =
+            format!("pin it: write `@sha256:` and the digest behind it that `clockjack inspect {reference}` shows");
+        let span = manifest.plugin_span(name, "source");
+        loaded.diagnostics.push(Diagnostic::warning("load.unpinned", span, message).fix(fix));
     }
-    findings
 }

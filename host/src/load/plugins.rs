@@ -84,8 +84,7 @@ pub(super) fn prepare(loaded: &mut Loaded, sandbox: &Sandbox) -> (Vec<(PluginNam
         match load(sandbox, &manifest.host, loaded.lock.as_ref(), plugin, metered) {
             Ok(Origin { plugin, image }) => {
                 if let Some(image) = image {
-                    let found = origin::findings(manifest, loaded.lock.as_ref(), name, &image);
-                    loaded.diagnostics.append(found);
+                    loaded.diagnostics.extend(origin::stale(manifest, name, &image));
                     loaded.images.insert(name.clone(), image);
                 }
                 loaded.diagnostics.extend(slow(manifest, name, &plugin));

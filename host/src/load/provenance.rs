@@ -22,7 +22,7 @@ const HEAD: &str =
 const BYTES_MAX: u64 = 16 << 20;
 
 /// What was seen of each plugin.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
     path: PathBuf,
     pins: BTreeMap<String, Provenance>,

@@ -51,6 +51,8 @@ pub enum PluginNewsKind {
     Passed,
     /// It is gone.
     Removed,
+    /// A component in a directory cannot be used, and nothing of it is in force.
+    LeftOut,
 }
 
 impl PluginNewsKind {
@@ -65,6 +67,7 @@ impl PluginNewsKind {
             Self::RolledBack { .. } => "plugin.rolled_back",
             Self::Passed => "plugin.passed",
             Self::Removed => "plugin.removed",
+            Self::LeftOut => "plugin.left_out",
         }
     }
 }

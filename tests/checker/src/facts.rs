@@ -24,6 +24,8 @@ pub struct Facts {
     pub requests: Vec<Request>,
     /// The runs that somebody cancelled.
     pub cancels: Vec<Cancel>,
+    /// When other code was put in force for jobs.
+    pub reloads: Vec<Reload>,
     /// The pools whose size is to be kept.
     pub pools: Vec<Pool>,
 }
@@ -90,6 +92,15 @@ pub struct Cancel {
     pub job: String,
     /// Which run; any of the job if absent.
     pub run: Option<String>,
+    /// When.
+    pub at: Micros,
+}
+
+/// Other code was put in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// For which job; for all of them if absent.
+    pub job: Option<String>,
     /// When.
     pub at: Micros,
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::{
+    facts::Reload,
     history::Skip,
     revision::{Overlap, Revision},
     time::{Load, Micros, Span, Spans},
@@ -35,6 +36,8 @@ pub(crate) struct JobView<'a> {
     /// By their instant.
     pub(crate) slots: Vec<Slot>,
     pub(crate) paused: Spans,
+    /// When other code was put in force for it, in order.
+    reloads: Vec<Micros>,
     /// When it could decide about its slots: the host was settled and the job not paused.
     pub(crate) able: Spans,
     /// When it could decide, and there was room for another run.
@@ -66,6 +69,7 @@ impl<'a> JobView<'a> {
             skips: Vec::new(),
             slots: Vec::new(),
             paused: Spans::default(),
+            reloads: Vec::new(),
             able: Spans::default(),
             free: Spans::default(),
             occupied: Load::default(),
@@ -92,6 +96,9 @@ impl<'a> JobView<'a> {
         self.targets.sort_unstable();
         self.expect_slots(world);
         self.paused = world.pauses(self.name);
+        let is_own = |reload: &&Reload| reload.job.as_ref().is_none_or(|job| job == self.name);
+        self.reloads = world.facts.reloads.iter().filter(is_own).map(|reload| reload.at).collect();
+        self.reloads.sort_unstable();
         self.able = world.settled.minus(&self.paused).longer_than(latency);
         let occupancies: Vec<_> = self.runs.iter().filter_map(|view| view.occupancy(world)).collect();
         let longer = world.tolerance.edge().saturating_add(1);
@@ -210,6 +217,11 @@ impl<'a> JobView<'a> {
     pub(crate) fn revisions_at(&self, at: Micros) -> impl Iterator<Item = (usize, &'a Revision)> {
         let all = self.revisions.iter().copied().enumerate().zip(&self.maybe);
         all.filter(move |(_, force)| force.from <= at && at <= force.until).map(|(revision, _)| revision)
+    }
+
+    /// When other code was first put in force after an instant.
+    pub(crate) fn reload_after(&self, at: Micros) -> Option<Micros> {
+        self.reloads.get(self.reloads.partition_point(|reload| *reload <= at)).copied()
     }
 
     /// The revisions that were in force at an instant without doubt.

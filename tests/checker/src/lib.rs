@@ -6,7 +6,7 @@
 //!
 //! - [`Facts`]: what the harness did and saw. When the host was up and how it ended, when its clock was set, when the
 //!   ledger was out of reach, when the host had no chance (`saturated`: load, `SIGSTOP`, suspend), pauses, requests,
-//!   cancellations. **True time.** Note a death of the host at the instant of the kill, a start at the start of the
+//!   cancellations, other code for jobs. **True time.** Note a death of the host at the instant of the kill, a start at the start of the
 //!   process; what the host needs to come up is part of the recovery.
 //! - [`Revision`]: what each job was to do, with slots from an independent generator ([`slots`], or a list), and from
 //!   when to when. Note the instant at which the harness made the change; it takes effect within the latency, or, if
@@ -64,9 +64,9 @@ mod world;
 
 pub use self::{
     clock::{Clock, Step},
-    facts::{Cancel, Ending, Facts, Pause, Pool, Request, Resume, Tolerance, Up},
+    facts::{Cancel, Ending, Facts, Pause, Pool, Reload, Request, Resume, Tolerance, Up},
     history::{Attempt, Cause, History, NextSeen, Run, Said, Skip, Witness},
-    revision::{After, AfterOn, Coalesce, Delivery, Overlap, Revision},
+    revision::{After, AfterOn, Coalesce, Delivery, OnReload, Overlap, Revision},
     time::{Micros, SECOND, Span, show},
     verdict::check,
     violation::{Class, Violation},

@@ -67,6 +67,8 @@ fn of_harness(facts: &Facts, job: &str, events: &mut Vec<(Micros, String)>) {
         events.push((pause.span.from, "pause".to_owned()));
         events.push((pause.span.until, format!("resume from {:?}", pause.resume).to_lowercase()));
     }
+    let reloads = facts.reloads.iter().filter(|reload| reload.job.as_deref().is_none_or(|other| other == job));
+    events.extend(reloads.map(|reload| (reload.at, "other code".to_owned())));
     let requests = facts.requests.iter().filter(|request| request.job == job);
     events.extend(requests.map(|request| (request.at, "a run is asked for".to_owned())));
     let cancels = facts.cancels.iter().filter(|cancel| cancel.job == job);

@@ -26,12 +26,14 @@ pub struct Revision {
     pub overlap: Overlap,
     /// How many runs go on at once.
     pub max_instances: usize,
-    /// How many attempts a run has that were not cut by a stop of the host.
+    /// How many attempts a run has that were not cut by a stop of the host or by other code.
     pub attempts_max: u32,
     /// The longest time between two attempts.
     pub backoff_max: Micros,
     /// What happens to a run that a crash cut.
     pub delivery: Delivery,
+    /// What happens to an attempt that goes on when other code is put in force.
+    pub on_reload: OnReload,
     /// How long after its slot a run starts at the most, by intention.
     pub jitter_max: Micros,
     /// Whose ends make the job run.
@@ -58,6 +60,7 @@ impl Revision {
             attempts_max: 1,
             backoff_max: 0,
             delivery: Delivery::AtLeastOnce,
+            on_reload: OnReload::Drain { deadline: None },
             jitter_max: 0,
             after: Vec::new(),
             run_on_start: false,
@@ -97,6 +100,20 @@ pub enum Delivery {
     AtLeastOnce,
     /// It ends as `lost`.
     AtMostOnce,
+}
+
+/// What happens to an attempt that goes on when other code is put in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnReload {
+    /// It goes on.
+    Drain {
+        /// For this long at the most; then its run ends as `cancelled`.
+        deadline: Option<Micros>,
+    },
+    /// Its run ends as `cancelled`.
+    Cancel,
+    /// It ends as `interrupted`, and another one follows at once.
+    Replace,
 }
 
 /// Whose end makes a job run.

@@ -39,6 +39,8 @@ pub enum Class {
     UnjustifiedSkip,
     /// A run ended as `lost`, `interrupted` or `cancelled` without what that needs.
     UnjustifiedEnd,
+    /// An attempt went on on code that was replaced, although its job ends such.
+    OldCode,
     /// A reason or an outcome that is no word of ours.
     UnknownWord,
     /// The starts do not fit the slots, whatever the ids say.
@@ -90,6 +92,7 @@ impl Class {
             Self::UnjustifiedOverlap => "unjustified_overlap",
             Self::UnjustifiedSkip => "unjustified_skip",
             Self::UnjustifiedEnd => "unjustified_end",
+            Self::OldCode => "old_code",
             Self::UnknownWord => "unknown_word",
             Self::TimesDoNotMatch => "times_do_not_match",
             Self::AttemptGap => "attempt_gap",

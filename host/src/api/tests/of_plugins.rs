@@ -30,7 +30,7 @@ pub(crate) fn plugin() -> PluginView {
     PluginView {
         name: "weblog".parse().unwrap(),
         source: "./weblog.wasm".to_owned(),
-        current: generation(3, "c", "file changed"),
+        current: Some(generation(3, "c", "file changed")),
         kept: vec![generation(2, "b", "start")],
         candidate: Some(CandidateView {
             state: CandidateState::Held,

@@ -35,7 +35,7 @@ impl Project {
         if has_errors {
             super::say(&format!("the manifest has {}", diagnostics::summary(loaded.diagnostics.all())));
         }
-        let manifests = loaded.sources.iter().map(|source| PathBuf::from(&*source.name)).collect();
+        let manifests = loaded.texts().map(Path::to_path_buf).collect();
         let mut project = Self { manifests, manifest: loaded.manifest, has_errors, digests: BTreeMap::new() };
         project.refresh();
         project

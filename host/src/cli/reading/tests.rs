@@ -8,7 +8,10 @@ use clockjack_schedule::{
     diagnostic::Source,
     id::{JobId, RunId},
     job::Ceilings,
-    manifest::resolve::{ResolveOptions, resolve_partial},
+    manifest::{
+        directories::Found,
+        resolve::{ResolveOptions, resolve_partial},
+    },
     outcome::{Outcome, OutcomeCode},
     ports::{Again, Captured, Change, Claim, Finish, Ledger as _, LogLevel, LogLine, Report},
     run::{Cause, JobState, Run, Skip, SkipReason},
@@ -143,8 +146,14 @@ pub(in crate::cli) async fn reading(changes: Vec<Change>) -> Reading {
     let zones = Zones::bundled();
     let sources = [Source::new("clockjack.yaml", MANIFEST)];
     let (folders, ceilings) = ([PathBuf::new()], Ceilings::default());
-    let options =
-        ResolveOptions { zones: &zones, variables: &|_| None, folders: &folders, ceilings: &ceilings, n_named: 1 };
+    let options = ResolveOptions {
+        zones: &zones,
+        variables: &|_| None,
+        folders: &folders,
+        ceilings: &ceilings,
+        n_named: 1,
+        found: Found::default(),
+    };
     let (manifest, diagnostics) = resolve_partial(&sources, &options);
     assert!(!diagnostics.has_errors(), "{diagnostics:?}");
     let ledger = MemoryLedger::default();

@@ -1,5 +1,6 @@
 //! Step 4, attempts: numbered 1, 2, 3, one after the other, no more than allowed.
 
+use super::reloads;
 use crate::{
     facts::Ending,
     history::{Said, Witness},
@@ -19,7 +20,7 @@ pub(crate) fn each_follows_the_one_before(world: &World<'_>, job: &JobView<'_>, 
         let mut wrong = Vec::new();
         let mut before: Option<&Witness> = None;
         for line in &view.lines {
-            wrong.extend(numbered(world, view, before, line));
+            wrong.extend(numbered(world, job, view, before, line));
             wrong.extend(before.and_then(|before| after(world, job, view, before, line)));
             before = Some(line);
         }
@@ -34,7 +35,13 @@ pub(crate) fn each_follows_the_one_before(world: &World<'_>, job: &JobView<'_>, 
 
 type Wrong = Option<(Class, String)>;
 
-fn numbered(world: &World<'_>, view: &RunView<'_>, before: Option<&Witness>, line: &Witness) -> Wrong {
+fn numbered(
+    world: &World<'_>,
+    job: &JobView<'_>,
+    view: &RunView<'_>,
+    before: Option<&Witness>,
+    line: &Witness,
+) -> Wrong {
     let last = before.map_or(0, |before| before.attempt);
     let number = line.attempt;
     if number == last {
@@ -49,6 +56,7 @@ fn numbered(world: &World<'_>, view: &RunView<'_>, before: Option<&Witness>, lin
     let since = before.map_or(Micros::MIN, |before| before.start);
     let silent = |number| match view.run.outcome_of(number) {
         // Claimed, and the host died before the guest began; or the ledger's list of attempts is not there.
+        Some("interrupted") if reloads::may_have_ended(world, job, [since, line.start], reloads::is_replaced) => true,
         None | Some("interrupted" | "lost") => world.end_of_host(since, line.start, &ANY_END).is_some(),
         // The guest itself says how these end.
         Some("succeeded" | "failed" | "skipped") => false,
@@ -71,7 +79,10 @@ fn after(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, before: &Witn
     let mut deliveries = job.revisions_at(before.start).map(|(_, revision)| revision.delivery);
     let is_once = deliveries.next().is_some_and(|first| first == Delivery::AtMostOnce)
         && deliveries.all(|delivery| delivery == Delivery::AtMostOnce);
-    let is_known = !matches!(told, None | Some("interrupted" | "lost"));
+    // The host saw the end of what it replaced.
+    let is_replaced = told == Some("interrupted")
+        && reloads::may_have_ended(world, job, [before.start, line.start], reloads::is_replaced);
+    let is_known = is_replaced || !matches!(told, None | Some("interrupted" | "lost"));
     if let Some(crash) = crash.filter(|_| is_once && !is_known) {
         let evidence = format!("at most once, but began again after the host ended at {}", show(crash));
         return Some((Class::DoubleStart, evidence));
@@ -79,7 +90,7 @@ fn after(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, before: &Witn
     let has_succeeded = before.end.is_some() && before.said == Said::Succeeded;
     // The success may not have reached the ledger.
     let is_unheard = match told {
-        None | Some("interrupted" | "lost") => crash.is_some(),
+        None | Some("interrupted" | "lost") => crash.is_some() || is_replaced,
         Some("succeeded" | "failed" | "skipped") => false,
         Some(_) => true,
     };
@@ -101,7 +112,7 @@ fn told_in_order(view: &RunView<'_>) -> Wrong {
     Some((Class::AttemptGap, format!("the ledger tells of {} attempts: {numbers:?}", view.run.n_attempts)))
 }
 
-/// Attempts that a stop of the host cut do not count.
+/// Attempts that a stop of the host or other code cut do not count.
 fn not_too_many(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong {
     let n_seen = view.lines.iter().map(|line| line.attempt).max().unwrap_or(0);
     let n_all = n_seen.max(view.run.n_attempts);

@@ -6,6 +6,7 @@ mod blind;
 mod chains;
 mod dispositions;
 mod next;
+mod reloads;
 mod requests;
 mod run_ends;
 mod run_starts;
@@ -18,13 +19,14 @@ use crate::{job::JobView, violation::Violation, world::World};
 /// A rule about one job.
 type Rule = fn(&World<'_>, &JobView<'_>, &mut Vec<Violation>);
 
-const OF_JOBS: [Rule; 10] = [
+const OF_JOBS: [Rule; 11] = [
     dispositions::each_slot_has_one,
     run_starts::each_is_in_its_window,
     skips::each_has_its_reason,
     blind::starts_fit_the_slots,
     attempts::each_follows_the_one_before,
     run_ends::each_has_its_reason,
+    reloads::each_attempt_gives_way,
     side_by_side::of_one_job,
     agreement::guests_and_ledger_tell_the_same,
     requests::each_is_one_run,

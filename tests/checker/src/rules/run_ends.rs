@@ -1,6 +1,9 @@
 //! Steps 4 and 9, ends: each has what it needs, and no run stays open for nothing.
 
-use super::attempts::{ANY_END, attempts_max};
+use super::{
+    attempts::{ANY_END, attempts_max},
+    reloads,
+};
 use crate::{
     facts::Ending,
     history::Said,
@@ -51,9 +54,11 @@ fn ended(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, number: u32, 
             (!host_ended_in(world, view, number, &[Ending::Killed])).then(why)
         }
         "interrupted" => {
-            let why =
-                || (Class::UnjustifiedEnd, format!("attempt {number} is interrupted, but the host did not end in it"));
-            (!host_ended_in(world, view, number, &ANY_END)).then(why)
+            let why = || {
+                let told = "is interrupted, but neither did the host end in it nor was its code replaced";
+                (Class::UnjustifiedEnd, format!("attempt {number} {told}"))
+            };
+            (!is_replaced(world, job, view, number) && !host_ended_in(world, view, number, &ANY_END)).then(why)
         }
         "cancelled" => cancelled(world, job, view),
         _ if is_limit => None,
@@ -66,17 +71,23 @@ fn revisions<'w>(world: &World<'_>, job: &'w JobView<'_>, view: &RunView<'_>) ->
     start.map_or_else(|| job.revisions.clone(), |start| job.revisions_at(start).map(|(_, revision)| revision).collect())
 }
 
-/// Whether the host ended between the beginning of an attempt and what the ledger calls its end.
-fn host_ended_in(world: &World<'_>, view: &RunView<'_>, number: u32, endings: &[Ending]) -> bool {
+/// The beginning of an attempt, and what the ledger calls its end.
+fn span_of(world: &World<'_>, view: &RunView<'_>, number: u32) -> Option<[Micros; 2]> {
     let clock = &world.facts.clock;
     let line = view.lines.iter().find(|line| line.attempt == number);
     let told = view.run.attempts.iter().find(|attempt| attempt.number == number).and_then(|attempt| attempt.started);
     let claimed = told.or(view.run.started.filter(|_| number == view.run.n_attempts));
     let claimed = claimed.and_then(|wall| clock.instants(wall).into_iter().min());
-    let Some(from) = [line.map(|line| line.start), claimed].into_iter().flatten().min() else { return false };
+    let from = [line.map(|line| line.start), claimed].into_iter().flatten().min()?;
     let noted = view.run.finish_of(number).and_then(|wall| clock.instants(wall).into_iter().max());
+    Some([from, noted.unwrap_or(Micros::MAX)])
+}
+
+/// Whether the host ended between the beginning of an attempt and what the ledger calls its end.
+fn host_ended_in(world: &World<'_>, view: &RunView<'_>, number: u32, endings: &[Ending]) -> bool {
+    let Some([from, noted]) = span_of(world, view, number) else { return false };
     // A host that stops in good order notes the end before it is gone.
-    let until = noted.unwrap_or(Micros::MAX).saturating_add(world.tolerance.recovery.max(world.tolerance.latency));
+    let until = noted.saturating_add(world.tolerance.recovery.max(world.tolerance.latency));
     world.end_of_host(from.saturating_sub(world.tolerance.edge()), until, endings).is_some()
 }
 
@@ -87,11 +98,22 @@ fn cancelled(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong 
         .iter()
         .any(|cancel| cancel.job == job.name && cancel.run.as_ref().is_none_or(|run| *run == view.run.id));
     let is_replaced = || job.revisions.iter().any(|revision| revision.overlap == Overlap::Replace);
+    let gave_way = || {
+        let spans = (1..=view.run.n_attempts).filter_map(|number| span_of(world, view, number));
+        spans.into_iter().any(|span| reloads::may_have_ended(world, job, span, reloads::is_cancelled))
+    };
     let why = || (Class::UnjustifiedEnd, "cancelled, but nobody asked for it".to_owned());
-    (!is_asked && !is_replaced()).then(why)
+    (!is_asked && !is_replaced() && !gave_way()).then(why)
 }
 
-/// Under `at_least_once` an interruption is no end, unless the job is gone or there were too many.
+/// Whether an attempt was cut by other code: that came while it went on, and the host did not end.
+fn is_replaced(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>, number: u32) -> bool {
+    let is_there = |span| reloads::may_have_ended(world, job, span, reloads::is_replaced);
+    span_of(world, view, number).is_some_and(is_there) && !host_ended_in(world, view, number, &ANY_END)
+}
+
+/// Under `at_least_once` an interruption is no end, unless the job is gone or there were too many. One by other code never
+/// is, unless the job is gone.
 fn interrupted_for_good(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>) -> Wrong {
     // The attempts of one run may have begun under several definitions.
     let is_again = job.revisions.iter().all(|revision| revision.delivery == Delivery::AtLeastOnce);
@@ -100,7 +122,8 @@ fn interrupted_for_good(world: &World<'_>, job: &JobView<'_>, view: &RunView<'_>
     let is_gone = instants.iter().any(|at| job.surely_at(*at).next().is_none());
     let n_cut = view.run.attempts.iter().filter(|attempt| attempt.outcome == "interrupted").count();
     let is_known = !view.run.attempts.is_empty();
-    if !is_again || is_gone || !is_known || INTERRUPTIONS_MAX <= n_cut {
+    let may_end = !is_again || !is_known || INTERRUPTIONS_MAX <= n_cut;
+    if is_gone || may_end && !is_replaced(world, job, view, view.run.n_attempts) {
         return None;
     }
     Some((Class::UnjustifiedEnd, "ended as interrupted, although it is to be tried again".to_owned()))

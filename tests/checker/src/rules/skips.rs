@@ -176,7 +176,10 @@ fn paused(world: &World<'_>, job: &JobView<'_>, skip: &Skip, decided: Micros) ->
     for place in job.slots_between(skip.first, skip.last) {
         let slot = job.slots[place];
         let is_covered = pauses.iter().any(|pause| {
-            let undecided = || job.able.stretch(slot.due, pause.span.from, world.tolerance.latency).is_none();
+            // A slot that waits for its jitter is taken back by a pause.
+            let jitter = job.revisions[slot.revision].jitter_max;
+            let start = slot.due.saturating_add(jitter);
+            let undecided = || job.able.stretch(start, pause.span.from, world.tolerance.latency).is_none();
             let is_within = slot.due <= pause.span.until.saturating_add(edge);
             let is_after = pause.span.from.saturating_sub(edge) <= slot.due;
             let ends_job =

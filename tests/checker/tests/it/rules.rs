@@ -234,7 +234,7 @@ fn ledger_and_guest_tell_the_same() {
             identity a slot 00:40.000
                 run r4: its guest was told job a and slot 00:50.000
             unjustified_end a slot 00:50.000
-                run r5: attempt 1 is interrupted, but the host did not end in it
+                run r5: attempt 1 is interrupted, but neither did the host end in it nor was its code replaced
             unjustified_end a slot 00:50.000
                 run r5: ended as interrupted, although it is to be tried again
         "#]],
@@ -347,4 +347,61 @@ fn what_is_planned_ahead_is_no_run_yet() {
                 run r2 has not begun; nothing kept it from beginning at 00:20.000
         "#]],
     );
+}
+
+#[test]
+fn other_code_ends_attempts_as_their_jobs_say_and_no_others() {
+    let story = |reload: &str, job: &str, rest: &str| {
+        format!(
+            "up 0 19000
+             {reload}
+             job a every 10 {job}
+             {rest}"
+        )
+    };
+    let reload = "reload 12000";
+    let again = "run r1 a 10000 schedule 1 0 10000 12001 interrupted
+                 run r1 a 10000 schedule 2 0 12002 15000 succeeded";
+    let cancelled = "run r1 a 10000 schedule 1 0 10000 12001 cancelled";
+    let later = "run r1 a 10000 schedule 1 0 10000 14001 cancelled";
+    let done = "run r1 a 10000 schedule 1 0 10000 15000 succeeded";
+    for right in [
+        story(reload, "reload replace", again),
+        story(reload, "reload replace delivery once", again),
+        story(reload, "reload cancel", cancelled),
+        story(reload, "reload 2000", later),
+        story(reload, "", done),
+        story(reload, "reload 4000", done),
+        // It began on the new code.
+        story("reload 9000", "reload replace", done),
+    ] {
+        judge(&right, expect![[""]]);
+    }
+    let unjustified = "attempt 1 is interrupted, but neither did the host end in it nor was its code replaced";
+    for wrong in
+        [story("", "reload replace", again), story(reload, "", again), story("reload 9000", "reload replace", again)]
+    {
+        let found = crate::script::verdict(&wrong);
+        assert!(found.contains(unjustified), "{found}");
+    }
+    judge(
+        &story(reload, "", cancelled),
+        expect![[r#"
+            unjustified_end a slot 00:10.000
+                run r1: cancelled, but nobody asked for it
+        "#]],
+    );
+    let for_good = crate::script::verdict(&story(
+        reload,
+        "reload replace delivery once",
+        "run r1 a 10000 schedule 1 0 10000 12001 interrupted",
+    ));
+    assert!(for_good.contains("ended as interrupted, although it is to be tried again"), "{for_good}");
+    for mode in ["replace", "cancel", "2000"] {
+        let found = crate::script::verdict(&story(reload, &format!("reload {mode}"), done));
+        assert!(
+            found.starts_with("old_code a slot 00:10.000\n    run r1: attempt 1 went on until 00:15.000"),
+            "{found}"
+        );
+    }
 }

@@ -2,8 +2,9 @@
 //! life 0 is the first.
 
 use clockjack_checker::{
-    After, AfterOn, Attempt, Cancel, Cause, Coalesce, Delivery, Ending, Facts, History, Micros, NextSeen, Overlap,
-    Pause, Request, Resume, Revision, Run, Said, Skip, Span, Step, Tolerance, Up, Witness, check, slots,
+    After, AfterOn, Attempt, Cancel, Cause, Coalesce, Delivery, Ending, Facts, History, Micros, NextSeen, OnReload,
+    Overlap, Pause, Reload, Request, Resume, Revision, Run, Said, Skip, Span, Step, Tolerance, Up, Witness, check,
+    slots,
 };
 use expect_test::Expect;
 
@@ -25,6 +26,11 @@ struct Script {
 /// What the checker says of a script.
 #[track_caller]
 pub(crate) fn judge(script: &str, expected: Expect) {
+    expected.assert_eq(&verdict(script));
+}
+
+/// The same as text.
+pub(crate) fn verdict(script: &str) -> String {
     let mut story = Script::default();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<_> = line.split_whitespace().collect();
@@ -32,7 +38,7 @@ pub(crate) fn judge(script: &str, expected: Expect) {
     }
     let violations = check(&story.facts, &story.revisions, &story.witness, &story.history, &TOLERANCE);
     let told: Vec<_> = violations.iter().map(|violation| format!("{violation}\n")).collect();
-    expected.assert_eq(&told.concat().replace("1970-01-01T00:", "").replace("000Z", ""));
+    told.concat().replace("1970-01-01T00:", "").replace("000Z", "")
 }
 
 fn at(word: &str) -> Micros {
@@ -66,6 +72,7 @@ impl Script {
                 self.facts.requests.push(request);
             }
             "cancel" => self.facts.cancels.push(Cancel { job: text(1), run: None, at: time(2) }),
+            "reload" => self.facts.reloads.push(Reload { job: None, at: time(1) }),
             "job" => self.revisions.push(revision(words)),
             "next" => {
                 let next = words.get(3).map(|word| at(word));
@@ -179,6 +186,9 @@ fn revision(words: &[&str]) -> Revision {
             ("instances", _) => revision.max_instances = size(),
             ("attempts", _) => revision.attempts_max = number(),
             ("delivery", "once") => revision.delivery = Delivery::AtMostOnce,
+            ("reload", "cancel") => revision.on_reload = OnReload::Cancel,
+            ("reload", "replace") => revision.on_reload = OnReload::Replace,
+            ("reload", time) => revision.on_reload = OnReload::Drain { deadline: Some(at(time)) },
             ("after", job) => revision.after.push(After { job: job.to_owned(), on: AfterOn::Success }),
             (key, value) => unreachable!("`{key} {value}` is nothing that a job has"),
         }

@@ -171,12 +171,22 @@ enum Visit {
     Done,
 }
 
+/// Where a circle is told: in the last of the sources that it goes through, so that whoever came later is at fault. Each job
+/// of the walk names the next one, and the last one the first.
+fn latest_link<'n>(walk: &[&'n str], entries: &BTreeMap<&'n str, &'n Entry>) -> Option<(&'n str, Span)> {
+    let links = walk.iter().zip(walk.iter().cycle().skip(1)).filter_map(|(job, next)| {
+        let (_, span) = upstream(entries.get(job)?).find(|(name, _)| name == next)?;
+        Some((*job, span))
+    });
+    links.max_by_key(|(_, span)| span.source)
+}
+
 /// One circle for each `after` that closes one. A walk with a stack of its own: a chain may have as many links as there
 /// are jobs.
-fn circles<'n>(jobs: &BTreeMap<&'n str, &'n Entry>) -> Vec<Circle<'n>> {
+fn circles<'n>(entries: &BTreeMap<&'n str, &'n Entry>) -> Vec<Circle<'n>> {
     let mut found = Vec::new();
     let mut visits: BTreeMap<&str, Visit> = BTreeMap::new();
-    for (start, entry) in jobs {
+    for (start, entry) in entries {
         if visits.contains_key(start) {
             continue;
         }
@@ -194,15 +204,16 @@ fn circles<'n>(jobs: &BTreeMap<&'n str, &'n Entry>) -> Vec<Circle<'n>> {
                 Some(Visit::Open) if found.len() < super::findings::FINDINGS_MAX => {
                     let walked = stack.iter().map(|(job, _)| *job).skip_while(|job| *job != next);
                     let mut jobs: Vec<_> = walked.collect();
+                    let (closing, span) = latest_link(&jobs, entries).unwrap_or((job, span));
                     // The walk goes from a job to the ones before it; runs go the other way.
                     if let [_, rest @ ..] = &mut jobs[..] {
                         rest.reverse();
                     }
-                    found.push(Circle { jobs, closing: job, span });
+                    found.push(Circle { jobs, closing, span });
                 }
                 Some(Visit::Open) => {}
                 None => {
-                    let Some((name, entry)) = jobs.get_key_value(next) else { continue };
+                    let Some((name, entry)) = entries.get_key_value(next) else { continue };
                     visits.insert(name, Visit::Open);
                     stack.push((name, upstream(entry)));
                 }

@@ -31,12 +31,31 @@ pub(super) struct Document<'n> {
     pub(super) stores: &'n [Entry],
     pub(super) secrets: &'n [Entry],
     pub(super) plugins: &'n [Entry],
+    /// Directories of plugins that have no name.
+    pub(super) plugin_directories: &'n [Node],
     pub(super) jobs: &'n [Entry],
     pub(super) host: Option<(Span, HostSettings)>,
     pub(super) includes: Vec<Include>,
 }
 
 impl<'n> Document<'n> {
+    /// A source without anything in it.
+    pub(super) fn empty(span: Span) -> Self {
+        Self {
+            span,
+            defaults: None,
+            calendars: None,
+            pools: &[],
+            stores: &[],
+            secrets: &[],
+            plugins: &[],
+            plugin_directories: &[],
+            jobs: &[],
+            host: None,
+            includes: Vec::new(),
+        }
+    }
+
     /// Opens one source. An empty one is a manifest without anything in it.
     pub(super) fn open(
         root: &'n Node,
@@ -44,18 +63,7 @@ impl<'n> Document<'n> {
         ceilings: &Ceilings,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let mut document = Self {
-            span: root.span,
-            defaults: None,
-            calendars: None,
-            pools: &[],
-            stores: &[],
-            secrets: &[],
-            plugins: &[],
-            jobs: &[],
-            host: None,
-            includes: Vec::new(),
-        };
+        let mut document = Self::empty(root.span);
         if root.value == Value::Null {
             return Some(document);
         }
@@ -81,14 +89,9 @@ impl<'n> Document<'n> {
             let fix = "write `secrets: { api-key: { env: API_KEY } }`";
             entries(node, "`secrets` is a map from a name to a place", fix, diagnostics)
         });
-        document.plugins = fields.get("plugins").map_or(&[], |node| {
-            entries(
-                node,
-                "`plugins` is a map from a name to a file",
-                "write `plugins: { name: ./file.wasm }`",
-                diagnostics,
-            )
-        });
+        if let Some(node) = fields.get("plugins") {
+            (document.plugins, document.plugin_directories) = read_plugins(node, diagnostics);
+        }
         document.jobs = fields.get("jobs").map_or(&[], |node| {
             let fix = "write `jobs: { hello: { plugin: ./hello.wasm, every: 1m } }`";
             entries(node, "`jobs` is a map from an id to a job", fix, diagnostics)
@@ -109,7 +112,25 @@ impl<'n> Document<'n> {
     }
 }
 
-fn entries<'n>(node: &'n Node, what: &str, fix: &str, diagnostics: &mut Diagnostics) -> &'n [Entry] {
+/// `plugins` is a map, or a path of a directory, or a list of such.
+fn read_plugins<'n>(node: &'n Node, diagnostics: &mut Diagnostics) -> (&'n [Entry], &'n [Node]) {
+    if node.as_text().is_none() && node.as_list().is_none() {
+        let fix = "write `plugins: { name: ./file.wasm }`, or `plugins: ./plugins.d` for all components of a directory";
+        return (entries(node, "`plugins` is a map from a name to a file", fix, diagnostics), &[]);
+    }
+    let before = diagnostics.n_errors();
+    for item in node.as_one_or_many() {
+        if item.as_text().is_some_and(|text| text.ends_with(".wasm") || text.ends_with(".wat")) {
+            let error = Diagnostic::error("manifest.type", item.span, "a component under `plugins` needs a name");
+            diagnostics.push(error.fix("write `plugins: { name: ./file.wasm }`"));
+        } else {
+            grants::path_in(item, Path::new(""), diagnostics);
+        }
+    }
+    (&[], if before == diagnostics.n_errors() { node.as_one_or_many() } else { &[] })
+}
+
+pub(super) fn entries<'n>(node: &'n Node, what: &str, fix: &str, diagnostics: &mut Diagnostics) -> &'n [Entry] {
     node.as_map().unwrap_or_else(|| {
         let message = format!("{what}, not {}", node.kind());
         diagnostics.push(Diagnostic::error("manifest.type", node.span, message).fix(fix));
@@ -118,7 +139,7 @@ fn entries<'n>(node: &'n Node, what: &str, fix: &str, diagnostics: &mut Diagnost
 }
 
 /// `version` may be left out only in the two-line form, which has nothing but `jobs`.
-fn check_version(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) {
+pub(super) fn check_version(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) {
     let Some(node) = fields.get("version") else {
         let short = fields.all().all(|entry| entry.key == "jobs" || entry.key.starts_with("x-"));
         if !short {

@@ -114,11 +114,19 @@ const PLUGIN: Answers = &[
     (&["path", "file", "image", "url", "component", "wasm"], "write `source: ./file.wasm`"),
     (&["digest", "sha", "checksum", "hash"], "write `sha256:` with 64 hexadecimal digits"),
     (&["command", "run", "make"], "write `build: COMMAND`, which `clockjack dev` runs"),
+    (&["dir", "folder", "path_to_directory"], "write `directory: ./plugins.d`"),
     (&["isolation", "sandbox"], INTO_A_POOL),
     (&["onreload", "retryon"], "it belongs to jobs: write it in a job, or under `defaults:`"),
     (&["history", "generations", "versions", "revisions", "revisionhistorylimit"], "write `keep: 3`"),
     (&["trial", "rollback", "progressive", "rollout"], "write `canary: { runs: 5, failures: 3 }`"),
     (&["grants", "capabilities", "signature"], LATER),
+];
+
+const SIDECAR: Answers = &[
+    (&["plugin", "component", "source", "wasm"], "remove it: a sidecar has the jobs of the component beside it"),
+    (&["tasks", "services", "cron", "job"], "write `jobs:`"),
+    (&["default"], "write `defaults:`"),
+    (&["timezone", "timeout", "tz", "retry", "keep", "delivery"], "move it under `defaults:`"),
 ];
 
 const BUILD: Answers = &[
@@ -299,6 +307,7 @@ pub(super) enum Place {
     After,
     Pool,
     Plugin,
+    Sidecar,
     Build,
     Grants,
     Limits,
@@ -323,6 +332,7 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
         Place::After => AFTER,
         Place::Pool => POOL,
         Place::Plugin => PLUGIN,
+        Place::Sidecar => SIDECAR,
         Place::Build => BUILD,
         Place::Grants => GRANTS,
         Place::Limits => LIMITS,

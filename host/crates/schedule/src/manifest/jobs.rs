@@ -23,7 +23,7 @@ use crate::{
     command::ExitCodes,
     diagnostic::{Diagnostic, Diagnostics, Span},
     egress::EgressRule,
-    id::{JobId, PoolName, StoreName},
+    id::{JobId, PluginName, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy, Setup},
     template::Template,
     trigger::Calendars,
@@ -45,6 +45,8 @@ pub(super) struct JobReader<'a> {
     pub(super) calendars: &'a Calendars,
     pub(super) calendar_hashes: &'a CalendarHashes,
     pub(super) folder: &'a Path,
+    /// The plugin of jobs that name none: the component beside their sidecar.
+    pub(super) own_plugin: Option<&'a PluginName>,
     /// The last setups that were read, for jobs that share one.
     pub(super) setups: RefCell<VecDeque<Arc<Setup>>>,
 }
@@ -91,7 +93,10 @@ impl JobReader<'_> {
         }
         let mut fields = Fields::open_over(&entry.value, defaults, subject, diagnostics)?;
         let plugin_node = fields.entry("plugin").map(|entry| &entry.value).filter(|node| node.value != Value::Null);
-        let plugin = plugin_node.and_then(|node| self.plugins.find(node, self.folder, diagnostics));
+        let plugin = match plugin_node {
+            Some(node) => self.plugins.find(node, self.folder, diagnostics),
+            None => self.own_plugin.cloned(),
+        };
         let before_call = diagnostics.n_errors();
         let call = fields.get("call").and_then(|node| call(node, diagnostics));
         let args = fields.get("args").map_or(Arguments::None, |node| arguments(node, diagnostics));
@@ -102,7 +107,8 @@ impl JobReader<'_> {
         let command = command::unless_default(common.exit_codes, stdin);
         let zone = JobZone { zone: &common.zone, unknown: common.unknown_zone };
         let when = when::read(self, entry, &mut fields, zone, diagnostics);
-        if plugin_node.is_none() && !fields.unasked().any(|unknown| when::is_probably(&unknown.key, "plugin")) {
+        let has_plugin = plugin_node.is_some() || self.own_plugin.is_some();
+        if !has_plugin && !fields.unasked().any(|unknown| when::is_probably(&unknown.key, "plugin")) {
             let message = format!("{} names no plugin", fields.subject());
             let error = Diagnostic::error("manifest.missing_key", entry.key_span, message);
             diagnostics.push(error.fix("add `plugin:` with a name from `plugins:` or a path such as `./file.wasm`"));

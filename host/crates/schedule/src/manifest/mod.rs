@@ -33,12 +33,13 @@
 //! | `manifest.cycle` | jobs run after each other in a circle |
 //! | `manifest.store` | not a place of a store, or one that another store has |
 //! | `manifest.path` | not a path that can be used |
+//! | `manifest.sidecar` | a sidecar without its component, or two files where one is meant |
 //! | `manifest.oci` | not a reference to a registry |
 //! | `manifest.sha256` | not a digest |
 //! | `manifest.guest_path` | a guest path that is not absolute, climbs, or is given twice |
 //! | `manifest.ceiling` | a limit above what the host allows |
 //! | `manifest.egress` | an entry of `grants.http`, `grants.network` or `host.egress` that is none, or cannot mean what it says |
-//! | `manifest.denied` | a grant that is more than `host.egress` lets jobs have |
+//! | `manifest.denied` | a grant that is more than `host.egress` lets jobs have, or a key in a file that may not have it |
 //! | `manifest.no_effect` | warning: a key that changes nothing |
 //!
 //! Codes that begin with `trigger.` come from the triggers.
@@ -68,6 +69,7 @@ mod build;
 mod command;
 mod counts;
 mod defaults;
+pub mod directories;
 mod grants;
 mod jobs;
 mod plugins;
@@ -76,6 +78,7 @@ mod pools;
 mod reload;
 mod retry;
 mod secrets;
+mod sidecar;
 mod stores;
 mod trigger_hash;
 mod trusted_keys;
@@ -84,7 +87,7 @@ mod when;
 pub mod resolve;
 pub mod resolved;
 
-pub use self::egress::parse_http_rule;
+pub use self::{egress::parse_http_rule, pools::PLACES_MAX};
 
 pub mod diff;
 pub mod schema;

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     build,
+    directories::{Found, UnitSource, says_directory},
     fields::{self, Fields},
     foreign::{self, Place},
     grants,
@@ -15,9 +16,10 @@ use super::{
     reload,
     resolved::{Build, Canary, Plugin, Sha256},
     source::Source,
+    wording,
 };
 use crate::{
-    diagnostic::{self, Diagnostic, Diagnostics, did_you_mean},
+    diagnostic::{self, Diagnostic, Diagnostics, Span, did_you_mean},
     id::{PluginName, fnv1a},
 };
 
@@ -27,8 +29,19 @@ pub(super) struct PluginTable {
     pub(super) plugins: BTreeMap<PluginName, Plugin>,
     pub(super) places: BTreeMap<PluginName, Entry>,
     by_source: HashMap<Source, PluginName>,
+    /// Directories that have a name, with what holds for the plugins in them.
+    directories: BTreeMap<PluginName, Directory>,
     /// Names that stand in a manifest but could not be read: references to them are not a second fault.
     broken: BTreeSet<String>,
+}
+
+/// A directory of plugins.
+struct Directory {
+    place: Entry,
+    /// Where its path stands.
+    span: Span,
+    /// What its plugins have but for the name and the file.
+    settings: Plugin,
 }
 
 /// Whether what a job names as its plugin is a file or an image rather than a name.
@@ -42,6 +55,7 @@ impl PluginTable {
         &mut self,
         entry: &Entry,
         folder: &Path,
+        found: Found<'_>,
         sources: &[diagnostic::Source],
         diagnostics: &mut Diagnostics,
     ) {
@@ -53,23 +67,59 @@ impl PluginTable {
                     .fix("rename the plugin"),
             ),
         };
-        if let Some(first) = name.as_ref().and_then(|name| self.places.get(name)) {
-            let (line, column) = first.key_span.position(sources);
-            let file = sources.get(first.key_span.source).map_or("", |source| &source.name);
-            let message = format!("plugin `{}` is defined twice: here and at {file}:{line}:{column}", entry.key);
-            let error = Diagnostic::error("manifest.duplicate_plugin", entry.key_span, message);
-            diagnostics.push(error.fix("rename or remove one of them; files that are read together share their names"));
-            return;
+        if let Some(first) = name.as_ref().and_then(|name| self.place(name)) {
+            return diagnostics.push(defined_twice(&entry.key, entry.key_span, first.key_span, sources));
         }
-        let read = read_value(entry, folder, diagnostics);
+        let read = read_value(entry, folder, found, diagnostics);
         let (Some(name), Some(read), true) = (name, read, before == diagnostics.n_errors()) else {
             self.broken.insert(entry.key.clone());
             return;
         };
-        let Read { source, sha256, build, canary, keep } = read;
+        let Read { source, sha256, build, canary, keep, directory } = read;
+        if let Some(span) = directory {
+            let settings = Plugin { name: name.clone(), source, sha256, build, canary, keep };
+            self.directories.insert(name, Directory { place: entry.clone(), span, settings });
+            return;
+        }
         self.by_source.entry(source.clone()).or_insert_with(|| name.clone());
         self.places.insert(name.clone(), entry.clone());
         self.plugins.insert(name.clone(), Plugin { name, source, sha256, build, canary, keep });
+    }
+
+    /// Whether a directory has a name here.
+    pub(super) fn has_directories(&self) -> bool {
+        !self.directories.is_empty()
+    }
+
+    /// Where a name was given.
+    fn place(&self, name: &PluginName) -> Option<&Entry> {
+        self.places.get(name).or_else(|| self.directories.get(name).map(|directory| &directory.place))
+    }
+
+    /// Adds a component of a directory. It may have the name of a directory, which no job can mean.
+    pub(super) fn add_unit(
+        &mut self,
+        unit: &UnitSource,
+        sources: &[diagnostic::Source],
+        diagnostics: &mut Diagnostics,
+    ) {
+        let name = unit.plugin.clone();
+        if let Some(first) = self.places.get(&name) {
+            return diagnostics.push(defined_twice(name.as_str(), unit.span(), first.key_span, sources));
+        }
+        let Some(component) = unit.component.clone() else {
+            self.broken.insert(name.to_string());
+            return;
+        };
+        let source = Source::File(component);
+        let settings = self.directories.values().find(|directory| directory.span == unit.directory);
+        let plugin = match settings {
+            Some(Directory { settings, .. }) => Plugin { name: name.clone(), source, ..settings.clone() },
+            None => Plugin::of_file(name.clone(), source),
+        };
+        self.by_source.entry(plugin.source.clone()).or_insert_with(|| name.clone());
+        self.places.insert(name.clone(), unit.entry());
+        self.plugins.insert(name, plugin);
     }
 
     /// Gives names to what jobs name directly: the name of the file or of the image, and with a hash of the whole where
@@ -98,7 +148,8 @@ impl PluginTable {
         let text = fields::text(node, diagnostics)?;
         if is_path(text) {
             let source = source(node, folder, diagnostics)?;
-            return self.by_source.get(&source).cloned();
+            let known = self.by_source.get(&source);
+            return known.cloned().or_else(|| diagnostics.reject(not_beside(node, text)));
         }
         if let Some((name, _)) = text.parse().ok().and_then(|name: PluginName| self.plugins.get_key_value(&name)) {
             return Some(name.clone());
@@ -107,7 +158,9 @@ impl PluginTable {
             return None;
         }
         let near = did_you_mean(text, self.plugins.keys().map(PluginName::as_str));
+        let is_directory = text.parse().is_ok_and(|name: PluginName| self.directories.contains_key(&name));
         let fix = match near {
+            _ if is_directory => format!("`{text}` is a directory of plugins: name one of them, without its ending"),
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("add `{text}: ./{text}.wasm` under `plugins:`, or write the path of a file here"),
         };
@@ -127,6 +180,19 @@ fn stem(source: &Source) -> String {
     if name.is_empty() { "plugin".to_owned() } else { name.to_owned() }
 }
 
+fn defined_twice(name: &str, span: Span, first: Span, sources: &[diagnostic::Source]) -> Diagnostic {
+    let message = format!("plugin `{name}` is defined twice: here and at {}", wording::place(first, sources));
+    Diagnostic::error("manifest.duplicate_plugin", span, message)
+        .fix("rename or remove one of them; files that are read together share their names")
+}
+
+/// What jobs of a manifest name directly was given a name before; only a sidecar names what nobody knows.
+fn not_beside(node: &Node, text: &str) -> Diagnostic {
+    let message = format!("jobs of a sidecar run the component beside it, or a plugin by its name, not `{text}`");
+    Diagnostic::error("manifest.denied", node.span, message)
+        .fix("put the file into the directory of plugins, and write its name without the ending")
+}
+
 /// What stands under the name of a plugin.
 struct Read {
     source: Source,
@@ -134,12 +200,15 @@ struct Read {
     build: Option<Build>,
     canary: Option<Canary>,
     keep: u32,
+    /// Where its path stands, where that is the one of a directory.
+    directory: Option<Span>,
 }
 
-fn read_value(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Option<Read> {
+fn read_value(entry: &Entry, folder: &Path, found: Found<'_>, diagnostics: &mut Diagnostics) -> Option<Read> {
     if entry.value.as_text().is_some() {
         let source = source(&entry.value, folder, diagnostics)?;
-        return Some(Read { source, sha256: None, build: None, canary: None, keep: reload::KEEP });
+        let directory = directory_at(&entry.value, found);
+        return Some(Read { source, sha256: None, build: None, canary: None, keep: reload::KEEP, directory });
     }
     let subject = format!("plugin `{}`", entry.key);
     let missing = || {
@@ -150,7 +219,20 @@ fn read_value(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Op
         return diagnostics.reject(missing());
     }
     let mut fields = Fields::open(&entry.value, subject.as_str(), diagnostics)?;
-    let source = fields.get("source").map(|node| source(node, folder, diagnostics));
+    let directory = fields.get("directory");
+    let file = fields.get("source");
+    if let (Some(_), Some(file)) = (directory, file) {
+        let error = Diagnostic::error("manifest.value", file.span, format!("{subject} has `source` and `directory`"));
+        diagnostics.push(error.fix("keep one of them: `source` is a component, `directory` holds several"));
+    }
+    let source = match directory {
+        Some(node) => Some(grants::path_in(node, folder, diagnostics).map(Source::File)),
+        None => file.map(|node| source(node, folder, diagnostics)),
+    };
+    let directory = directory.map(|node| node.span).or_else(|| directory_at(file?, found));
+    if directory.is_some() {
+        refuse_of_a_file(&fields, diagnostics);
+    }
     let sha256 = fields.get("sha256").and_then(|node| digest(node, diagnostics));
     let build = fields.get("build").and_then(|node| build::read(node, folder, diagnostics));
     let (canary, keep) = (reload::canary(&mut fields, diagnostics), reload::kept(&mut fields, diagnostics));
@@ -158,7 +240,30 @@ fn read_value(entry: &Entry, folder: &Path, diagnostics: &mut Diagnostics) -> Op
         diagnostics.push(missing());
     }
     fields.finish_translated(|key| foreign::answer(Place::Plugin, key), diagnostics);
-    source.flatten().map(|source| Read { source, sha256, build, canary, keep })
+    source.flatten().map(|source| Read { source, sha256, build, canary, keep, directory })
+}
+
+/// The place of a path, where that is the one of a directory.
+fn directory_at(node: &Node, found: Found<'_>) -> Option<Span> {
+    let is_directory = node.as_text().is_some_and(says_directory) || found.directories.contains(&node.span);
+    is_directory.then_some(node.span)
+}
+
+/// Keys that cannot hold for all components of a directory.
+fn refuse_of_a_file(fields: &Fields<'_>, diagnostics: &mut Diagnostics) {
+    let fixes = [
+        (
+            "sha256",
+            "remove it; `clockjack lock` writes down the digests of all components, and `--locked` holds them to it",
+        ),
+        ("build", "remove it; name the component under `plugins:` by its file, with its `build`"),
+    ];
+    for (key, fix) in fixes {
+        if let Some(entry) = fields.own(key) {
+            let message = format!("`{key}` is of one component, and {} is a directory", fields.subject());
+            diagnostics.push(Diagnostic::error("manifest.value", entry.key_span, message).fix(fix));
+        }
+    }
 }
 
 fn digest(node: &Node, diagnostics: &mut Diagnostics) -> Option<Sha256> {

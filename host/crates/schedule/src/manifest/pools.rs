@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Most places of all pools together: each reserves address space for an instance when the host starts.
-pub(super) const PLACES_MAX: u32 = 1_000;
+pub const PLACES_MAX: u32 = 1_000;
 
 /// Places of the pool `default` where the manifest does not say: as many as a host ran before there were pools.
 pub(super) const DEFAULT_SIZE: NonZeroU32 = NonZeroU32::new(64).expect("64 is not zero");

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     after, defaults,
+    directories::Found,
     document::{Document, SHORTEST},
     findings::Findings,
     grants,
@@ -23,6 +24,7 @@ use super::{
     pools::PoolTable,
     resolved::{BrokenJob, HostSettings, Include, Manifest},
     secrets::SecretTable,
+    sidecar,
     stores::StoreTable,
     trigger_hash::CalendarHashes,
     wording,
@@ -53,12 +55,19 @@ pub struct ResolveOptions<'a> {
     /// How many sources were named by who runs the host; those behind them are included ones, which may be somebody else's
     /// and have no `host`.
     pub n_named: usize,
+    /// What was found where `plugins` names directories.
+    pub found: Found<'a>,
 }
 
 /// Reads all sources as one manifest. There is a manifest only if there is no error.
 ///
 /// ```
-/// use clockjack_schedule::{diagnostic::Source, job::Ceilings, manifest::resolve::{ResolveOptions, resolve}, zone::Zones};
+/// use clockjack_schedule::{
+///     diagnostic::Source,
+///     job::Ceilings,
+///     manifest::{directories::Found, resolve::{ResolveOptions, resolve}},
+///     zone::Zones,
+/// };
 ///
 /// let options = ResolveOptions {
 ///     zones: &Zones::bundled(),
@@ -66,6 +75,7 @@ pub struct ResolveOptions<'a> {
 ///     folders: &["site".into()],
 ///     ceilings: &Ceilings::default(),
 ///     n_named: 1,
+///     found: Found::default(),
 /// };
 /// let read = |text: &str| resolve(&[Source::new("jobs.yaml", text)], &options);
 ///
@@ -92,11 +102,7 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     let roots: Vec<Option<Node>> =
         sources.iter().enumerate().map(|(index, source)| read_root(index, source, options, &mut findings)).collect();
     let mut diagnostics = Diagnostics::default();
-    let documents: Vec<_> = roots
-        .iter()
-        .flatten()
-        .filter_map(|root| Document::open(root, folder_of(root.span, options), options.ceilings, &mut diagnostics))
-        .collect();
+    let documents: Vec<_> = roots.iter().flatten().filter_map(|root| open(root, options, &mut diagnostics)).collect();
     let host = host_settings(&documents, options, sources, &mut diagnostics);
     findings.take(diagnostics);
 
@@ -110,7 +116,10 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     };
     read_jobs(&documents, &tables, options, sources, &mut manifest, &mut findings);
     let is_empty = documents.iter().all(|document| document.jobs.is_empty());
-    if is_empty && !findings.has_errors() {
+    // What is not in a directory yet may be dropped into it at any time.
+    let may_grow = documents.iter().any(|document| !document.plugin_directories.is_empty());
+    let may_grow = may_grow || tables.plugins.has_directories();
+    if is_empty && !may_grow && !findings.has_errors() {
         findings.take(one(no_jobs()));
     }
     manifest.plugins = tables.plugins.plugins;
@@ -132,14 +141,13 @@ struct Tables {
     secrets: SecretTable,
 }
 
-/// The patterns of further files that one source names. Faults are not told here: `resolve` tells them.
-#[must_use]
-pub fn includes(index: usize, source: &Source, variables: Lookup<'_>) -> Vec<Include> {
-    let mut unheard = Diagnostics::default();
-    let Some(mut root) = parse(index, &source.text).0 else { return Vec::new() };
-    interpolate(&mut root, variables, &mut unheard);
-    Document::open(&root, Path::new(""), &Ceilings::default(), &mut unheard)
-        .map_or_else(Vec::new, |document| document.includes)
+/// Opens a manifest, or the sidecar of a unit.
+fn open<'n>(root: &'n Node, options: &ResolveOptions<'_>, diagnostics: &mut Diagnostics) -> Option<Document<'n>> {
+    match options.found.unit(root.span.source) {
+        None => Document::open(root, folder_of(root.span, options), options.ceilings, diagnostics),
+        Some(unit) if unit.has_sidecar => sidecar::open(root, &unit.plugin, diagnostics),
+        Some(_) => Some(Document::empty(root.span)),
+    }
 }
 
 fn read_root(index: usize, source: &Source, options: &ResolveOptions<'_>, findings: &mut Findings) -> Option<Node> {
@@ -212,11 +220,13 @@ fn read_plugins(
                 return table;
             }
             let mut diagnostics = Diagnostics::default();
-            table.read(entry, folder_of(document.span, options), sources, &mut diagnostics);
+            let folder = folder_of(document.span, options);
+            table.read(entry, folder, options.found, sources, &mut diagnostics);
             findings.take(diagnostics);
         }
     }
-    let jobs = documents.iter().flat_map(|document| document.jobs.iter().map(move |job| (document, job)));
+    let manifests = documents.iter().filter(|document| options.found.unit(document.span.source).is_none());
+    let jobs = manifests.flat_map(|document| document.jobs.iter().map(move |job| (document, job)));
     let direct = jobs.filter_map(|(document, job)| {
         let entry = job.value.as_map()?.iter().find(|entry| entry.key == "plugin")?;
         entry.value.as_text().filter(|text| plugins::is_path(text))?;
@@ -225,6 +235,12 @@ fn read_plugins(
         Some((source, entry))
     });
     table.add_direct(direct);
+    // Units come last: none of them takes a name away from a manifest.
+    for unit in options.found.units {
+        let mut diagnostics = Diagnostics::default();
+        table.add_unit(unit, sources, &mut diagnostics);
+        findings.take(diagnostics);
+    }
     table
 }
 
@@ -256,6 +272,7 @@ fn read_jobs(
             calendars: &calendars,
             calendar_hashes: &calendar_hashes,
             folder: folder_of(document.span, options),
+            own_plugin: options.found.unit(document.span.source).map(|unit| &unit.plugin),
             setups: RefCell::default(),
         };
         let defaults = defaults::read(document, shared.filter(|_| 0 < index), &reader, findings);
@@ -264,8 +281,9 @@ fn read_jobs(
                 return;
             }
             if first_seen.len() == JOBS_MAX {
+                // Each source that goes beyond the bound is told.
                 findings.take(one(too_many_jobs(entry)));
-                return;
+                break;
             }
             let mut diagnostics = Diagnostics::default();
             match first_seen.get(entry.key.as_str()) {

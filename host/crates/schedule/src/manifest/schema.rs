@@ -24,7 +24,7 @@ pub fn manifest_schema() -> Json {
             "pools": key("How many runs go on at once, by pool.", map_of(reference("pool"))),
             "stores": key("Where runs are recorded, by store: `sqlite:PATH` or `memory:`.", map_of(text())),
             "secrets": key("What jobs may be granted by name; the values stay outside.", map_of(reference("secret"))),
-            "plugins": key("Component files, by name.", map_of(reference("plugin"))),
+            "plugins": key("Components, by name; or directories of them.", plugins()),
             "jobs": key("What runs when, by id.", map_of(reference("job"))),
             "host": key("Settings of the host.", host()),
         },
@@ -159,6 +159,10 @@ fn on_reload() -> Json {
     json!({ "anyOf": [modes(), object(keys, &[])] })
 }
 
+fn plugins() -> Json {
+    json!({ "anyOf": [map_of(reference("plugin")), text(), { "type": "array", "items": text() }] })
+}
+
 fn plugin() -> Json {
     let build =
         object([("run", described("The command.", text())), ("folder", key("Where it runs.", text()))], &["run"]);
@@ -171,6 +175,7 @@ fn plugin() -> Json {
     );
     let keys = [
         ("source", key("The path of the component file, or `oci://HOST/REPOSITORY:TAG`.", text())),
+        ("directory", key("A directory in which each component is a plugin with its own sidecar of jobs.", text())),
         (
             "sha256",
             key("What its bytes must hash to.", json!({ "type": "string", "pattern": "^(sha256:)?[0-9A-Fa-f]{64}$" })),
@@ -179,7 +184,9 @@ fn plugin() -> Json {
         ("canary", key("When a new generation is taken back by itself.", canary)),
         ("keep", key("How many generations are kept, the one that runs included.", whole(1, reload::KEEP_MAX.into()))),
     ];
-    json!({ "anyOf": [text(), object(keys, &["source"])] })
+    let mut plugin = object(keys, &[]);
+    plugin["anyOf"] = json!([{ "required": ["source"] }, { "required": ["directory"] }]);
+    json!({ "anyOf": [text(), plugin] })
 }
 
 fn fuel() -> Json {

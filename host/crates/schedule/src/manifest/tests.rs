@@ -1,6 +1,7 @@
 //! The golden manifests: each `tests/manifests/*.yaml` beside what is said of it, `.ok` or `.err`.
 //!
-//! A line `#% file: NAME` begins a further source, a line `#% env: NAME=VALUE` sets a variable.
+//! A line `#% file: NAME` begins a further source, `#% unit: NAME` the sidecar of a component in a directory of plugins, and
+//! `#% component: NAME` is one without a sidecar. A line `#% env: NAME=VALUE` sets a variable.
 //! `UPDATE_EXPECT=1` writes the answers anew.
 
 use std::{
@@ -10,11 +11,12 @@ use std::{
 };
 
 use super::{
+    directories::{DirectoryPlace, Found, UnitSource, outline},
     resolve::{ResolveOptions, resolve, resolve_partial},
     resolved::Manifest,
 };
 use crate::{
-    diagnostic::{Diagnostics, Source},
+    diagnostic::{Diagnostics, Source, Span},
     id::{PoolName, StoreName},
     job::{Ceilings, Grants, Job, Limits, Policy},
     manifest::pools,
@@ -30,26 +32,68 @@ mod values;
 /// A manifest of several files with the environment that it is read in.
 struct Case {
     sources: Vec<Source>,
+    /// The sources that are of a component in a directory of plugins, with whether they are its sidecar.
+    units: Vec<(usize, bool)>,
     variables: BTreeMap<String, String>,
 }
 
 impl Case {
     fn read(text: &str) -> Self {
-        let mut case = Self { sources: Vec::new(), variables: BTreeMap::new() };
-        let mut parts = text.split("#% file: ");
-        let first = parts.next().unwrap_or_default();
-        if !first.trim().is_empty() || !text.contains("#% file: ") {
-            case.sources.push(Source::new("jobs.yaml", first));
+        let mut case = Self { sources: Vec::new(), units: Vec::new(), variables: BTreeMap::new() };
+        let begins =
+            |line: &str| ["#% file: ", "#% unit: ", "#% component: "].iter().any(|word| line.starts_with(word));
+        let (mut name, mut part) = ("jobs.yaml", String::new());
+        for line in text.split_inclusive('\n') {
+            if begins(line) {
+                case.add(name, &part);
+                (name, part) = (line.trim(), String::new());
+            } else {
+                part += line;
+            }
         }
-        for part in parts {
-            let (name, text) = part.split_once('\n').unwrap_or((part, ""));
-            case.sources.push(Source::new(name.trim(), text));
+        case.add(name, &part);
+        if case.sources.is_empty() {
+            case.sources.push(Source::new("jobs.yaml", text));
         }
         for line in text.lines().filter_map(|line| line.strip_prefix("#% env: ")) {
             let (name, value) = line.split_once('=').unwrap();
             case.variables.insert(name.to_owned(), value.to_owned());
         }
         case
+    }
+
+    fn add(&mut self, name: &str, text: &str) {
+        let (kind, name) = name.strip_prefix("#% ").and_then(|rest| rest.split_once(": ")).unwrap_or(("first", name));
+        if kind == "unit" || kind == "component" {
+            self.units.push((self.sources.len(), kind == "unit"));
+        }
+        if kind != "first" || !text.trim().is_empty() {
+            self.sources.push(Source::new(name, text));
+        }
+    }
+
+    /// The directories and the components that a host would find.
+    fn found(&self, folders: &[PathBuf]) -> (Vec<Span>, Vec<UnitSource>) {
+        let variables = |name: &str| self.variables.get(name).cloned();
+        let places = self
+            .sources
+            .iter()
+            .enumerate()
+            .flat_map(|(index, source)| outline(index, source, &folders[index], &variables).directories);
+        let holds_units = |place: &DirectoryPlace| self.units.iter().any(|(index, _)| folders[*index] == place.path);
+        let directories: Vec<_> = places.filter(holds_units).collect();
+        let unit = |(index, has_sidecar): &(usize, bool)| {
+            let path = Path::new(&*self.sources[*index].name);
+            let directory = directories.iter().find(|place| place.path == folders[*index]);
+            UnitSource {
+                plugin: path.file_stem().unwrap().to_str().unwrap().parse().unwrap(),
+                component: Some(path.with_extension("wasm")),
+                source: *index,
+                has_sidecar: *has_sidecar,
+                directory: directory.map(|place| place.span).unwrap_or_default(),
+            }
+        };
+        (directories.iter().map(|place| place.span).collect(), self.units.iter().map(unit).collect())
     }
 
     fn resolve(&self) -> (Option<Manifest>, Diagnostics) {
@@ -63,12 +107,14 @@ impl Case {
     fn with_options<T>(&self, read: impl FnOnce(&ResolveOptions<'_>) -> T) -> T {
         let folder = |source: &Source| Path::new(&*source.name).parent().unwrap().to_path_buf();
         let folders: Vec<PathBuf> = self.sources.iter().map(folder).collect();
+        let (directories, units) = self.found(&folders);
         read(&ResolveOptions {
             zones: &Zones::bundled(),
             variables: &|name| self.variables.get(name).cloned(),
             folders: &folders,
             ceilings: &Ceilings::default(),
             n_named: usize::MAX,
+            found: Found { directories: &directories, units: &units },
         })
     }
 }

@@ -1,9 +1,11 @@
 //! What the golden files cannot show: places, partial results, differences.
 
+use std::path::Path;
+
 use super::{Case, show_findings};
 use crate::{
     id::{PoolName, StoreName},
-    manifest::{diff::diff, interpolate::Lookup, resolve::includes},
+    manifest::{diff::diff, directories::outline, interpolate::Lookup},
 };
 
 const TWO_JOBS: &str = "\
@@ -171,8 +173,50 @@ fn pools_and_stores_count_as_differences() {
 fn includes_are_known_before_the_rest_is_read() {
     let variables: Lookup<'_> = &|_| Some("conf.d".to_owned());
     let source = crate::diagnostic::Source::new("m.yaml", "include: ['${DIR}/*.yaml', b.yaml]\njobs: 5\n");
-    let patterns: Vec<_> = includes(0, &source, variables).into_iter().map(|include| include.pattern).collect();
+    let found = outline(0, &source, Path::new("site"), variables);
+    let patterns: Vec<_> = found.includes.into_iter().map(|include| include.pattern).collect();
     assert_eq!(patterns, ["conf.d/*.yaml", "b.yaml"]);
+}
+
+#[test]
+fn paths_that_may_be_directories_are_known_before_the_rest_is_read() {
+    let places = |text: &str| -> Vec<String> {
+        let source = crate::diagnostic::Source::new("m.yaml", text);
+        let variables: Lookup<'_> = &|_| Some("dropped".to_owned());
+        let places = outline(0, &source, Path::new("site"), variables).directories;
+        places.iter().map(|place| format!("{} {}", place.path.display(), place.is_certain)).collect()
+    };
+    let map = "plugins:\n  a: ./a.wasm\n  b: { source: b }\n  c: { directory: ./c, source: d }\n  e: '${DIR}/'\n  \
+               f: oci://host/repo:1\n  g: 5\n  h: { source: ../h/ }\n";
+    assert_eq!(
+        places(map),
+        ["site/a.wasm false", "site/b false", "site/c true", "site/dropped true", "site/../h true"]
+    );
+    assert_eq!(places("plugins: ./plugins.d"), ["site/plugins.d true"]);
+    assert_eq!(places("plugins: [./a.d, /b.d]"), ["site/a.d true", "/b.d true"]);
+    assert_eq!(places("plugins: [./a.wasm, {}]"), [""; 0]);
+}
+
+#[test]
+fn a_directory_may_be_empty_and_a_manifest_may_not() {
+    let n_errors = |text: &str| Case::read(text).resolve().1.n_errors();
+    for plugins in ["./plugins.d", "[./a.d, ./b.d]", "{ a: { directory: ./a.d } }", "{ a: ./a.d/ }"] {
+        assert_eq!(n_errors(&format!("version: 1\nplugins: {plugins}\n")), 0, "{plugins}");
+    }
+    for plugins in ["{}", "[]", "{ a: ./a.wasm }"] {
+        assert_eq!(n_errors(&format!("version: 1\nplugins: {plugins}\n")), 1, "{plugins}");
+    }
+}
+
+#[test]
+fn what_is_said_of_a_component_of_a_directory_stands_in_its_own_source() {
+    let text = "version: 1\nplugins: ./d\n#% component: d/a.wasm\n#% unit: d/b.yaml\njobs: { b: { every: 1h } }\n";
+    let manifest = Case::read(text).resolve().0.unwrap();
+    for (name, source) in [("a", 1), ("b", 2)] {
+        assert_eq!(manifest.plugin_span(&name.parse().unwrap(), "source").source, source, "{name}");
+        assert_eq!(manifest.plugin_span(&name.parse().unwrap(), "sha256").source, source, "{name}");
+    }
+    assert_eq!(manifest.job_folder(&"b".parse().unwrap()), Path::new("d"));
 }
 
 #[test]
