@@ -1,8 +1,8 @@
 //! Many changes at once: what runs never suffers.
 
-use std::{fs, thread, time::Duration};
+use std::fs;
 
-use super::{all_succeeded, answers, gives, put, replace, scene};
+use super::{all_succeeded, answers, gives, pass, put, replace, scene};
 use crate::hosted::{ends, wait_next};
 
 #[test]
@@ -18,7 +18,7 @@ fn a_hundred_changes_a_second_lose_no_slot() {
             2 => put(&hosted, "", if n % 8 == 2 { ", labels: { a: b }" } else { ", evry: 1s" }),
             _ => drop(fs::remove_file(hosted.scene.path("p.wasm"))),
         }
-        thread::sleep(Duration::from_millis(10));
+        pass(10);
     }
     put(&hosted, "", "");
     replace(&hosted, "p.wasm", &answers(1_000));
@@ -37,7 +37,7 @@ fn a_file_that_is_written_slowly_is_taken_when_it_is_whole() {
         // A byte at a time, ever longer than a file is waited for.
         if n % 4 == 0 || n == whole.len() {
             hosted.scene.put("p.wasm", &whole[..n]);
-            thread::sleep(Duration::from_millis(70));
+            pass(70);
         }
     }
     gives(&mut host, 2);
