@@ -4,6 +4,7 @@ mod asked;
 mod dropped;
 mod held;
 mod rolled_back;
+mod running;
 mod storm;
 mod swap;
 

@@ -8,7 +8,10 @@ use clockjack_schedule::{
     diagnostic::Source,
     id::PoolName,
     job::Ceilings,
-    manifest::resolve::{ResolveOptions, resolve_partial},
+    manifest::{
+        directories::Found,
+        resolve::{ResolveOptions, resolve_partial},
+    },
     outcome::{Outcome, OutcomeCode},
     ports::{Attempt, Clock, Executor, Ledger, PortFuture, Report},
     zone::Zones,
@@ -95,8 +98,14 @@ fn at(text: &str) -> DateTime<Utc> {
 
 async fn world() -> World {
     let (zones, folders, ceilings) = (Zones::bundled(), [PathBuf::new()], Ceilings::default());
-    let options =
-        ResolveOptions { zones: &zones, variables: &|_| None, folders: &folders, ceilings: &ceilings, n_named: 1 };
+    let options = ResolveOptions {
+        zones: &zones,
+        variables: &|_| None,
+        folders: &folders,
+        ceilings: &ceilings,
+        n_named: 1,
+        found: Found::default(),
+    };
     let (manifest, found) = resolve_partial(&[Source::new("clockjack.yaml", MANIFEST)], &options);
     assert!(!found.has_errors(), "{found:?}");
     let (ledger, clock): (Arc<dyn Ledger>, Arc<dyn Clock>) = (Arc::new(MemoryLedger::default()), Arc::new(SystemClock));

@@ -268,17 +268,7 @@ async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup: Signal) ->
     };
     still.cancel();
     settle(reloading).await;
-    let n_unfinished = host.n_unfinished();
-    if let Some(failure) = &failure {
-        error!(
-            grace = show_duration(args.grace),
-            unfinished = n_unfinished,
-            "nothing new starts: {:#}",
-            chain(failure)
-        );
-    } else {
-        info!(grace = show_duration(args.grace), unfinished = n_unfinished, "stopping; a second signal does not wait");
-    }
+    tell_end(failure.as_ref(), show_duration(args.grace), host.n_unfinished());
     if let Some(control) = control {
         control.end().await;
     }
@@ -298,6 +288,14 @@ async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup: Signal) ->
             );
             Ok(Exit::HostFailed)
         }
+    }
+}
+
+/// Says that no more runs start, and why.
+fn tell_end(failure: Option<&HostError>, grace: String, unfinished: usize) {
+    match failure {
+        Some(failure) => error!(grace, unfinished, "nothing new starts: {:#}", chain(failure)),
+        None => info!(grace, unfinished, "stopping; a second signal does not wait"),
     }
 }
 

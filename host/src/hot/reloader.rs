@@ -48,6 +48,10 @@ const POLL: Duration = Duration::from_secs(2);
 /// How long after an event files are looked at: events come in crowds.
 const SOON: Duration = Duration::from_millis(10);
 
+/// The part of the time, one in so many, that looking may take where events never end: whatever else is written in the folder
+/// of a manifest, its ledger for example, wakes the reloader too.
+const LOOK_SHARE: u32 = 20;
+
 /// What a reloader is made of.
 pub struct ReloaderParts {
     /// Where the manifest is read from.
@@ -93,6 +97,8 @@ pub(super) struct Task {
     paths: Paths,
     looker: Arc<Mutex<Looker>>,
     look_at: Duration,
+    /// When the last look began, and how long it took.
+    last_look: (Duration, Duration),
     looking: Option<JoinHandle<Look>>,
     /// Whether the manifest is to be read, and whether also what seems unchanged is to be put in force anew.
     wants_reading: Option<Reading>,
@@ -145,6 +151,7 @@ impl Task {
             paths: Paths::default(),
             looker: Arc::default(),
             look_at: Duration::ZERO,
+            last_look: (Duration::ZERO, Duration::ZERO),
             looking: None,
             wants_reading: None,
             reading: None,
@@ -270,12 +277,15 @@ impl Task {
     }
 
     fn look_in(&mut self, time: Duration) {
-        self.look_at = self.look_at.min(self.parts.clock.monotonic() + time);
+        let (began, took) = self.last_look;
+        let at = (self.parts.clock.monotonic() + time).max(began + took * LOOK_SHARE);
+        self.look_at = self.look_at.min(at);
     }
 
     fn look(&mut self) {
         let (looker, now) = (Arc::clone(&self.looker), self.parts.clock.monotonic());
         self.look_at = now + POLL;
+        self.last_look = (now, Duration::ZERO);
         // Stamps of a file system that hangs hang this look and nothing else.
         self.looking = Some(tokio::task::spawn_blocking(move || {
             looker.lock().unwrap_or_else(PoisonError::into_inner).look(now, Stamp::of)
@@ -284,6 +294,7 @@ impl Task {
 
     async fn looked(&mut self, look: Look) {
         let was_restless = self.is_restless;
+        self.last_look.1 = self.parts.clock.monotonic().saturating_sub(self.last_look.0);
         self.is_restless = look.is_restless;
         if look.is_restless {
             self.look_in(REST / 2);

@@ -168,7 +168,14 @@ pub fn prepared(manifest: &resolved::Manifest, job: PreparedJob, generation: u32
 #[must_use]
 pub fn plugin_finding(manifest: &resolved::Manifest, name: &PluginName, error: &LoadError) -> Diagnostic {
     let key = if error.code == LoadCode::Digest { "sha256" } else { "source" };
-    diagnostic(error, manifest.plugin_span(name, key), &format!("plugin `{name}`: "))
+    let span = manifest.plugin_span(name, key);
+    // Nothing is written of a component in a directory: its place does not say which file it is.
+    let file = manifest.plugins.get(name).and_then(|plugin| plugin.source.file()).filter(|_| span.start == span.end);
+    let subject = match file {
+        Some(file) => format!("plugin `{name}` (`{}`): ", file.display()),
+        None => format!("plugin `{name}`: "),
+    };
+    diagnostic(error, span, &subject)
 }
 
 /// A plugin runs, but not as fast as it could.

@@ -4,6 +4,7 @@
 //! the registry cannot be reached, it means what it meant last. What is kept is the manifest of the image and its only layer,
 //! each under the SHA-256 of its bytes, so that what was pulled with a digest is checked against it on every load.
 
+mod away;
 mod credentials;
 mod image;
 mod refs;
@@ -12,15 +13,19 @@ mod registry;
 use std::time::Duration;
 
 use clockjack_sandbox::{LoadCode, LoadError};
-use clockjack_schedule::manifest::{oci_reference::OciReference, resolved::Sha256};
+use clockjack_schedule::{
+    manifest::{oci_reference::OciReference, resolved::Sha256},
+    ports::Clock as _,
+};
 
 use self::{
+    away::Away,
     credentials::Credentials,
     refs::Refs,
     registry::{Patience, Registry, Trouble},
 };
 use super::components::{Components, sha256};
-use crate::settings;
+use crate::{clock::SystemClock, settings};
 
 /// How long the parts of a pull may take. Whoever waits for it is a person, or a host that starts.
 const PATIENCE: Patience = Patience {
@@ -31,6 +36,9 @@ const PATIENCE: Patience = Patience {
     // The largest component over a line of 2 Mbit/s.
     layer: Duration::from_secs(300),
 };
+
+/// The registries that this process need not wait for.
+static AWAY: Away = Away::new();
 
 /// What was pulled.
 pub(super) struct Pulled {
@@ -64,7 +72,7 @@ pub(super) fn pull(reference: &OciReference) -> Result<Pulled, LoadError> {
     {
         return Ok(Pulled { bytes, image: image(*digest, None) });
     }
-    match ask(reference, &kept) {
+    match ask_unless_away(reference, &kept) {
         Ok((digest, bytes)) => Ok(Pulled { bytes, image: image(digest, None) }),
         Err(trouble) if trouble.is_unreachable => {
             let last = kept.refs.as_ref().and_then(|refs| refs.get(reference));
@@ -74,6 +82,19 @@ pub(super) fn pull(reference: &OciReference) -> Result<Pulled, LoadError> {
         }
         Err(trouble) => Err(trouble.error),
     }
+}
+
+/// Asks the registry, unless it has kept somebody waiting a moment ago.
+fn ask_unless_away(reference: &OciReference, kept: &Kept<'_>) -> Result<(Sha256, Vec<u8>), Trouble> {
+    let (registry, began) = (reference.registry(), SystemClock.monotonic());
+    if AWAY.has(registry, began) {
+        return Err(registry::unreachable(reference, "it was not reached a moment ago"));
+    }
+    let asked = ask(reference, kept);
+    if asked.as_ref().is_err_and(|trouble| trouble.is_unreachable) {
+        AWAY.note(registry, began, SystemClock.monotonic());
+    }
+    asked
 }
 
 /// Asks the registry, and keeps what it gives.

@@ -138,14 +138,8 @@ impl<'r> Registry<'r> {
         self.unreachable(&format!("no {what} within {}", show_duration(limit)))
     }
 
-    /// Nothing was said about the image.
     fn unreachable(&self, reason: &str) -> Trouble {
-        let (reference, host) = (self.reference, self.reference.registry());
-        let message = format!("`{reference}` cannot be pulled: the registry `{host}` is not reached: {reason}");
-        let fix = "look whether the registry runs and this machine reaches it; what was pulled once with a tag or a digest \
-                   is used without it";
-        let error = LoadError { code: LoadCode::Unreachable, message, fix: fix.to_owned() };
-        Trouble { error, is_unreachable: true }
+        unreachable(self.reference, reason)
     }
 
     fn denied(&self) -> Trouble {
@@ -202,6 +196,16 @@ impl<'r> Registry<'r> {
             _ => self.odd(&shown_name(&first.message)),
         }
     }
+}
+
+/// The registry has said nothing about the image.
+pub(super) fn unreachable(reference: &OciReference, reason: &str) -> Trouble {
+    let host = reference.registry();
+    let message = format!("`{reference}` cannot be pulled: the registry `{host}` is not reached: {reason}");
+    let fix = "look whether the registry runs and this machine reaches it; what was pulled once with a tag or a digest is \
+               used without it";
+    let error = LoadError { code: LoadCode::Unreachable, message, fix: fix.to_owned() };
+    Trouble { error, is_unreachable: true }
 }
 
 const DO_NOT_RUN: &str = "somebody changed it on its way or in the registry: find out who, and push the image again";

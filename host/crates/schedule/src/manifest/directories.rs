@@ -98,8 +98,10 @@ pub fn outline(index: usize, source: &Source, folder: &Path, variables: Lookup<'
     let named = document.plugins.iter().filter_map(place_of);
     let bare = document.plugin_directories.iter().map(|node| (node, true));
     let directories = named.chain(bare).filter_map(|(node, is_certain)| {
-        let is_elsewhere = node.as_text().is_none_or(|text| text.contains("://"));
-        let path = grants::path_in(node, folder, &mut unheard).filter(|_| !is_elsewhere)?;
+        // A folder that is called like a component is a mistake, which whoever opens the file tells.
+        let is_other = |text: &str| text.contains("://") || !is_certain && text.ends_with(".wasm");
+        let path = grants::path_in(node, folder, &mut unheard)?;
+        node.as_text().filter(|text| !is_other(text))?;
         Some(DirectoryPlace { path, span: node.span, is_certain })
     });
     let directories = directories.collect();

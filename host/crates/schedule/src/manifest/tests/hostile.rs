@@ -38,22 +38,73 @@ proptest! {
     }
 
     #[test]
-    fn any_mutation_gets_an_answer(
-        cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0_usize..12, "[\\PC\n\t]{0,4}"), 1..6),
-    ) {
-        let mut text: Vec<char> = SEED.chars().collect();
-        for (at, length, insert) in cuts {
-            let at = at.index(text.len());
-            let end = (at + length).min(text.len());
-            text.splice(at..end, insert.chars());
-        }
-        let text: String = text.into_iter().collect();
-        let case = Case::read(&text);
+    fn any_mutation_gets_an_answer(cuts in cuts()) {
+        let case = Case::read(&mutated(SEED, cuts));
         let (manifest, diagnostics) = case.resolve();
         prop_assert_eq!(manifest.is_none(), diagnostics.has_errors());
         for d in diagnostics.all() {
             prop_assert!(case.sources[d.span.source].text.get(d.span.start..d.span.end).is_some(), "{:?}", d);
         }
+    }
+}
+
+type Cuts = Vec<(prop::sample::Index, usize, String)>;
+
+fn cuts() -> impl Strategy<Value = Cuts> {
+    proptest::collection::vec((any::<prop::sample::Index>(), 0_usize..12, "[\\PC\n\t]{0,4}"), 1..6)
+}
+
+fn mutated(text: &str, cuts: Cuts) -> String {
+    let mut text: Vec<char> = text.chars().collect();
+    for (at, length, insert) in cuts {
+        let at = at.index(text.len());
+        let end = (at + length).min(text.len());
+        text.splice(at..end, insert.chars());
+    }
+    text.into_iter().collect()
+}
+
+/// A manifest with a directory of plugins; what follows is the sidecar of a component in it.
+const BESIDE: &str = "version: 1
+defaults: { timeout: 1m, labels: { a: b } }
+plugins: { ops: ./ops.wasm, dropped: ./d/ }
+pools: { heavy: { size: 2 } }
+stores: { default: 'sqlite:state.db', scratch: 'memory:' }
+jobs: { main: { plugin: ops, every: 1h }, next: { plugin: ops, after: main } }
+#% unit: d/dropped.yaml
+";
+
+/// Whatever a sidecar says, it is its own fault, and the jobs of the manifest are what they were.
+fn stands_for_itself(sidecar: &str) -> Result<(), String> {
+    let (alone, _) = Case::read(BESIDE).resolve_partial();
+    let case = Case::read(&format!("{BESIDE}{sidecar}"));
+    let (manifest, diagnostics) = case.resolve_partial();
+    if let Some(stray) = diagnostics.all().iter().find(|found| found.span.source != 1) {
+        return Err(format!("{stray}"));
+    }
+    let is_same = |(id, job)| manifest.jobs.get(id) == Some(job);
+    let is_kept = alone.plugins.iter().all(|(name, plugin)| manifest.plugins.get(name) == Some(plugin));
+    if alone.jobs.iter().all(is_same) && is_kept { Ok(()) } else { Err(format!("{:?}", manifest.jobs.keys())) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sidecar_stands_for_itself(cuts in cuts()) {
+        let text = SEED.replace("one:", "main:").replace("five:", "dropped:").replace("plugin: ops, every", "every");
+        prop_assert_eq!(stands_for_itself(&mutated(&text, cuts)), Ok(()));
+    }
+}
+
+#[test]
+fn every_golden_manifest_stands_for_itself_as_a_sidecar() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/manifests");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    for file in files.filter(|file| file.extension().is_some_and(|ending| ending == "yaml")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let first = text.split("#% ").next().unwrap();
+        assert_eq!(stands_for_itself(first), Ok(()), "{}", file.display());
     }
 }
 
