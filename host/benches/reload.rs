@@ -67,13 +67,11 @@ impl Row {
 }
 
 fn measure(name: &'static str, bytes: &[u8], n: u32) -> anyhow::Result<Row> {
-    let mut compiles = Vec::new();
+    let mut stage = Stage::open(bytes)?;
+    let (mut compiles, mut cold, mut cached) = (Vec::new(), Vec::new(), Vec::new());
+    // In turns, so that what else the machine does meanwhile is in all of them.
     for number in 0..n {
         compiles.push(compile(&version(bytes, &format!("compile {number}")))?);
-    }
-    let mut stage = Stage::open(bytes)?;
-    let (mut cold, mut cached) = (Vec::new(), Vec::new());
-    for number in 0..n {
         cold.push(stage.replace(&version(bytes, &format!("cold {number}")))?);
         let known = version(bytes, &format!("cached {number}"));
         stage.warm(&known)?;
