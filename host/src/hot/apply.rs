@@ -17,7 +17,7 @@ use super::{
     evaluate::{Choice, Evaluation},
     line::{Generation, Line, Trial},
     plan::{self, Past},
-    reloader::Task,
+    reloader::{Task, Waiter},
     set::Set,
     view::Plan,
 };
@@ -69,7 +69,10 @@ impl Task {
         let plan = plan::of_manifest(old, new, &change, &past);
         self.leave_out(new);
         self.in_force = Arc::clone(&set);
-        self.tell_manifest(&set, &plan, evaluation.diagnostics.all());
+        let is_asked = self.next.as_ref().is_some_and(|next| next.is_anew);
+        if is_asked || !plan.is_empty() || !coming.is_empty() || !set.has_same_texts(&before) {
+            self.tell_manifest(&set, &plan, evaluation.diagnostics.all());
+        }
         self.come(coming).await;
         self.note_faulty(&set, true);
         self.show();
@@ -234,7 +237,7 @@ impl Task {
             findings: all.clone(),
             sources: set.loaded.sources.clone(),
         })));
-        for (_, waiting) in &mut self.waiting {
+        for Waiter { plan: waiting, .. } in &mut self.waiting {
             waiting.added.extend(plan.added.iter().cloned());
             waiting.changed.extend(plan.changed.iter().cloned());
             waiting.removed.extend(plan.removed.iter().cloned());

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     evaluate::{Candidate, Choice, Evaluation, Question, Standing, evaluate},
-    reloader::Task,
+    reloader::{SETTLES, Task, Waiter},
     set::Set,
     view::{CandidateState, CandidateView},
 };
@@ -27,16 +27,22 @@ impl Task {
     /// Puts in force what is right by now: the manifest that was read, with whatever code fits it; else new code for the
     /// manifest that is in force.
     pub(super) async fn consider(&mut self) {
-        if let Some(set) = self.next.as_ref().map(|next| Arc::clone(&next.set))
-            && self.consider_next(set).await
-        {
-            return;
+        if let Some(next) = &self.next {
+            let set = Arc::clone(&next.set);
+            let own = std::mem::replace(&mut self.cause, next.cause.clone());
+            if self.consider_next(set).await {
+                return;
+            }
+            self.cause = own;
         }
         let set = Arc::clone(&self.in_force);
         let Some(evaluation) = self.evaluate(&set, false).await else { return };
-        self.note_candidates(&evaluation);
-        // Errors cannot be: what is in force fits itself, but for a pin of a file that was changed, which stays as it is.
-        if !evaluation.diagnostics.has_errors() && evaluation.choices.values().any(Choice::is_new) {
+        if !self.is_reading() {
+            // Else it is told when it is known whether the file is wanted at all.
+            self.note_candidates(&evaluation);
+        }
+        // What is wrong with one plugin keeps no other one from its new code.
+        if evaluation.choices.values().any(Choice::is_new) {
             self.put_code_in_force(evaluation).await;
         }
         self.show();
@@ -61,12 +67,13 @@ impl Task {
             // What is wrong with components in directories puts those aside; the rest is looked at again.
             match self.without_faulty(&set, &evaluation).await {
                 Some(rest) => set = rest,
-                // A file that changes this very moment may be what the manifest is waiting for.
-                None if self.is_settled() => {
-                    self.refuse_next(&set, evaluation.diagnostics.all().to_vec());
+                None => {
+                    // A file that changes this very moment may be what the manifest is waiting for.
+                    if self.is_settled() || self.is_overdue() {
+                        self.refuse_next(&set, evaluation.diagnostics.all().to_vec());
+                    }
                     return false;
                 }
-                None => return false,
             }
         }
     }
@@ -92,7 +99,18 @@ impl Task {
         let read = spawn_blocking(move || whole.without_faulty(&sources, &found)).await.ok()??;
         let rest = Arc::new(read.inspect_err(|error| tracing::error!("a manifest could not be read: {error:#}")).ok()?);
         self.next.as_mut()?.set = Arc::clone(&rest);
-        (!rest.loaded.diagnostics.has_errors()).then_some(rest)
+        if rest.loaded.diagnostics.has_errors() {
+            // The manifest itself needs what was put aside.
+            self.refuse_next(&rest, Vec::new());
+            return None;
+        }
+        Some(rest)
+    }
+
+    /// Whether the next manifest has waited long enough for files to come to rest.
+    fn is_overdue(&self) -> bool {
+        let now = self.parts.clock.monotonic();
+        self.next.as_ref().is_some_and(|next| SETTLES <= now.saturating_sub(next.since))
     }
 
     /// Where only components in directories are not known yet, the rest does not wait for them.
@@ -122,12 +140,13 @@ impl Task {
     pub(super) fn note_faulty(&mut self, set: &Set, is_told: bool) {
         let now = self.now();
         let before = std::mem::take(&mut self.faulty);
+        let mut news = Vec::new();
         for unit in &set.faulty {
             let view = unit_view(unit, now);
-            let known = before.get(&unit.plugin).filter(|known| known.reason == view.reason);
+            let known = before.get(&unit.path).filter(|(_, known)| known.reason == view.reason);
             if known.is_none() && is_told {
                 let generation = self.lines.get(&unit.plugin).map_or(0, |line| line.current.row.number);
-                self.parts.host.publish(Event::Plugin(Arc::new(PluginNews {
+                news.push(PluginNews {
                     plugin: unit.plugin.clone(),
                     kind: if unit.is_kept { PluginNewsKind::Refused } else { PluginNewsKind::LeftOut },
                     digest: None,
@@ -135,10 +154,12 @@ impl Task {
                     reason: format!("{}: {}", view.code.as_deref().unwrap_or_default(), view.reason),
                     fix: view.fix.clone(),
                     difference: None,
-                })));
+                });
             }
-            self.faulty.insert(unit.plugin.clone(), known.cloned().unwrap_or(view));
+            let view = known.map_or(view, |(_, known)| known.clone());
+            self.faulty.insert(unit.path.clone(), (unit.plugin.clone(), view));
         }
+        news.into_iter().for_each(|news| self.note(news));
     }
 
     /// Holds a manifest against what is known of the files. None where the program itself failed.
@@ -172,7 +193,7 @@ impl Task {
     /// Says that a manifest is refused, once.
     pub(super) fn refuse(&mut self, set: &Arc<Set>, why: String, findings: Vec<Diagnostic>) {
         let Some(next) = self.next.as_mut().filter(|next| Arc::ptr_eq(&next.set, set)) else { return };
-        if next.refused.as_ref().is_some_and(|(known, _)| *known == why) {
+        if next.refused.as_ref().is_some_and(|known| *known == (why.clone(), findings.clone())) {
             return;
         }
         next.refused = Some((why.clone(), findings.clone()));
@@ -194,7 +215,7 @@ impl Task {
             findings: Vec::new(),
             sources: Vec::new(),
         })));
-        for (_, plan) in &mut self.waiting {
+        for Waiter { plan, .. } in &mut self.waiting {
             plan.refused = Some(format!("{error:#}"));
         }
     }
@@ -222,7 +243,7 @@ impl Task {
     /// Tells everybody, and those who wait for a reload.
     pub(super) fn note(&mut self, news: PluginNews) {
         let change = super::plan::change_of(&news);
-        for (_, plan) in &mut self.waiting {
+        for Waiter { plan, .. } in &mut self.waiting {
             plan.plugins.retain(|known| known.plugin != news.plugin);
             plan.plugins.push(change.clone());
         }

@@ -179,7 +179,7 @@ impl Question<'_> {
                     (Some(refused), Blame::File(error))
                 }
                 (None, Some(old)) if standing.left.contains(&new.digest) => {
-                    (Some(rolled_back(new, old)), Blame::Nothing)
+                    (Some(rolled_back(name, new, old)), Blame::Nothing)
                 }
                 (None, _) => {
                     let is_approved = standing.approved.contains(&new.digest);
@@ -190,19 +190,21 @@ impl Question<'_> {
                         let choice = Choice::Take { plugin: Arc::clone(new), difference };
                         return evaluation.add(name, fit, choice);
                     }
-                    (old.map(|old| misfit(new, &old.plugin, &fit.problems)), Blame::Jobs(fit.problems))
+                    (old.map(|old| misfit(name, new, &old.plugin, &fit.problems)), Blame::Jobs(fit.problems))
                 }
             },
         };
+        // A pin of what was rolled back does not speak against what runs in its place.
+        let is_pin_left = matches!(&pinned, Ok(Some(pin)) if standing.left.contains(pin.as_str()));
         // What is in force stays, if it may.
         let Some(old) = old else { return self.blame(name, blame, evaluation) };
         let is_unread = examined.is_none();
         let is_approved = standing.approved.contains(&old.row.digest);
         let fit = self.fit(name, &old.plugin, is_approved, &|job| self.is_untouched(job));
         let refused = match pinned_otherwise(&old.row.digest) {
-            Some(error) => Blame::File(error),
-            None if !fit.problems.is_empty() => Blame::Jobs(fit.problems),
-            None => return evaluation.add(name, fit, Choice::Stay(candidate)),
+            Some(error) if !is_pin_left => Blame::File(error),
+            _ if !fit.problems.is_empty() => Blame::Jobs(fit.problems),
+            _ => return evaluation.add(name, fit, Choice::Stay(candidate)),
         };
         if is_unread {
             // The new file may be what the manifest wants.
@@ -267,16 +269,16 @@ impl Blame {
     }
 }
 
-fn rolled_back(new: &Arc<Plugin>, old: &Generation) -> Candidate {
+fn rolled_back(name: &PluginName, new: &Arc<Plugin>, old: &Generation) -> Candidate {
     Candidate {
         reason: "this file was in force and was rolled back".to_owned(),
-        fix: "mend the file; or put it in force again with `clockjack plugins approve`".to_owned(),
+        fix: format!("mend the file; or put it in force again with `clockjack plugins approve {name}`"),
         ..Candidate::of(CandidateState::RolledBack, new, &old.plugin)
     }
 }
 
 /// A file that its jobs do not fit: one that only asks for more than it is granted is held.
-fn misfit(new: &Arc<Plugin>, before: &Plugin, problems: &[(JobId, CallProblem)]) -> Candidate {
+fn misfit(name: &PluginName, new: &Arc<Plugin>, before: &Plugin, problems: &[(JobId, CallProblem)]) -> Candidate {
     let is_held = problems.iter().all(|(_, problem)| problem.is_missing_grant());
     let state = if is_held { CandidateState::Held } else { CandidateState::Refused };
     // What cannot be approved says more.
@@ -287,7 +289,7 @@ fn misfit(new: &Arc<Plugin>, before: &Plugin, problems: &[(JobId, CallProblem)])
         n => format!(" (and {n} more)"),
     };
     let fix = if is_held {
-        format!("{}; or let it run without that with `clockjack plugins approve`", problem.error.fix)
+        format!("{}; or let it run without that with `clockjack plugins approve {name}`", problem.error.fix)
     } else {
         problem.error.fix.clone()
     };

@@ -24,6 +24,20 @@ pub(super) enum Examined {
     },
 }
 
+impl Examined {
+    /// Whether both are the same bytes, and as good as each other.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ready(one), Self::Ready(other)) => one.digest == other.digest,
+            (
+                Self::Unusable { digest: one, error: fault, .. },
+                Self::Unusable { digest: other, error: other_fault, .. },
+            ) => one == other && fault.message == other_fault.message,
+            (Self::Ready(_), Self::Unusable { .. }) | (Self::Unusable { .. }, Self::Ready(_)) => false,
+        }
+    }
+}
+
 /// What is known of the files, by place.
 #[derive(Clone, Default)]
 pub(super) struct Files {
@@ -37,6 +51,11 @@ impl Files {
 
     pub(super) fn put(&mut self, source: Source, examined: Examined) {
         self.examined.insert(source, examined);
+    }
+
+    /// Forgets a file, so that whoever needs it waits until it is read again.
+    pub(super) fn forget(&mut self, source: &Source) {
+        self.examined.remove(source);
     }
 
     /// Forgets what nobody names any more, so that its code is freed.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clockjack_schedule::manifest::source::Source;
+use clockjack_schedule::{manifest::source::Source, secret::SecretSource};
 
 use super::set::Set;
 use crate::load::Loaded;
@@ -31,6 +31,14 @@ impl Paths {
 
     fn add(&mut self, loaded: &Loaded) {
         self.manifest.extend(loaded.watched());
+        if loaded.diagnostics.has_errors() {
+            // What is wrong may be that one of them cannot be read.
+            let files = loaded.manifest.secrets.values().filter_map(|source| match source {
+                SecretSource::File(path) => Some(PathBuf::clone(path)),
+                SecretSource::Env(_) => None,
+            });
+            self.manifest.extend(files);
+        }
         for plugin in loaded.manifest.plugins.values() {
             let Some(file) = plugin.source.file() else { continue };
             for path in [file.to_path_buf(), signature(file)] {

@@ -16,7 +16,7 @@ use clockjack_schedule::{
 
 use super::{
     evaluate::{Candidate, Choice, Evaluation, Standing},
-    view::{CandidateState, Difference, JobChange, Plan, PluginChange, PluginChangeKind},
+    view::{CandidateState, CandidateView, Difference, JobChange, Plan, PluginChange, PluginChangeKind},
 };
 use crate::shell::{PluginNews, PluginNewsKind};
 
@@ -156,6 +156,20 @@ pub(super) fn of_plugins(
         difference: None,
     }));
     changes
+}
+
+/// A file that is not in force, as the answer to who asked for a reload.
+pub(super) fn of_candidate(name: &PluginName, view: &CandidateView, runs: Option<u32>) -> PluginChange {
+    let code = view.code.as_ref().map_or_else(String::new, |code| format!("{code}: "));
+    PluginChange {
+        plugin: name.clone(),
+        change: kind_of(view.state),
+        generation_before: runs,
+        generation_after: runs,
+        reason: format!("{code}{}", view.reason),
+        fix: view.fix.clone(),
+        difference: view.difference.clone(),
+    }
 }
 
 fn kind_of(state: CandidateState) -> PluginChangeKind {

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,6 +33,7 @@ use super::{
     line::{History, Line},
     looker::{Look, Looker, REST},
     paths::Paths,
+    plan,
     set::{Set, Sources},
     stamp::Stamp,
     view::{CandidateView, Plan, PluginView},
@@ -47,6 +49,13 @@ const POLL: Duration = Duration::from_secs(2);
 
 /// How long after an event files are looked at: events come in crowds.
 const SOON: Duration = Duration::from_millis(10);
+
+/// How long somebody who asks for a reload waits at the most for what is not his: files that never come to rest, a pile of
+/// components that nobody runs. So long also a manifest waits until what is wrong with it is told.
+pub(super) const SETTLES: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether that time has passed.
+const LOOK_AFTER_WAITERS: Duration = Duration::from_millis(200);
 
 /// The part of the time, one in so many, that looking may take where events never end: whatever else is written in the folder
 /// of a manifest, its ledger for example, wakes the reloader too.
@@ -80,14 +89,16 @@ pub(super) struct Task {
     /// Of plugins that run nothing now.
     pub(super) histories: BTreeMap<PluginName, History>,
     pub(super) files: Files,
-    /// Components in directories that something is wrong with, and since when: as views.
-    pub(super) faulty: BTreeMap<PluginName, CandidateView>,
+    /// Components in directories that something is wrong with, by their paths without an ending.
+    pub(super) faulty: BTreeMap<PathBuf, (PluginName, CandidateView)>,
     /// A manifest that was read and is not in force.
     pub(super) next: Option<Next>,
     /// Who waits until everything is settled, with what happened since.
-    pub(super) waiting: Vec<(oneshot::Sender<Plan>, Plan)>,
-    /// What made the host look, for the log.
+    pub(super) waiting: Vec<Waiter>,
+    /// What made the host do what it does now, for the log and the ledger.
     pub(super) cause: String,
+    /// What made it read the manifest.
+    reading_cause: String,
     /// Whether a file is changing this very moment.
     is_restless: bool,
     /// What of the runs of new code ends, while a trial goes on.
@@ -104,13 +115,32 @@ pub(super) struct Task {
     wants_reading: Option<Reading>,
     reading: Option<JoinHandle<anyhow::Result<Set>>>,
     reading_is: Reading,
-    queue: VecDeque<Source>,
-    examining: Option<(Source, JoinHandle<Examined>)>,
+    /// Files that are to be read, each with why.
+    queue: VecDeque<(Source, String)>,
+    examining: Option<Errands>,
+}
+
+/// A file that is being read.
+struct Errands {
+    source: Source,
+    cause: String,
+    work: JoinHandle<Examined>,
+}
+
+/// Somebody who waits for a reload.
+pub(super) struct Waiter {
+    answer: oneshot::Sender<Plan>,
+    /// What happened since.
+    pub(super) plan: Plan,
+    asked_at: Duration,
 }
 
 /// A manifest that was read and is not in force.
 pub(super) struct Next {
     pub(super) set: Arc<Set>,
+    /// What made the host read it.
+    pub(super) cause: String,
+    pub(super) since: Duration,
     /// Why it is not, once that was told, with everything that was found.
     pub(super) refused: Option<(String, Vec<Diagnostic>)>,
     /// Files of plugins that run and are read once more before anything is decided, because somebody asks.
@@ -144,6 +174,7 @@ impl Task {
             next: None,
             waiting: Vec::new(),
             cause: "start".to_owned(),
+            reading_cause: String::new(),
             is_restless: false,
             ends: None,
             shown,
@@ -178,7 +209,10 @@ impl Task {
                 () = tokio::time::sleep(until_look), if self.looking.is_none() && self.parts.is_watching => self.look(),
                 look = end_of(&mut self.looking) => self.looked(look.unwrap_or_default()).await,
                 read = end_of(&mut self.reading) => self.was_read(read.map_err(Into::into).flatten()).await,
-                (source, examined) = end_of_errand(&mut self.examining) => self.was_examined(source, examined).await,
+                (source, cause, examined) = end_of_errand(&mut self.examining) => {
+                    self.was_examined(source, cause, examined).await;
+                }
+                () = tokio::time::sleep(LOOK_AFTER_WAITERS), if !self.waiting.is_empty() => {}
                 event = next_of(&mut self.ends) => self.count(event).await,
             }
         }
@@ -187,7 +221,8 @@ impl Task {
     async fn fulfil(&mut self, wish: Wish) {
         match wish {
             Wish::Reload { cause, answer } => {
-                self.waiting.push((answer, Plan::default()));
+                let asked_at = self.parts.clock.monotonic();
+                self.waiting.push(Waiter { answer, plan: Plan::default(), asked_at });
                 self.read_again(Reading::Asked, cause);
             }
             Wish::Plan { files, answer } => self.plan(files, answer),
@@ -203,8 +238,10 @@ impl Task {
     }
 
     fn read_again(&mut self, how: Reading, cause: String) {
+        if self.wants_reading < Some(how) {
+            self.reading_cause = cause;
+        }
         self.wants_reading = self.wants_reading.max(Some(how));
-        self.cause = cause;
     }
 
     /// Begins what is to be done and not done yet: the manifest first, then one plugin after the other.
@@ -224,11 +261,11 @@ impl Task {
     }
 
     fn examine_next(&mut self) {
-        while let Some(source) = self.queue.pop_front() {
+        while let Some((source, cause)) = self.queue.pop_front() {
             let Some((errand, sandbox)) = self.errand(&source) else { continue };
             let known = self.known_code();
-            let work = move || errand.run(&sandbox, &known);
-            self.examining = Some((source, tokio::task::spawn_blocking(work)));
+            let work = tokio::task::spawn_blocking(move || errand.run(&sandbox, &known));
+            self.examining = Some(Errands { source, cause, work });
             return;
         }
     }
@@ -260,19 +297,49 @@ impl Task {
         !works && !self.is_restless && self.wants_reading.is_none() && self.queue.is_empty()
     }
 
+    /// Whether what somebody asked for is done, whatever else goes on.
+    fn is_answered(&self) -> bool {
+        let is_asked_for = |how: Option<Reading>| how == Some(Reading::Asked);
+        let reads = self.reading.is_some() && self.reading_is == Reading::Asked;
+        let decided = |next: &Next| next.awaited.is_empty() && (next.refused.is_some() || !next.aside.is_empty());
+        !reads && !is_asked_for(self.wants_reading) && self.next.as_ref().is_none_or(decided)
+    }
+
     /// Answers those who wait until everything is settled.
     fn settle(&mut self) {
-        if self.waiting.is_empty() || !self.is_settled() {
+        if self.waiting.is_empty() {
             return;
         }
-        let refused = self.next.as_ref().and_then(|next| Some((next.refused.clone()?, Arc::clone(&next.set))));
-        for (answer, mut plan) in self.waiting.drain(..) {
-            if let Some(((why, findings), set)) = &refused {
-                plan.refused = Some(why.clone());
-                plan.findings.clone_from(findings);
-                plan.sources = set.loaded.sources.clone();
-            }
+        let (is_settled, is_answered, now) = (self.is_settled(), self.is_answered(), self.parts.clock.monotonic());
+        let is_over = |waiter: &mut Waiter| is_settled || is_answered && SETTLES <= now.saturating_sub(waiter.asked_at);
+        let over: Vec<_> = self.waiting.extract_if(.., is_over).collect();
+        for Waiter { answer, mut plan, .. } in over {
+            self.complete(&mut plan);
             drop(answer.send(plan));
+        }
+    }
+
+    /// Adds what is not in force, whenever that was seen: who deploys wants to know.
+    fn complete(&self, plan: &mut Plan) {
+        if let Some(next) = &self.next
+            && let Some((why, findings)) = &next.refused
+        {
+            plan.refused = Some(why.clone());
+            plan.findings.clone_from(findings);
+            plan.sources.clone_from(&next.set.loaded.sources);
+        }
+        let candidates = self
+            .lines
+            .iter()
+            .filter_map(|(name, line)| Some((name, line.candidate.as_ref()?, Some(line.current.row.number))));
+        let faults = self
+            .faulty
+            .values()
+            .map(|(name, view)| (name, view, self.lines.get(name).map(|line| line.current.row.number)));
+        for (name, view, runs) in candidates.chain(faults) {
+            if !plan.plugins.iter().any(|change| change.plugin == *name) {
+                plan.plugins.push(plan::of_candidate(name, view, runs));
+            }
         }
     }
 
@@ -307,8 +374,7 @@ impl Task {
             let sources = self.paths.plugins.get(&path).cloned().unwrap_or_default();
             for source in sources {
                 debug!(path = %path.display(), "changed: the plugin is read again");
-                "its file has changed".clone_into(&mut self.cause);
-                self.enqueue(source);
+                self.enqueue(source, "its file has changed");
             }
         }
         if was_restless && self.is_settled() && self.next.is_some() {
@@ -318,33 +384,35 @@ impl Task {
     }
 
     /// Has a file read again. Those that run come before those that never did: a pile of new ones holds up nobody.
-    fn enqueue(&mut self, source: Source) {
-        if self.queue.contains(&source) {
+    fn enqueue(&mut self, source: Source, cause: &str) {
+        if self.queue.iter().any(|(queued, _)| *queued == source) {
             return;
         }
-        let runs = self.lines.values().any(|line| line.source == source);
-        if runs {
-            let is_running = |queued: &Source| self.lines.values().any(|line| line.source == *queued);
-            let place = self.queue.iter().position(|queued| !is_running(queued)).unwrap_or(self.queue.len());
-            self.queue.insert(place, source);
-        } else {
-            self.queue.push_back(source);
-        }
+        let is_running = |source: &Source| self.lines.values().any(|line| line.source == *source);
+        let place = match is_running(&source) {
+            true => self.queue.iter().position(|(queued, _)| !is_running(queued)).unwrap_or(self.queue.len()),
+            false => self.queue.len(),
+        };
+        self.queue.insert(place, (source, cause.to_owned()));
     }
 
     async fn was_read(&mut self, read: anyhow::Result<Set>) {
-        let how = self.reading_is;
+        // What somebody asked for and did not get yet is not made less by a file that has changed meanwhile.
+        let is_anew = self.next.as_ref().is_some_and(|next| next.is_anew && next.refused.is_none());
+        let how = if is_anew { Reading::Asked } else { self.reading_is };
         let set = match read {
             Ok(set) => Arc::new(set),
             Err(error) => return self.unreadable(&error),
         };
         let is_same = |known: &Arc<Set>| how == Reading::Changed && known.is_same(&set);
+        // What was wrong with the same text may be mended by now: a folder, the file of a secret.
+        let is_good = |next: &&Next| !next.set.loaded.diagnostics.has_errors();
         if is_same(&self.in_force) {
             // Touched, or changed back: what was refused in between is no news any more. Or all that is new is wrong.
             self.next = None;
             self.note_faulty(&set, true);
             self.show();
-        } else if !self.next.as_ref().is_some_and(|next| is_same(&next.set)) {
+        } else if !self.next.as_ref().filter(is_good).is_some_and(|next| is_same(&next.set)) {
             self.take_on(set, how);
         }
         self.watch_anew();
@@ -364,20 +432,41 @@ impl Task {
         let is_anew = how == Reading::Asked;
         let runs = |source: &&Source| self.lines.values().any(|line| line.source == **source);
         let awaited = needed.iter().filter(|_| is_anew).filter(runs).cloned().collect();
-        self.next = Some(Next { set, refused: None, awaited, is_anew, aside: BTreeSet::new() });
-        needed.into_iter().for_each(|source| self.enqueue(source));
+        // What was wrong with files that nobody runs may be mended by now.
+        needed.iter().filter(|source| !runs(source)).for_each(|source| self.files.forget(source));
+        let (cause, since) = (self.reading_cause.clone(), self.parts.clock.monotonic());
+        // The same as before is not told again.
+        let refused = self.next.take().filter(|next| next.set.is_same(&set) && !is_anew).and_then(|next| next.refused);
+        needed.into_iter().for_each(|source| self.enqueue(source, &cause));
+        self.next = Some(Next { set, cause, since, refused, awaited, is_anew, aside: BTreeSet::new() });
     }
 
-    async fn was_examined(&mut self, source: Source, examined: Option<Examined>) {
+    async fn was_examined(&mut self, source: Source, cause: String, examined: Option<Examined>) {
         // What has changed meanwhile is read once more, and counts then.
-        let is_changed_again = self.queue.contains(&source);
+        let is_changed_again = self.queue.iter().any(|(queued, _)| *queued == source);
         if let Some(next) = self.next.as_mut().filter(|_| !is_changed_again) {
             next.awaited.remove(&source);
         }
-        if let Some(examined) = examined.filter(|_| !is_changed_again) {
-            self.files.put(source, examined);
-            self.consider().await;
+        let Some(examined) = examined.filter(|_| !is_changed_again) else { return };
+        let is_news = self.files.get(&source).is_none_or(|before| !before.is_same(&examined));
+        self.files.put(source.clone(), examined);
+        if is_news && self.is_of_faulty(&source) {
+            // With these bytes its sidecar may be right.
+            self.read_again(Reading::Changed, cause.clone());
         }
+        self.cause = cause;
+        self.consider().await;
+    }
+
+    /// Whether a file is the component of a unit that was put aside.
+    fn is_of_faulty(&self, source: &Source) -> bool {
+        let path = source.file().map(|file| file.with_extension(""));
+        path.is_some_and(|path| self.faulty.contains_key(&path))
+    }
+
+    /// Whether the manifest is being read, or about to be.
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading.is_some() || self.wants_reading.is_some()
     }
 
     /// Watches what is in force and what is to be next.
@@ -407,10 +496,12 @@ impl Task {
     pub(super) fn show(&self) {
         let manifest = &self.in_force.loaded.manifest;
         let mut views: Vec<_> = self.lines.iter().map(|(name, line)| line.view(name, manifest)).collect();
-        for (name, fault) in &self.faulty {
-            match views.iter_mut().find(|view| view.name == *name) {
+        for (path, (name, fault)) in &self.faulty {
+            let runs = |line: &Line| line.source.file().is_some_and(|file| file.with_extension("") == *path);
+            let is_line = self.lines.get(name).is_some_and(runs);
+            match views.iter_mut().find(|view| is_line && view.name == *name) {
                 Some(view) => view.candidate = view.candidate.take().or(Some(fault.clone())),
-                None => views.push(PluginView::left_out(name.clone(), fault.clone())),
+                None => views.push(PluginView::left_out(name.clone(), path, fault.clone())),
             }
         }
         views.sort_by(|a, b| a.name.cmp(&b.name));
@@ -447,11 +538,12 @@ async fn end_of<T>(work: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::J
 }
 
 /// The same of the loading of a plugin. A fault of the program gives nothing: what is in force stays.
-async fn end_of_errand(work: &mut Option<(Source, JoinHandle<Examined>)>) -> (Source, Option<Examined>) {
-    let Some((source, handle)) = work.as_mut() else { return std::future::pending().await };
-    let (source, ended) = (source.clone(), handle.await);
-    *work = None;
-    (source, ended.inspect_err(|error| tracing::error!("a plugin could not be loaded: {error}")).ok())
+async fn end_of_errand(errand: &mut Option<Errands>) -> (Source, String, Option<Examined>) {
+    let Some(Errands { source, cause, work }) = errand.as_mut() else { return std::future::pending().await };
+    let ended = work.await;
+    let (source, cause) = (source.clone(), cause.clone());
+    *errand = None;
+    (source, cause, ended.inspect_err(|error| tracing::error!("a plugin could not be loaded: {error}")).ok())
 }
 
 /// The next event while a trial goes on; never else. Events that were lost are not counted.

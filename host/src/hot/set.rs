@@ -123,12 +123,17 @@ impl Set {
         diagnostics.clone()
     }
 
-    /// Whether the same was read: every file, and the pins.
+    /// Whether the same was read: every file, the pins, and the components in directories.
     pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.has_same_texts(other) && self.loaded.lock == other.loaded.lock && self.loaded.units == other.loaded.units
+    }
+
+    /// Whether every file says the same.
+    pub(super) fn has_same_texts(&self, other: &Self) -> bool {
         let texts = |set: &Self| -> Vec<_> {
             set.loaded.sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect()
         };
-        texts(self) == texts(other) && self.loaded.lock == other.loaded.lock && self.loaded.units == other.loaded.units
+        texts(self) == texts(other)
     }
 
     /// A sandbox that spends on a plugin what this manifest lets it.

@@ -1,5 +1,7 @@
 //! What the reloader tells: how each plugin is, what a reload would do or did.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Source},
@@ -31,10 +33,10 @@ pub struct PluginView {
 
 impl PluginView {
     /// A component in a directory of which nothing is in force.
-    pub(super) fn left_out(name: PluginName, fault: CandidateView) -> Self {
+    pub(super) fn left_out(name: PluginName, path: &Path, fault: CandidateView) -> Self {
         Self {
             name,
-            source: String::new(),
+            source: path.display().to_string(),
             current: None,
             kept: Vec::new(),
             candidate: Some(fault),

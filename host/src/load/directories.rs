@@ -41,6 +41,7 @@ pub(super) fn drafts(
     place: &DirectoryPlace,
     manifests: &BTreeSet<PathBuf>,
     choices: &Choices,
+    watched: &mut BTreeSet<PathBuf>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Draft> {
     let files = match list(place, manifests, diagnostics) {
@@ -52,7 +53,11 @@ pub(super) fn drafts(
     };
     let drafts = files.into_iter().filter_map(|(plugin, files)| {
         let path = place.path.join(plugin.as_str());
-        match choices.of(&path) {
+        let choice = choices.of(&path);
+        // What is not read as it is on disk is looked at again when it changes there.
+        watched.extend(files.sidecars.iter().cloned());
+        watched.extend(files.component.iter().filter(|_| choice.is_some()).cloned());
+        match choice {
             None => Some(as_on_disk(place, plugin, path, &files)),
             Some(Choice::Kept(unit)) => {
                 Some(Draft { unit: Unit { directory: place.span, ..unit.clone() }, fault: None })

@@ -51,6 +51,8 @@ pub(super) fn load(paths: &[PathBuf], zones: &Zones, choices: &Choices) -> Loade
     let n_named = files.sources.len();
     files.include();
     let places = std::mem::take(&mut files.places);
+    // Also those that are not there: they may come.
+    files.watched.extend(places.iter().map(|place| place.path.clone()));
     let (places, spans) = directories::that_are(places, &mut files.diagnostics);
     let units = files.add_units(&places, choices);
     let unit_sources: Vec<_> = units.iter().map(Unit::as_source).collect();
@@ -148,7 +150,8 @@ impl Files {
             self.sources.iter().filter_map(|source| Path::new(&*source.name).canonicalize().ok()).collect();
         for place in places {
             self.watched.insert(place.path.clone());
-            drafts.extend(directories::drafts(place, &manifests, choices, &mut self.diagnostics));
+            let watched = &mut self.watched;
+            drafts.extend(directories::drafts(place, &manifests, choices, watched, &mut self.diagnostics));
         }
         drafts.sort_by_key(|draft| choices.rank(&draft.unit));
         let mut units = Vec::new();
