@@ -52,7 +52,7 @@ pub(super) fn load(paths: &[PathBuf], zones: &Zones, choices: &Choices) -> Loade
     files.include();
     let places = std::mem::take(&mut files.places);
     // Also those that are not there: they may come.
-    files.watched.extend(places.iter().map(|place| place.path.clone()));
+    files.watched.extend(places.iter().map(|place| place.path.clone()).filter(|path| !path.is_file()));
     let (places, spans) = directories::that_are(places, &mut files.diagnostics);
     let units = files.add_units(&places, choices);
     let unit_sources: Vec<_> = units.iter().map(Unit::as_source).collect();

@@ -126,3 +126,36 @@ fn a_pile_of_bombs_holds_up_nobody() {
         assert_no_gap(&hosted.slots(job, EVERY), EVERY);
     }
 }
+
+/// Who writes in place, slowly or with a mistake first, needs nothing but to mend it.
+#[test]
+fn what_was_left_out_is_looked_at_again_when_it_is_mended_in_place() {
+    let hosted = scene();
+    let mut host = hosted.up_watching(&[]).start();
+    runs(&mut host, "first", 11);
+    let whole = answers(41);
+    hosted.scene.put("plugins.d/slow.yaml", JOB.replace("KEY", "slow"));
+    hosted.scene.put("plugins.d/slow.wasm", &whole[..whole.len() / 2]);
+    let line = told(&mut host, "plugin.left_out");
+    assert!(line.text("plugin") == "slow", "{line:?}");
+    hosted.scene.put("plugins.d/slow.wasm", &whole);
+    runs(&mut host, "slow", 41);
+    // The jobs first, then the code that fits them.
+    hosted.scene.put("plugins.d/first.yaml", JOB.replace("KEY", "first").replace("answer", "reply"));
+    let line = told(&mut host, "plugin.refused");
+    assert!(line.text("plugin") == "first", "{line:?}");
+    runs(&mut host, "first", 11);
+    hosted.scene.put("plugins.d/first.wasm", replies(51));
+    runs(&mut host, "first", 51);
+}
+
+/// A component whose function is called otherwise.
+fn replies(number: u32) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (core module $m (func (export "reply") (result i32) i32.const {number}))
+            (core instance $i (instantiate $m))
+            (func (export "reply") (result u32) (canon lift (core func $i "reply"))))"#
+    );
+    wat::parse_str(text).expect("a component")
+}

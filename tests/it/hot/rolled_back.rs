@@ -68,3 +68,34 @@ fn a_trial_goes_back_beyond_code_that_was_never_proven() {
     assert_eq!((line.number("before"), line.number("generation")), (Some(3.0), Some(1.0)), "{line:?}");
     gives(&mut host, 1);
 }
+
+/// A pin of code that was taken back does not speak against what runs in its place, nor against other plugins.
+#[test]
+fn a_pin_of_what_was_rolled_back_holds_up_nothing() {
+    use sha2::{Digest as _, Sha256};
+    let digest = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let manifest = |pin: &[u8]| {
+        format!(
+            "version: 1\nplugins:\n  p: {{ source: ./p.wasm, sha256: {}{CANARY} }}\n  q: ./q.wasm\njobs:\n  beat: {{ plugin: p, call: \
+             answer, every: 100ms }}\n  other: {{ plugin: q, call: answer, every: 100ms }}\n",
+            digest(pin)
+        )
+    };
+    let hosted = trial();
+    hosted.scene.put("q.wasm", answers(1));
+    replace(&hosted, "clockjack.yaml", manifest(&answers(1)).as_bytes());
+    let mut host = hosted.up_watching(&[]).start();
+    gives(&mut host, 1);
+    replace(&hosted, "p.wasm", &traps(2));
+    replace(&hosted, "clockjack.yaml", manifest(&traps(2)).as_bytes());
+    told(&mut host, "plugin.rolled_back");
+    gives(&mut host, 1);
+    replace(&hosted, "q.wasm", &answers(7));
+    wait_next(&mut host, "the other one", |line| ends("other")(line) && line.text("output") == "7");
+    host.signal("HUP");
+    told(&mut host, "manifest.reloaded");
+    host.signal("TERM");
+    assert_eq!(host.end().code, Some(0));
+    let mut host = hosted.up_watching(&[]).start();
+    gives(&mut host, 1);
+}
