@@ -3,6 +3,8 @@
 //! Three things go on beside it, each at most once and on threads of their own: looking at the stamps of files, reading the
 //! manifest, and loading one plugin. What comes of them is put together here, in one place and one after the other.
 
+mod waiters;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
@@ -20,12 +22,13 @@ use clockjack_schedule::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{broadcast, mpsc, oneshot, watch},
+    sync::{broadcast, mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+pub(super) use self::waiters::{SETTLES, Waiter};
 use super::{
     MadeFor, Reloader, Wish,
     files::{Errand, Examined, Files},
@@ -33,7 +36,6 @@ use super::{
     line::{History, Line},
     looker::{Look, Looker, REST},
     paths::Paths,
-    plan,
     set::{Set, Sources},
     stamp::Stamp,
     view::{CandidateView, Plan, PluginView},
@@ -49,10 +51,6 @@ const POLL: Duration = Duration::from_secs(2);
 
 /// How long after an event files are looked at: events come in crowds.
 const SOON: Duration = Duration::from_millis(10);
-
-/// How long somebody who asks for a reload waits at the most for what is not his: files that never come to rest, a pile of
-/// components that nobody runs. So long also a manifest waits until what is wrong with it is told.
-pub(super) const SETTLES: Duration = Duration::from_secs(3);
 
 /// How often it is looked whether that time has passed.
 const LOOK_AFTER_WAITERS: Duration = Duration::from_millis(200);
@@ -125,14 +123,6 @@ struct Errands {
     source: Source,
     cause: String,
     work: JoinHandle<Examined>,
-}
-
-/// Somebody who waits for a reload.
-pub(super) struct Waiter {
-    answer: oneshot::Sender<Plan>,
-    /// What happened since.
-    pub(super) plan: Plan,
-    asked_at: Duration,
 }
 
 /// A manifest that was read and is not in force.
@@ -289,58 +279,6 @@ impl Task {
     /// The time, as people read it.
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.parts.clock.now().trunc_subsecs(3)
-    }
-
-    /// Whether nothing is to be done and nothing goes on that may change what is in force.
-    pub(super) fn is_settled(&self) -> bool {
-        let works = self.reading.is_some() || self.examining.is_some();
-        !works && !self.is_restless && self.wants_reading.is_none() && self.queue.is_empty()
-    }
-
-    /// Whether what somebody asked for is done, whatever else goes on.
-    fn is_answered(&self) -> bool {
-        let is_asked_for = |how: Option<Reading>| how == Some(Reading::Asked);
-        let reads = self.reading.is_some() && self.reading_is == Reading::Asked;
-        let decided = |next: &Next| next.awaited.is_empty() && (next.refused.is_some() || !next.aside.is_empty());
-        !reads && !is_asked_for(self.wants_reading) && self.next.as_ref().is_none_or(decided)
-    }
-
-    /// Answers those who wait until everything is settled.
-    fn settle(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let (is_settled, is_answered, now) = (self.is_settled(), self.is_answered(), self.parts.clock.monotonic());
-        let is_over = |waiter: &mut Waiter| is_settled || is_answered && SETTLES <= now.saturating_sub(waiter.asked_at);
-        let over: Vec<_> = self.waiting.extract_if(.., is_over).collect();
-        for Waiter { answer, mut plan, .. } in over {
-            self.complete(&mut plan);
-            drop(answer.send(plan));
-        }
-    }
-
-    /// Adds what is not in force, whenever that was seen: who deploys wants to know.
-    fn complete(&self, plan: &mut Plan) {
-        if let Some(next) = &self.next
-            && let Some((why, findings)) = &next.refused
-        {
-            plan.refused = Some(why.clone());
-            plan.findings.clone_from(findings);
-            plan.sources.clone_from(&next.set.loaded.sources);
-        }
-        let candidates = self
-            .lines
-            .iter()
-            .filter_map(|(name, line)| Some((name, line.candidate.as_ref()?, Some(line.current.row.number))));
-        let faults = self
-            .faulty
-            .values()
-            .map(|(name, view)| (name, view, self.lines.get(name).map(|line| line.current.row.number)));
-        for (name, view, runs) in candidates.chain(faults) {
-            if !plan.plugins.iter().any(|change| change.plugin == *name) {
-                plan.plugins.push(plan::of_candidate(name, view, runs));
-            }
-        }
     }
 
     fn look_in(&mut self, time: Duration) {
