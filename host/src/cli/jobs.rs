@@ -76,8 +76,8 @@ pub(super) async fn list(reading: &Reading, wanted: &[JobId], output: Output) ->
     }
 }
 
-/// Whether a host has been at work with this ledger and has never had a job that is in the manifest. Before the first start
-/// all jobs are as they will be.
+/// Whether a host has been at work with this ledger and has never had a job that is in the manifest. Before the first
+/// start all jobs are as they will be.
 fn is_new(reading: &Reading, job: Option<&Job>, row: Option<&JobRow>, rows: &BTreeMap<&JobId, &JobRow>) -> bool {
     let can_be_read = job.is_some_and(|job| !reading.unread.contains(&job.store));
     can_be_read && row.is_none() && !rows.is_empty()

@@ -58,8 +58,8 @@ impl Dry {
         }
     }
 
-    /// Holds a manifest against its plugins, and once more without the components in directories that something is wrong
-    /// with. There is no evaluation where something is wrong with the manifest itself.
+    /// Holds a manifest against its plugins, and once more without the components in directories that something is
+    /// wrong with. There is no evaluation where something is wrong with the manifest itself.
     fn settle(&self, mut set: Set) -> anyhow::Result<(Set, Option<Evaluation>)> {
         let mut files = Files::default();
         while !set.loaded.diagnostics.has_errors() {
@@ -153,8 +153,8 @@ impl Dry {
     }
 }
 
-/// A path that somebody asks for as the host would have spelled it. What a manifest names by relative paths counts from the
-/// manifest's own, so that two spellings of one file would name different plugins, stores and secrets.
+/// A path that somebody asks for as the host would have spelled it. What a manifest names by relative paths counts from
+/// the manifest's own, so that two spellings of one file would name different plugins, stores and secrets.
 fn spelled(asked: &Path, own: &[PathBuf]) -> PathBuf {
     let whole = real(asked);
     if let Some(same) = own.iter().find(|own| real(own) == whole) {
