@@ -34,8 +34,9 @@ pub enum LogFormat {
 const LINES_MAX: usize = 10_000;
 
 /// What is logged where nothing else is asked for. The library behind WASI opens a span at this level with each call of a
-/// preview-1 program, which nobody reads and every guest would pay for.
-const DEFAULT_FILTER: &str = "info,wasmtime_wasi=warn";
+/// preview-1 program, which nobody reads and every guest would pay for. The one that watches files warns of each folder that goes
+/// before its watch does; what becomes of files is told by the host itself.
+const DEFAULT_FILTER: &str = "info,wasmtime_wasi=warn,notify=error";
 
 /// Keeps the log going; dropping it writes what waits.
 pub struct Log {

@@ -137,7 +137,10 @@ fn where_no_host_answers_it_says_so_and_how_to_start_one() {
     ] {
         let error = ask(&hosted, args).ends_with(4).stderr;
         assert!(error.starts_with("error: no host answers at `"), "{args:?}: {error}");
-        assert!(error.contains("start one with `clockjack up") && error.contains("--socket PATH"), "{args:?}: {error}");
+        // What is planned may be no host's manifest, and is not to be started beside it.
+        let advice = if args.contains(&"-f") { "`--of FILE`" } else { "start one with `clockjack up" };
+        assert!(error.contains(advice) && error.contains("--socket PATH"), "{args:?}: {error}");
+        assert_eq!(error.contains("clockjack up"), !args.contains(&"-f"), "{args:?}: {error}");
     }
     // A host that is not to be talked to makes no socket.
     let mut host = hosted.up(&["--no-api"]).start();

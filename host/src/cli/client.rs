@@ -9,10 +9,10 @@ use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, heade
 use hyper_util::rt::TokioIo;
 use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokio::{net::UnixStream, runtime::Builder};
 
-use super::{Exit, ManifestArgs, OutputArgs, print, rows};
+use super::{Exit, ManifestArgs, Output, OutputArgs, print, refusal, rows};
 use crate::api::socket::{self, Place};
 
 /// Largest answer that is read: all that is kept of the largest run fits many times.
@@ -75,8 +75,8 @@ impl Said {
     }
 }
 
-/// Talks to a host and prints what came of it.
-pub(super) fn talk(ask: impl AsyncFnOnce() -> Result<Said, Failure>) -> anyhow::Result<Exit> {
+/// Talks to a host and prints what came of it; for programs also why nothing did.
+pub(super) fn talk(output: Output, ask: impl AsyncFnOnce() -> Result<Said, Failure>) -> anyhow::Result<Exit> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(ask()) {
         Ok(Said { data, exit }) => {
@@ -85,8 +85,11 @@ pub(super) fn talk(ask: impl AsyncFnOnce() -> Result<Said, Failure>) -> anyhow::
             }
             Ok(exit)
         }
-        Err(Failure::Refused { detail, fix, .. }) => {
-            print::talk(&print::plain(&format!("error: {detail}; {fix}")));
+        Err(Failure::Refused { code, detail, fix }) => {
+            match output {
+                Output::Json => refusal::refuse_json(vec![json!({ "code": code, "message": detail, "fix": fix })])?,
+                Output::Table => print::talk(&print::plain(&format!("error: {detail}; {fix}"))),
+            }
             Ok(Exit::Fault)
         }
         Err(Failure::Host(error)) => Err(error),
@@ -97,13 +100,31 @@ pub(super) fn talk(ask: impl AsyncFnOnce() -> Result<Said, Failure>) -> anyhow::
 #[derive(Debug)]
 pub(super) struct Client {
     place: Place,
-    files: Vec<PathBuf>,
+    /// What to do where nobody answers.
+    fix: String,
 }
 
 impl Client {
     /// The host at a socket, else that of some manifests.
     pub(super) fn new(socket: &SocketArgs, files: &[PathBuf]) -> Self {
-        Self { place: socket::place(socket.socket.as_deref(), files), files: files.to_vec() }
+        let place = socket::place(socket.socket.as_deref(), files);
+        let files: String = files.iter().map(|file| format!(" -f {}", file.display())).collect();
+        let socket = match &place {
+            Place::Given(path) => format!(" --socket {}", path.display()),
+            Place::Derived(_) => String::new(),
+        };
+        let fix = format!("start one with `clockjack up{files}{socket}`");
+        Self { place, fix }
+    }
+
+    /// The same, where these manifests may be those of no host.
+    pub(super) fn of_candidate(socket: &SocketArgs, files: &[PathBuf]) -> Self {
+        let client = Self::new(socket, files);
+        let fix = match &client.place {
+            Place::Given(path) => format!("start one with `clockjack up --socket {}`", path.display()),
+            Place::Derived(_) => "name the manifest that the host was started with: `--of FILE`".to_owned(),
+        };
+        Self { fix, ..client }
     }
 
     pub(super) fn of(args: &HostArgs) -> Self {
@@ -167,14 +188,9 @@ impl Client {
     fn no_host(&self, problem: Option<String>) -> Failure {
         let paths: Vec<_> = self.place.paths().iter().map(|path| format!("`{}`", path.display())).collect();
         let problem = problem.map_or_else(String::new, |problem| format!(" ({problem})"));
-        let paths = paths.join(", ");
-        let files: String = self.files.iter().map(|file| format!(" -f {}", file.display())).collect();
-        let start = match &self.place {
-            Place::Given(path) => format!("clockjack up{files} --socket {}", path.display()),
-            Place::Derived(_) => format!("clockjack up{files}"),
-        };
+        let (paths, fix) = (paths.join(", "), &self.fix);
         Failure::Host(anyhow::anyhow!(
-            "no host answers at {paths}{problem}; start one with `{start}`, or say where its socket is (its log names it) with \
+            "no host answers at {paths}{problem}; {fix}, or say where its socket is (its log names it) with \
              `--socket PATH` or `CLOCKJACK_SOCKET`"
         ))
     }

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::{
     Exit, Output,
     client::{self, Client, Failure, HostArgs, Said, segment},
-    print,
+    print, refusal,
 };
 
 /// How often `--wait` looks.
@@ -72,7 +72,7 @@ fn parse_json(text: &str) -> Result<Json, String> {
 }
 
 pub(super) fn pause(args: &PauseArgs) -> anyhow::Result<Exit> {
-    client::talk(async || {
+    client::talk(args.host.output.output, async || {
         let route = format!("/jobs/{}/pause", args.job);
         let answer = Client::of(&args.host).post(&route, &json!({})).await?;
         let job = &args.job;
@@ -82,7 +82,7 @@ pub(super) fn pause(args: &PauseArgs) -> anyhow::Result<Exit> {
 }
 
 pub(super) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
-    client::talk(async || {
+    client::talk(args.host.output.output, async || {
         let from = match args.from {
             From::Now => "now",
             From::Last => "last",
@@ -94,7 +94,7 @@ pub(super) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
 }
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
-    client::talk(async || {
+    client::talk(args.host.output.output, async || {
         let client = Client::of(&args.host);
         let mut body = json!({ "cause": "manual" });
         let given = [("key", args.key.as_ref().map(|key| json!(key))), ("payload", args.payload.clone())];
@@ -123,7 +123,9 @@ async fn ended(client: &Client, args: &RunArgs, mut run: Json) -> Result<Said, F
         tokio::time::sleep(POLL_INTERVAL).await;
         run = match client.get(&route).await {
             Ok(run) => run,
-            Err(Failure::Refused { code, .. }) if code == "run.unknown" => return Ok(vanished(&args.job, &id)),
+            Err(Failure::Refused { code, .. }) if code == "run.unknown" => {
+                return vanished(args.host.output.output, &args.job, &id, &code);
+            }
             Err(Failure::Host(error)) => {
                 return Err(Failure::Host(error.context(format!(
                     "the host was lost while run {id} went on; `clockjack runs show {id}` tells what became of it"
@@ -139,9 +141,16 @@ async fn ended(client: &Client, args: &RunArgs, mut run: Json) -> Result<Said, F
 }
 
 /// It was planned and became no run after all: it waited too long, or somebody cancelled it.
-fn vanished(job: &JobId, id: &str) -> Said {
-    print::talk(&format!("error: run {id} did not begin; `clockjack why {job}` tells the reason"));
-    Said { data: String::new(), exit: Exit::JobFailed }
+fn vanished(output: Output, job: &JobId, id: &str, code: &str) -> Result<Said, Failure> {
+    let (message, fix) = (format!("run {id} did not begin"), format!("`clockjack why {job}` tells the reason"));
+    match output {
+        Output::Json => {
+            let error = json!({ "code": code, "message": message, "fix": fix });
+            refusal::refuse_json(vec![error]).map_err(Failure::Host)?;
+        }
+        Output::Table => print::talk(&format!("error: {message}; {fix}")),
+    }
+    Ok(Said { data: String::new(), exit: Exit::JobFailed })
 }
 
 fn told_end(run: &Json) -> String {
@@ -158,7 +167,7 @@ fn outcome(run: &Json) -> String {
 }
 
 pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<Exit> {
-    client::talk(async || {
+    client::talk(args.host.output.output, async || {
         let route = format!("/runs/{}/cancel", segment(&args.run));
         let answer = Client::of(&args.host).post(&route, &json!({})).await?;
         let (job, id) = (answer["job"].as_str().unwrap_or_default(), answer["id"].as_str().unwrap_or_default());

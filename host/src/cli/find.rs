@@ -1,6 +1,6 @@
 //! Which run a person means: a whole id, the beginning of one, `JOB@latest` or `JOB@INSTANT`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use clockjack_schedule::{
@@ -61,7 +61,8 @@ pub(crate) async fn find_run(
     text: &str,
 ) -> anyhow::Result<Result<RunStory, String>> {
     let (manifest, zones) = (Manifest::default(), Zones::bundled());
-    let reading = Reading { ledger, manifest, knows_all_jobs: false, zones, now: now.trunc_subsecs(6) };
+    let reading =
+        Reading { ledger, manifest, knows_all_jobs: false, unread: BTreeSet::new(), zones, now: now.trunc_subsecs(6) };
     match run(&reading, text).await {
         Ok(story) => Ok(Ok(story)),
         Err(Trouble::Asked(why)) => Ok(Err(why)),

@@ -31,6 +31,13 @@ pub(super) fn run(args: &JobsArgs) -> anyhow::Result<Exit> {
     reading::answer(&args.reading, async |reading| list(reading, &args.jobs, output).await)
 }
 
+/// The state of a job that stands in the manifest and is in force nowhere yet.
+const NEW: &str = "new";
+
+/// What is told beside such a job.
+const OF_NEW: &str = "note: what is `new` is not in force yet: `clockjack reload` puts it in force or tells why not; \
+                      where no host runs, `clockjack up` does";
+
 /// A job with what is known of it.
 struct Line<'l> {
     id: JobId,
@@ -52,7 +59,7 @@ pub(super) async fn list(reading: &Reading, wanted: &[JobId], output: Output) ->
     let mut lines = Vec::with_capacity(ids.len());
     for id in ids {
         let (job, row) = (reading.job(id).map(|job| &**job), rows.get(id).copied());
-        let state = state(reading, job, row);
+        let state = if is_new(reading, job, row, &rows) { NEW } else { state(reading, job, row) };
         let next = job.filter(|_| state == "active").and_then(|job| next(reading, job, row));
         lines.push(Line { id: id.clone(), job, row, state, next, last: last_run(reading, row).await? });
     }
@@ -63,9 +70,17 @@ pub(super) async fn list(reading: &Reading, wanted: &[JobId], output: Output) ->
         }
         Output::Table => {
             let rows: Vec<_> = lines.iter().map(|line| line.cells(reading)).collect();
-            Ok(Answer::of(print::table(&["job", "state", "next", "last run", "running", "trigger"], &rows)))
+            let data = print::table(&["job", "state", "next", "last run", "running", "trigger"], &rows);
+            Ok(Answer { data, talk: lines.iter().any(|line| line.state == NEW).then(|| OF_NEW.to_owned()) })
         }
     }
+}
+
+/// Whether a host has been at work with this ledger and has never had a job that is in the manifest. Before the first
+/// start all jobs are as they will be.
+fn is_new(reading: &Reading, job: Option<&Job>, row: Option<&JobRow>, rows: &BTreeMap<&JobId, &JobRow>) -> bool {
+    let can_be_read = job.is_some_and(|job| !reading.unread.contains(&job.store));
+    can_be_read && row.is_none() && !rows.is_empty()
 }
 
 fn state(reading: &Reading, job: Option<&Job>, row: Option<&JobRow>) -> &'static str {

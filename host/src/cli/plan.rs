@@ -45,7 +45,7 @@ pub(super) enum Tense {
 }
 
 pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
-    client::talk(async || {
+    client::talk(args.output.output, async || {
         let client = host_of(args).await;
         let whole = |file: &PathBuf| std::path::absolute(file).unwrap_or_else(|_unknown| file.clone());
         let files: Vec<_> = args.files.iter().map(whole).collect();
@@ -58,17 +58,19 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
 /// The host of the manifests that are compared; where none answers, that of the usual one.
 async fn host_of(args: &PlanArgs) -> Client {
     let usual = [PathBuf::from(USUAL)];
-    let named = if args.of.is_empty() { &args.files } else { &args.of };
-    let client = Client::new(&args.socket, if named.is_empty() { &usual } else { named });
-    if !args.of.is_empty() || client.answers().await {
-        return client;
+    if !args.of.is_empty() {
+        return Client::new(&args.socket, &args.of);
     }
     let other = Client::new(&args.socket, &usual);
-    if other.answers().await { other } else { client }
+    if args.files.is_empty() {
+        return other;
+    }
+    let client = Client::of_candidate(&args.socket, &args.files);
+    if !client.answers().await && other.answers().await { other } else { client }
 }
 
 pub(super) fn reload(args: &ReloadArgs) -> anyhow::Result<Exit> {
-    client::talk(async || {
+    client::talk(args.host.output.output, async || {
         let answer = Client::of(&args.host).post_slow("/scheduler/reload", &json!({})).await?;
         told(args.host.output.output, &answer, Tense::Done)
     })

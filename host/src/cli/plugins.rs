@@ -69,7 +69,7 @@ pub(super) fn run(args: &PluginsArgs) -> anyhow::Result<Exit> {
     match &args.command {
         Some(PluginsCommand::Approve(args)) => approve(args),
         Some(PluginsCommand::Rollback(args)) => roll_back(args),
-        None => client::talk(async || match &args.plugin {
+        None => client::talk(args.host.output.output, async || match &args.plugin {
             Some(plugin) => show(&args.host, plugin).await,
             None => list(&args.host).await,
         }),
@@ -77,7 +77,7 @@ pub(super) fn run(args: &PluginsArgs) -> anyhow::Result<Exit> {
 }
 
 fn approve(args: &ApproveArgs) -> anyhow::Result<Exit> {
-    client::talk(async || {
+    client::talk(args.host.output.output, async || {
         let route = format!("/plugins/{}/approve", args.plugin);
         let answer = Client::of(&args.host).post_slow(&route, &json!({ "digest": args.digest })).await?;
         decided(args.host.output.output, &answer)
@@ -85,7 +85,7 @@ fn approve(args: &ApproveArgs) -> anyhow::Result<Exit> {
 }
 
 fn roll_back(args: &RollBackArgs) -> anyhow::Result<Exit> {
-    client::talk(async || {
+    client::talk(args.host.output.output, async || {
         let route = format!("/plugins/{}/rollback", args.plugin);
         let answer = Client::of(&args.host).post_slow(&route, &json!({ "generation": args.to })).await?;
         decided(args.host.output.output, &answer)

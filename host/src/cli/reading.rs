@@ -4,7 +4,10 @@
 //! The ledger may belong to a host that runs, or to one that is gone. The manifest only adds what the ledger does not
 //! know; where `--ledger` says where the ledger is, the manifest may be missing or broken. Nothing here writes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
@@ -46,6 +49,8 @@ pub(super) struct Reading {
     pub(super) manifest: Manifest,
     /// Whether the manifest could be read without an error, so that a job that is not in it is in none.
     pub(super) knows_all_jobs: bool,
+    /// The stores of the manifest that cannot be read from outside: what is known of their jobs is not known here.
+    pub(super) unread: BTreeSet<StoreName>,
     pub(super) zones: Zones,
     pub(super) now: DateTime<Utc>,
 }
@@ -141,8 +146,8 @@ async fn open(args: &ReadingArgs) -> Result<Reading, Trouble> {
     }
     // Slots are whole microseconds.
     let now = SystemClock.now().trunc_subsecs(6);
-    let ledger = ledger(places.map_err(Trouble::Host)?, &loaded.manifest).await?;
-    Ok(Reading { ledger, manifest: loaded.manifest, knows_all_jobs, zones, now })
+    let (ledger, unread) = ledger(places.map_err(Trouble::Host)?, &loaded.manifest).await?;
+    Ok(Reading { ledger, manifest: loaded.manifest, knows_all_jobs, unread, zones, now })
 }
 
 /// That a manifest with errors does not say where the ledger is.
@@ -154,8 +159,11 @@ fn no_place(summary: &str, usual: Option<&StoreUrl>) -> String {
     )
 }
 
-/// Opens the ledgers that outlive their host.
-async fn ledger(places: BTreeMap<StoreName, StoreUrl>, manifest: &Manifest) -> Result<Arc<dyn Ledger>, Trouble> {
+/// Opens the ledgers that outlive their host, and says which do not.
+async fn ledger(
+    places: BTreeMap<StoreName, StoreUrl>,
+    manifest: &Manifest,
+) -> Result<(Arc<dyn Ledger>, BTreeSet<StoreName>), Trouble> {
     let (lost, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
         places.into_iter().partition(|(_, place)| *place == StoreUrl::Memory);
     let names: Vec<_> = lost.keys().map(|name| format!("`{name}`")).collect();
@@ -172,7 +180,8 @@ async fn ledger(places: BTreeMap<StoreName, StoreUrl>, manifest: &Manifest) -> R
     }
     let shown: Vec<_> = kept.values().map(ToString::to_string).collect();
     let context = || format!("failed to open the ledger `{}` for reading", shown.join("`, `"));
-    load::stores::reader(&kept, manifest).await.with_context(context).map_err(Trouble::Host)
+    let ledger = load::stores::reader(&kept, manifest).await.with_context(context).map_err(Trouble::Host)?;
+    Ok((ledger, lost.into_keys().collect()))
 }
 
 impl Reading {

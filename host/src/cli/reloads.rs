@@ -52,9 +52,10 @@ pub(super) fn changes(difference: &Difference) -> String {
     parts.extend(list('-', &difference.exports_removed));
     parts.extend(list('+', &difference.imports_added));
     parts.extend(list('-', &difference.imports_removed));
-    let (before, after) = (difference.n_bytes_before, difference.n_bytes_after);
+    let [before, after] = [difference.n_bytes_before, difference.n_bytes_after].map(show_size);
+    // Of a large file, a small change is not worth a word here.
     if before != after {
-        parts.push(format!("{} -> {}", show_size(before), show_size(after)));
+        parts.push(format!("{before} -> {after}"));
     }
     parts.join(", ")
 }
@@ -67,5 +68,25 @@ pub(super) fn manifest(news: &ManifestNews, format: LogFormat) {
         None => {
             info!(event = "manifest.reloaded", cause, added, changed, removed, untouched, "manifest reloaded");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_told_where_they_read_differently() {
+        let told = |n_bytes_before, n_bytes_after| {
+            changes(&Difference {
+                exports_added: vec!["purge".to_owned()],
+                imports_removed: vec!["wasi:http".to_owned()],
+                n_bytes_before,
+                n_bytes_after,
+                ..Difference::default()
+            })
+        };
+        assert_eq!(told(1000, 2048), "+purge, -wasi:http, 1000B -> 2KiB");
+        assert_eq!(told(139_300, 139_301), "+purge, -wasi:http");
     }
 }

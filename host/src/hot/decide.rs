@@ -252,7 +252,7 @@ impl Task {
 }
 
 /// A component in a directory, as what is wrong with it shows it.
-fn unit_view(unit: &FaultyUnit, since: DateTime<Utc>) -> CandidateView {
+pub(super) fn unit_view(unit: &FaultyUnit, since: DateTime<Utc>) -> CandidateView {
     let errors: Vec<_> = unit.findings.iter().filter(|found| found.severity == Severity::Error).collect();
     let first = errors.first();
     let place = first.map_or_else(String::new, |found| {

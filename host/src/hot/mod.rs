@@ -7,6 +7,7 @@
 mod apply;
 mod decide;
 mod difference;
+mod dry;
 mod evaluate;
 mod files;
 mod first;

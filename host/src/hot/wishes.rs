@@ -1,22 +1,19 @@
 //! What people ask for: a plan, an approval, a rollback.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
-use chrono::{DateTime, Utc};
-use clockjack_sandbox::Plugin;
-use clockjack_schedule::{diagnostic::did_you_mean, id::PluginName, manifest::diff::diff, ports::GenerationRow};
+use clockjack_schedule::{diagnostic::did_you_mean, id::PluginName, ports::GenerationRow};
 use tokio::{sync::oneshot, task::spawn_blocking};
 use tracing::error;
 
 use super::{
     Refusal,
-    evaluate::{Question, Standing, evaluate},
-    files::{Errand, Files},
+    dry::{self, Dry},
+    files::Errand,
     first::from_store,
-    line::{Generation, History, Line, Verdict},
-    plan::{self, Past},
+    line::{Generation, Line, Verdict},
+    plan::Past,
     reloader::Task,
-    set::{Set, Sources},
     view::{CandidateState, Plan, PluginView},
 };
 use crate::{
@@ -31,17 +28,16 @@ impl Task {
         reason = "it ends by itself, and nobody is harmed where the host ends before it"
     )]
     pub(super) fn plan(&self, files: Option<Vec<PathBuf>>, answer: oneshot::Sender<Plan>) {
-        let mut sources = self.parts.sources.clone();
-        if let Some(files) = files {
-            sources.files = files;
-        }
+        let gone = self.histories.iter().map(|(name, history)| (name.clone(), history.clone()));
+        let running = self.lines.iter().map(|(name, line)| (name.clone(), line.history.clone()));
         let dry = Dry {
-            sources,
+            sources: self.parts.sources.clone(),
+            asked: files,
             sandbox: self.parts.sandbox.clone(),
             before: Arc::clone(&self.in_force),
             known: self.known_code(),
             standings: self.standings(),
-            histories: self.lines.iter().map(|(name, line)| (name.clone(), line.history.clone())).collect(),
+            histories: gone.chain(running).collect(),
             made_for: self.parts.made_for,
             now: self.now(),
         };
@@ -49,10 +45,10 @@ impl Task {
         tokio::spawn(async move {
             let past = match ledger.load().await {
                 Ok(loaded) => Past::new(loaded, dry.now),
-                Err(error) => return drop(answer.send(refused(error.to_string()))),
+                Err(error) => return drop(answer.send(dry::refused(error.to_string()))),
             };
             let plan = spawn_blocking(move || dry.run(&past)).await;
-            drop(answer.send(plan.unwrap_or_else(|error| refused(error.to_string()))));
+            drop(answer.send(plan.unwrap_or_else(|error| dry::refused(error.to_string()))));
         });
     }
 
@@ -252,61 +248,4 @@ impl Task {
 fn says_something(code: clockjack_schedule::outcome::OutcomeCode) -> bool {
     use clockjack_schedule::outcome::OutcomeCode::{Cancelled, Interrupted, Lost};
     !matches!(code, Cancelled | Interrupted | Lost)
-}
-
-fn refused(why: String) -> Plan {
-    Plan { refused: Some(why), ..Plan::default() }
-}
-
-/// A reload that changes nothing.
-struct Dry {
-    sources: Sources,
-    sandbox: clockjack_sandbox::Sandbox,
-    before: Arc<Set>,
-    known: Vec<Arc<Plugin>>,
-    standings: BTreeMap<PluginName, Standing>,
-    histories: BTreeMap<PluginName, History>,
-    made_for: super::MadeFor,
-    now: DateTime<Utc>,
-}
-
-impl Dry {
-    fn run(self, past: &Past) -> Plan {
-        let set = match Set::read_beside(&self.sources, &self.before, self.now) {
-            Ok(set) => set,
-            Err(error) => return refused(format!("{error:#}")),
-        };
-        let (old, new) = (&self.before.loaded.manifest, &set.loaded.manifest);
-        let mut findings = set.loaded.diagnostics.clone();
-        let mut plan = Plan::default();
-        if !findings.has_errors() {
-            let sandbox = set.sandbox(&self.sandbox);
-            let mut files = Files::default();
-            for plugin in new.plugins.values() {
-                files.put(plugin.source.clone(), Errand::of(new, plugin).run(&sandbox, &self.known));
-            }
-            let question = Question { loaded: &set.loaded, before: None, files: &files, standings: &self.standings };
-            let evaluation = evaluate(&question);
-            let change = diff(old, new);
-            plan = plan::of_manifest(old, new, &change, past);
-            plan.plugins = plan::of_plugins(&evaluation, &self.standings, |name, code| {
-                let history = self.histories.get(name).cloned().unwrap_or_default();
-                history.number_for(code)
-            });
-            findings.append(evaluation.diagnostics);
-            let needs_restart = || self.made_for.too_small_for(new).map(|why| format!("{why}, which needs a restart"));
-            plan.refused = match change.stores.is_empty() {
-                true => needs_restart(),
-                false => Some("`stores` has changed, which needs a restart".to_owned()),
-            };
-        }
-        findings.sort();
-        if findings.has_errors() {
-            let n_errors = findings.n_errors();
-            plan.refused = Some(if n_errors == 1 { "1 error".to_owned() } else { format!("{n_errors} errors") });
-        }
-        plan.findings = findings.all().to_vec();
-        plan.sources.clone_from(&set.loaded.sources);
-        plan
-    }
 }

@@ -27,12 +27,13 @@ async fn every_job_of_the_manifest_and_of_the_ledger_is_listed() {
     let reading = reading(a_day()).await;
     expect![[r#"
         JOB       STATE                NEXT                  LAST RUN           RUNNING  TRIGGER
-        backup    active               2027-01-16 08:30:00Z  -                  0        At 09:30, every day, Europe/Berlin
-        chained   active               -                     -                  0        After `report` has succeeded
+        backup    new                  -                     -                  0        At 09:30, every day, Europe/Berlin
+        chained   new                  -                     -                  0        After `report` has succeeded
         mirror    paused               -                     -                  0        Every 1h since the job was first seen
         old       removed              -                     -                  0        -
         report    active               2027-01-15 12:10:00Z  failed 9m 58s ago  1        Every 10 minutes, UTC
-        unlisted  not in the manifest  -                     -                  0        -"#]].assert_eq(&told(list(&reading, &[], Output::Table).await));
+        unlisted  not in the manifest  -                     -                  0        -
+        # note: what is `new` is not in force yet: `clockjack reload` puts it in force or tells why not; where no host runs, `clockjack up` does"#]].assert_eq(&told(list(&reading, &[], Output::Table).await));
 }
 
 #[tokio::test]
@@ -101,4 +102,21 @@ async fn an_unknown_job_is_told_with_the_nearest_one() {
     let reading = reading(a_day()).await;
     expect!["error: neither the ledger nor the manifest has a job `unlistet`; did you mean `unlisted`?"]
         .assert_eq(&told(list(&reading, &[job("unlistet")], Output::Table).await));
+}
+
+#[tokio::test]
+async fn jobs_are_new_only_where_a_host_could_have_had_them() {
+    let states = async |reading: &super::Reading| {
+        let told: serde_json::Value = serde_json::from_str(&told(list(reading, &[], Output::Json).await)).unwrap();
+        let state = |job: &serde_json::Value| format!("{} {}", job["job"], job["state"]).replace('"', "");
+        told.as_array().unwrap().iter().map(state).collect::<Vec<_>>().join(", ")
+    };
+    let before_the_first_start = reading(Vec::new()).await;
+    let all = states(&before_the_first_start).await;
+    assert_eq!(all, "backup active, chained active, mirror paused, report active");
+    let mut begun = reading(vec![Change::Job(seen("report"))]).await;
+    assert_eq!(states(&begun).await, "backup new, chained new, mirror new, report active");
+    // In a store that only its host can read there may be anything.
+    begun.unread.insert(clockjack_schedule::id::StoreName::default());
+    assert_eq!(states(&begun).await, "backup active, chained active, mirror paused, report active");
 }

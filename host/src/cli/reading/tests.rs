@@ -1,6 +1,6 @@
 //! A scene for the tests of every command that reads: a manifest from text, a ledger filled by hand, and a fixed now.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_ledger::MemoryLedger;
@@ -158,7 +158,8 @@ pub(in crate::cli) async fn reading(changes: Vec<Change>) -> Reading {
     assert!(!diagnostics.has_errors(), "{diagnostics:?}");
     let ledger = MemoryLedger::default();
     ledger.commit(changes).await.unwrap();
-    Reading { ledger: Arc::new(ledger), manifest, knows_all_jobs: true, zones, now: now() }
+    let unread = BTreeSet::new();
+    Reading { ledger: Arc::new(ledger), manifest, knows_all_jobs: true, unread, zones, now: now() }
 }
 
 /// All of an answer as one text, for snapshots.
