@@ -252,6 +252,10 @@ pub(crate) fn code_config(metering: Metering, allocation: Allocation, effort: Ef
     config
 }
 
+/// Places that nobody is in and that keep the pages of their last guest: as many as run at once on a machine with many cores.
+/// Each generation of a plugin is another guest, so that without a bound every place would keep the pages of an old one.
+const WARM_SLOTS_MAX: u32 = 32;
+
 fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
     let n_slots = settings.n_slots.max(1);
     let memories = u32::try_from(MEMORIES_MAX).unwrap_or(u32::MAX);
@@ -272,7 +276,7 @@ fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
         .table_elements(usize::try_from(settings.table_elements_max.saturating_add(1)).unwrap_or(usize::MAX))
         .max_core_instance_size(CORE_INSTANCE_BYTES_MAX)
         .max_component_instance_size(COMPONENT_INSTANCE_BYTES_MAX)
-        .max_unused_warm_slots(n_slots)
+        .max_unused_warm_slots(WARM_SLOTS_MAX)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
         .async_stack_keep_resident(STACK_KEEP_RESIDENT_BYTES)
