@@ -3,6 +3,7 @@
 mod asked;
 mod dropped;
 mod held;
+mod restart;
 mod rolled_back;
 mod running;
 mod storm;

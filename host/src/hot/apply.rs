@@ -15,7 +15,8 @@ use tracing::{error, warn};
 
 use super::{
     evaluate::{Choice, Evaluation},
-    line::{Generation, Line, Trial},
+    first::stored,
+    line::{Generation, Line},
     plan::{self, Past},
     reloader::Task,
     set::Set,
@@ -118,7 +119,7 @@ impl Task {
                 Some(line) => line.history.clone(),
                 None => self.histories.get(name).cloned().unwrap_or_default(),
             };
-            let row = history.row_for(name, code, &plugin.source, &self.cause, now);
+            let row = history.row_for(plugin, code, &self.cause, now);
             let generation = Arc::new(Generation { row, plugin: Arc::clone(code) });
             coming.push(Coming {
                 name: name.clone(),
@@ -194,14 +195,12 @@ impl Task {
     fn advance(&mut self, name: &PluginName, generation: &Arc<Generation>, plugin: &resolved::Plugin) -> Option<u32> {
         let Some(line) = self.lines.get_mut(name) else {
             let history = self.histories.remove(name).unwrap_or_default();
-            let line = Line::begin(plugin.source.clone(), Arc::clone(generation), history);
+            let line = Line::begin(plugin, Arc::clone(generation), history, stored());
             self.lines.insert(name.clone(), line);
             return None;
         };
         let before = line.current.row.number;
-        line.source = plugin.source.clone();
-        line.advance(Arc::clone(generation), plugin.keep);
-        line.trial = plugin.canary.map(Trial::begin);
+        line.advance(Arc::clone(generation), plugin);
         line.candidate = None;
         Some(before)
     }
@@ -218,8 +217,9 @@ impl Task {
         }
         for (name, line) in &mut self.lines {
             // What the manifest says of canaries and of what is kept counts from now on.
-            let plugin = manifest.plugins.get(name);
-            line.shorten(plugin.map_or(1, |plugin| plugin.keep));
+            if let Some(plugin) = manifest.plugins.get(name) {
+                line.go_by(plugin);
+            }
         }
     }
 

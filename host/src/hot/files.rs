@@ -24,6 +24,13 @@ pub(super) enum Examined {
     },
 }
 
+impl Examined {
+    /// Whether it is this code.
+    pub(super) fn is_of(&self, digest: &str) -> bool {
+        matches!(self, Self::Ready(plugin) if *plugin.digest == *digest)
+    }
+}
+
 /// What is known of the files, by place.
 #[derive(Clone, Default)]
 pub(super) struct Files {
