@@ -3,6 +3,7 @@
 mod asked;
 mod dropped;
 mod held;
+mod restart;
 mod rolled_back;
 mod running;
 mod storm;
@@ -86,8 +87,9 @@ fn all_succeeded(hosted: &Hosted, host: Running) {
     assert_eq!(host.end().code, Some(0));
     let slots = hosted.slots("beat", EVERY);
     assert_no_gap(&slots, EVERY);
-    // On a busy machine a slot may be due while the one before it goes on.
-    let wrong: Vec<_> = slots.iter().filter(|(_, told)| !["succeeded", "overlapping"].contains(&&***told)).collect();
+    // On a busy machine a slot may be due while the one before it goes on, and late ones become one.
+    let fine = ["succeeded", "overlapping", "coalesced"];
+    let wrong: Vec<_> = slots.iter().filter(|(_, told)| !fine.contains(&&***told)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 

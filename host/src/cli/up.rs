@@ -7,7 +7,7 @@ use clap::Args;
 use clockjack_ledger::Owner;
 use clockjack_sandbox::{Sandbox, SandboxExecutor};
 use clockjack_schedule::{
-    diagnostic::{Diagnostic, Source},
+    diagnostic::{Diagnostic, Diagnostics, Source},
     id::StoreName,
     manifest::{
         scalar::{self, show_duration, show_size},
@@ -106,26 +106,37 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let began = SystemClock.monotonic();
     let places = stores::places(args.ledger.as_ref(), &set.manifest().stores, &args.manifests.files);
     let rows = places.as_ref().map(|places| ring.block_on(stores::generations_of(places))).unwrap_or_default();
-    let mut first = First::load(set, &sources, &sandbox, rows, SystemClock.now().trunc_subsecs(3))?;
+    let load = |set, rows| First::load(set, &sources, &sandbox, rows, SystemClock.now().trunc_subsecs(3));
+    let mut first = load(set, rows.clone())?;
     let findings = first.set.findings(|manifest, found| check::warn_of_triggers(manifest, SystemClock.now(), found));
     tell_findings(findings.all(), first.set.sources(), args.log_format);
     tell_faulty(first.set.faulty(), args.log_format);
     if findings.has_errors() {
-        error!(manifest = %shown(&args.manifests.files), "not started: {}", diagnostics::summary(findings.all()));
-        return Ok(Exit::Fault);
+        return Ok(faulty(args, &findings));
     }
     let took = SystemClock.monotonic().saturating_sub(began);
     let places = match places {
         Ok(places) => places,
         Err(error) => return Ok(not_started(&error)),
     };
-    tell_start(&first, &places, took);
     raise_open_files();
     let owner = Owner { what: format!("clockjack up -f {}", shown(&args.manifests.files)), since: SystemClock.now() };
     let ledger = match ring.block_on(stores::open(&places, first.set.manifest(), &owner)) {
         Ok(ledger) => ledger,
         Err(error) => return Ok(not_started(&error)),
     };
+    match ring.block_on(ledger.ledger().generations()) {
+        // Until the ledger was this host's own, another one may have written to it.
+        Ok(owned) if owned != rows => first = load(first.set, owned)?,
+        Ok(_) => {}
+        Err(error) => return Ok(not_started(&error.into())),
+    }
+    let findings = first.set.findings(|_, _| {});
+    if findings.has_errors() {
+        tell_findings(findings.all(), first.set.sources(), args.log_format);
+        return Ok(faulty(args, &findings));
+    }
+    tell_start(&first, &places, took);
     let n_left = sandbox.clear_leftovers();
     if 0 < n_left {
         info!(folders = n_left, "removed the scratch folders of hosts that are gone");
@@ -150,6 +161,11 @@ fn tell_faulty(faulty: &[FaultyUnit], format: LogFormat) {
         let plugin = unit.plugin.as_str();
         error!(plugin, "left out: {}; the others go on without it", diagnostics::summary(&unit.findings));
     }
+}
+
+fn faulty(args: &UpArgs, findings: &Diagnostics) -> Exit {
+    error!(manifest = %shown(&args.manifests.files), "not started: {}", diagnostics::summary(findings.all()));
+    Exit::Fault
 }
 
 fn not_started(error: &anyhow::Error) -> Exit {
@@ -211,6 +227,11 @@ fn tell_start(first: &First, places: &BTreeMap<StoreName, StoreUrl>, took: Durat
     for (name, plugin, generation) in first.plugins() {
         let (size, sha256, functions) = (show_size(plugin.n_bytes), &plugin.digest[..12], plugin.functions.len());
         info!(plugin = %name, generation, size, sha256, functions, "plugin loaded");
+    }
+    for (name, generation, found) in first.fallen_back() {
+        let (state, code) = (found.state.as_str(), found.code.as_deref().unwrap_or_default());
+        let (reason, fix) = (&found.reason, &found.fix);
+        warn!(plugin = %name, generation, state, code, fix, "its file is not used, and what ran before runs: {reason}");
     }
     info!("plugins compiled and jobs checked in {}", show_duration(print::rounded(took)));
 }

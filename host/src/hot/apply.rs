@@ -1,6 +1,6 @@
 //! Putting in force: the ledger first, then the executor, then the schedule, then what still runs on old code.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use clockjack_sandbox::Prepared;
 use clockjack_schedule::{
@@ -15,7 +15,8 @@ use tracing::{error, warn};
 
 use super::{
     evaluate::{Choice, Evaluation},
-    line::{Generation, Line, Trial},
+    first::stored,
+    line::{Generation, Line},
     plan::{self, Past},
     reloader::{Task, Waiter},
     set::Set,
@@ -25,6 +26,10 @@ use crate::{
     load::{self, PreparedJob},
     shell::{CodeChange, Event, ManifestNews, PluginNews, PluginNewsKind},
 };
+
+/// How long the code of a job that was removed is kept for what was claimed of it and has not begun: far longer than that
+/// waits for a place.
+const REMOVED_FOR: Duration = Duration::from_secs(60);
 
 /// A generation that is to be in force.
 struct Coming {
@@ -64,8 +69,9 @@ impl Task {
                 format!("the manifest is in force in part, its jobs are not: {error}; reload it again")
             })?;
         }
-        // What goes on of a job that has just been removed may need its code again; what was removed before does not.
-        self.parts.executor.retain(|job| new.jobs.contains_key(job) || old.jobs.contains_key(job));
+        // What was claimed of a job that has just been removed may begin yet.
+        let until = self.parts.clock.monotonic() + REMOVED_FOR;
+        self.removed.extend(change.jobs.removed.iter().map(|job| (job.clone(), until)));
         let plan = plan::of_manifest(old, new, &change, &past);
         self.leave_out(new);
         self.in_force = Arc::clone(&set);
@@ -77,6 +83,21 @@ impl Task {
         self.note_faulty(&set, true);
         self.show();
         Ok(())
+    }
+
+    /// Gives up the code of jobs that were removed a while ago.
+    pub(super) fn forget_removed(&mut self) {
+        let now = self.parts.clock.monotonic();
+        self.removed.retain(|(_, until)| now < *until);
+        let (jobs, removed) = (&self.in_force.loaded.manifest.jobs, &self.removed);
+        let is_removed = |job: &JobId| removed.iter().any(|(id, _)| id == job);
+        self.parts.executor.retain(|job| jobs.contains_key(job) || is_removed(job));
+    }
+
+    /// How long until the next of them is given up.
+    pub(super) fn until_forgotten(&self) -> Duration {
+        let until = self.removed.iter().map(|(_, until)| *until).min().unwrap_or(Duration::MAX);
+        until.saturating_sub(self.parts.clock.monotonic())
     }
 
     /// Puts new code in force for the manifest that is.
@@ -121,7 +142,7 @@ impl Task {
                 Some(line) => line.history.clone(),
                 None => self.histories.get(name).cloned().unwrap_or_default(),
             };
-            let row = history.row_for(name, code, &plugin.source, &self.cause, now);
+            let row = history.row_for(plugin, code, &self.cause, now);
             let generation = Arc::new(Generation { row, plugin: Arc::clone(code) });
             coming.push(Coming {
                 name: name.clone(),
@@ -197,14 +218,12 @@ impl Task {
     fn advance(&mut self, name: &PluginName, generation: &Arc<Generation>, plugin: &resolved::Plugin) -> Option<u32> {
         let Some(line) = self.lines.get_mut(name) else {
             let history = self.histories.remove(name).unwrap_or_default();
-            let line = Line::begin(plugin.source.clone(), Arc::clone(generation), history);
+            let line = Line::begin(plugin, Arc::clone(generation), history, stored());
             self.lines.insert(name.clone(), line);
             return None;
         };
         let before = line.current.row.number;
-        line.source = plugin.source.clone();
-        line.advance(Arc::clone(generation), plugin.keep);
-        line.trial = plugin.canary.map(Trial::begin);
+        line.advance(Arc::clone(generation), plugin);
         line.candidate = None;
         Some(before)
     }
@@ -221,8 +240,9 @@ impl Task {
         }
         for (name, line) in &mut self.lines {
             // What the manifest says of canaries and of what is kept counts from now on.
-            let plugin = manifest.plugins.get(name);
-            line.shorten(plugin.map_or(1, |plugin| plugin.keep));
+            if let Some(plugin) = manifest.plugins.get(name) {
+                line.go_by(plugin);
+            }
         }
     }
 

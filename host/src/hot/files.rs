@@ -36,6 +36,11 @@ impl Examined {
             (Self::Ready(_), Self::Unusable { .. }) | (Self::Unusable { .. }, Self::Ready(_)) => false,
         }
     }
+
+    /// Whether it is this code.
+    pub(super) fn is_of(&self, digest: &str) -> bool {
+        matches!(self, Self::Ready(plugin) if *plugin.digest == *digest)
+    }
 }
 
 /// What is known of the files, by place.

@@ -16,6 +16,7 @@ use super::{
     files::{Errand, Examined, Files},
     line::{Generation, History, Line},
     set::{Set, Sources},
+    view::{CandidateState, CandidateView},
 };
 use crate::load::{self, PreparedJob, components::Components};
 
@@ -51,6 +52,9 @@ impl First {
             read(&set, &sandbox, &histories, &mut files, &mut standings);
             let question = Question { loaded: &set.loaded, before: None, files: &files, standings: &standings };
             let evaluation = evaluate(&question);
+            if fall_back(&set, &sandbox, &histories, &files, &evaluation, &mut standings) {
+                continue;
+            }
             match set.without_faulty(sources, evaluation.diagnostics.all()) {
                 Some(next) => set = next?,
                 None => return Ok(Self::of(set, files, standings, histories, evaluation, now)),
@@ -73,7 +77,7 @@ impl First {
             let history = histories.get(&name).cloned().unwrap_or_default();
             let (generation, candidate) = match choice {
                 Choice::Take { plugin: code, .. } => {
-                    let row = history.row_for(&name, &code, &plugin.source, "start", now);
+                    let row = history.row_for(plugin, &code, "start", now);
                     (Arc::new(Generation { row, plugin: code }), None)
                 }
                 Choice::Stay(candidate) => {
@@ -82,7 +86,7 @@ impl First {
                     (generation, candidate)
                 }
             };
-            let mut line = Line::begin(plugin.source.clone(), generation, history);
+            let mut line = Line::begin(plugin, generation, history, stored());
             line.candidate = candidate.map(|candidate| candidate.into_view(now));
             lines.insert(name, line);
         }
@@ -95,6 +99,14 @@ impl First {
     /// The plugins with what runs of each: name, code, generation.
     pub fn plugins(&self) -> impl Iterator<Item = (&PluginName, &Arc<Plugin>, u32)> {
         self.lines.iter().map(|(name, line)| (name, &line.current.plugin, line.current.row.number))
+    }
+
+    /// The plugins that do not run the file that is there, because it cannot be used: name, what runs, what is the matter.
+    pub fn fallen_back(&self) -> impl Iterator<Item = (&PluginName, u32, &CandidateView)> {
+        self.lines.iter().filter_map(|(name, line)| {
+            let candidate = line.candidate.as_ref().filter(|found| found.state != CandidateState::RolledBack)?;
+            Some((name, line.current.row.number, candidate))
+        })
     }
 
     /// What the executor is to be given, once.
@@ -173,10 +185,43 @@ fn earlier(
     Some((errand.plugin.source.clone(), Arc::new(generation)))
 }
 
+/// Where the file that is there cannot be used, what ran last is, where its bytes were kept: a host that went on with it
+/// comes back with it. Whether anything is to be held against each other anew.
+fn fall_back(
+    set: &Set,
+    sandbox: &Sandbox,
+    histories: &BTreeMap<PluginName, History>,
+    files: &Files,
+    evaluation: &Evaluation,
+    standings: &mut BTreeMap<PluginName, Standing>,
+) -> bool {
+    let manifest = &set.loaded.manifest;
+    let mut is_new = false;
+    for (name, plugin) in manifest.plugins.iter().filter(|(name, _)| !evaluation.choices.contains_key(*name)) {
+        let (Some(standing), Some(history)) = (standings.get_mut(name), histories.get(name)) else { continue };
+        let Some(row) = history.newest_good().filter(|row| *row.source == *plugin.source.to_string()) else { continue };
+        if standing.current.is_some() || files.get(&plugin.source).is_some_and(|file| file.is_of(&row.digest)) {
+            continue;
+        }
+        let is_metered = Errand::of(manifest, plugin).is_metered;
+        let Some(code) = from_store(&row.digest, is_metered, &set.sandbox(sandbox)) else { continue };
+        let generation = Generation { row: row.clone(), plugin: Arc::new(code) };
+        standing.current = Some((plugin.source.clone(), Arc::new(generation)));
+        is_new = true;
+    }
+    is_new
+}
+
 /// Code whose bytes were kept.
 pub(super) fn from_store(digest: &str, is_metered: bool, sandbox: &Sandbox) -> Option<Plugin> {
     let file = PluginFile::of_bytes(Components::open()?.get(&digest.parse().ok()?)?);
     file.load(sandbox, is_metered).inspect_err(|error| warn!(digest, "kept code cannot be loaded: {error}")).ok()
+}
+
+/// Says which code can be loaded again, by its digest.
+pub(super) fn stored() -> impl Fn(&str) -> bool {
+    let components = Components::open();
+    move |digest| components.as_ref().is_some_and(|kept| digest.parse().is_ok_and(|digest| kept.has(&digest)))
 }
 
 fn by_plugin(rows: Vec<GenerationRow>) -> BTreeMap<PluginName, History> {

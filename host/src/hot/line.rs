@@ -1,6 +1,7 @@
 //! One plugin over time: what it runs, what it ran, and what would be next.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeSet, VecDeque},
     sync::Arc,
 };
@@ -10,10 +11,10 @@ use clockjack_sandbox::Plugin;
 use clockjack_schedule::{
     id::PluginName,
     manifest::{
-        resolved::{Canary, Manifest},
+        resolved::{self, Canary, Manifest},
         source::Source,
     },
-    ports::{GenerationRow, Left},
+    ports::{GENERATIONS_MAX, GenerationRow, Left},
 };
 
 use super::view::{CanaryView, CandidateView, GenerationView, PluginView};
@@ -24,16 +25,14 @@ pub(super) struct Generation {
     pub(super) plugin: Arc<Plugin>,
 }
 
-impl Generation {
-    fn view(&self) -> GenerationView {
-        let GenerationRow { number, digest, n_bytes, since, cause, .. } = &self.row;
-        GenerationView {
-            number: *number,
-            digest: digest.to_string(),
-            n_bytes: *n_bytes,
-            since: *since,
-            cause: cause.to_string(),
-        }
+fn view(row: &GenerationRow) -> GenerationView {
+    let GenerationRow { number, digest, n_bytes, since, cause, .. } = row;
+    GenerationView {
+        number: *number,
+        digest: digest.to_string(),
+        n_bytes: *n_bytes,
+        since: *since,
+        cause: cause.to_string(),
     }
 }
 
@@ -42,13 +41,13 @@ pub(super) struct Line {
     /// Where its file is. A plugin that moves to another place keeps its numbers, and nothing else.
     pub(super) source: Source,
     pub(super) current: Arc<Generation>,
-    /// Earlier ones, newest first.
+    /// Other ones, newest first.
     pub(super) kept: VecDeque<Arc<Generation>>,
+    /// What was in force in another life of the host, was good, and whose bytes were kept: newest first, after all of `kept`.
+    stored: Vec<GenerationRow>,
     /// What was seen and is not in force.
     pub(super) candidate: Option<CandidateView>,
     pub(super) trial: Option<Trial>,
-    /// Numbers that were replaced before their trial had ended: nobody knows whether they are good.
-    unproven: BTreeSet<u32>,
     pub(super) history: History,
 }
 
@@ -61,7 +60,7 @@ pub(super) struct History {
     pub(super) approved: BTreeSet<Arc<str>>,
     /// Digests that were rolled back.
     pub(super) left: BTreeSet<Arc<str>>,
-    /// The rows, oldest first.
+    /// The rows, oldest first: as many as the ledger keeps.
     pub(super) rows: Vec<GenerationRow>,
 }
 
@@ -80,6 +79,20 @@ impl History {
         self.rows.retain(|known| known.number != row.number);
         let place = self.rows.partition_point(|known| known.number < row.number);
         self.rows.insert(place, row);
+        while GENERATIONS_MAX < self.rows.len() {
+            let forgotten = self.rows.remove(0).digest;
+            if !self.rows.iter().any(|row| row.digest == forgotten) {
+                self.approved.remove(&forgotten);
+                self.left.remove(&forgotten);
+            }
+        }
+    }
+
+    /// The generations against which nothing speaks, the one that was in force last first.
+    pub(super) fn good(&self) -> Vec<&GenerationRow> {
+        let mut good: Vec<_> = self.rows.iter().filter(|row| row.left.is_none() && !row.unproven).collect();
+        good.sort_by_key(|row| Reverse((row.since, row.number)));
+        good
     }
 
     /// The generation that was in force last: going back to one makes it that again.
@@ -93,27 +106,43 @@ impl History {
         known.map_or(self.last + 1, |row| row.number)
     }
 
-    /// The row for a digest that comes into force: the newest one where it is that already, else the next.
+    /// The row for code that comes into force: the newest one where it is that already, else the next. What is new is on
+    /// trial where the plugin wants that and anything ran before.
     pub(super) fn row_for(
         &self,
-        name: &PluginName,
-        plugin: &Plugin,
-        source: &Source,
+        plugin: &resolved::Plugin,
+        code: &Plugin,
         cause: &str,
         now: DateTime<Utc>,
     ) -> GenerationRow {
-        let known = self.newest_good().filter(|row| row.digest == plugin.digest);
-        known.cloned().unwrap_or_else(|| GenerationRow {
-            plugin: name.clone(),
-            number: self.number_for(&plugin.digest),
-            digest: Arc::clone(&plugin.digest),
-            n_bytes: plugin.n_bytes,
-            source: source.to_string().into(),
+        self.new_row(plugin, Arc::clone(&code.digest), code.n_bytes, cause, now)
+    }
+
+    fn new_row(
+        &self,
+        plugin: &resolved::Plugin,
+        digest: Arc<str>,
+        n_bytes: u64,
+        cause: &str,
+        now: DateTime<Utc>,
+    ) -> GenerationRow {
+        let source = plugin.source.to_string().into();
+        let newest = self.newest_good();
+        if let Some(known) = newest.filter(|row| row.digest == digest) {
+            return GenerationRow { source, ..known.clone() };
+        }
+        GenerationRow {
+            plugin: plugin.name.clone(),
+            number: self.number_for(&digest),
+            approved: self.approved.contains(&digest),
+            digest,
+            n_bytes,
+            source,
             since: now,
             cause: cause.into(),
-            approved: self.approved.contains(&plugin.digest),
+            unproven: plugin.canary.is_some() && newest.is_some(),
             left: None,
-        })
+        }
     }
 }
 
@@ -162,51 +191,95 @@ impl Trial {
 }
 
 impl Line {
-    /// The first generation that a plugin has in this life of the host.
-    pub(super) fn begin(source: Source, current: Arc<Generation>, mut history: History) -> Self {
+    /// The first generation that a plugin has in this life of the host, with those before it whose bytes were kept.
+    pub(super) fn begin(
+        plugin: &resolved::Plugin,
+        current: Arc<Generation>,
+        mut history: History,
+        is_stored: impl Fn(&str) -> bool,
+    ) -> Self {
         history.note(current.row.clone());
-        let (kept, unproven) = (VecDeque::new(), BTreeSet::new());
-        Self { source, current, kept, candidate: None, trial: None, unproven, history }
+        let is_other = |row: &&&GenerationRow| row.digest != current.row.digest && is_stored(&row.digest);
+        let n_kept = usize::try_from(plugin.keep).unwrap_or(usize::MAX);
+        let stored = history.good().iter().filter(is_other).take(n_kept).map(|row| GenerationRow::clone(row)).collect();
+        let (source, kept) = (plugin.source.clone(), VecDeque::new());
+        let mut line = Self { source, current, kept, stored, candidate: None, trial: None, history };
+        line.go_by(plugin);
+        line
     }
 
-    /// Puts another generation in force; the one before it is kept, as the last of `n_kept` in all.
-    pub(super) fn advance(&mut self, next: Arc<Generation>, n_kept: u32) {
+    /// Puts another generation in force; the one before it is kept. The same code again is no news to a trial.
+    pub(super) fn advance(&mut self, next: Arc<Generation>, plugin: &resolved::Plugin) {
         self.history.note(next.row.clone());
-        if self.trial.take().is_some() {
-            self.unproven.insert(self.current.row.number);
-        }
         let before = std::mem::replace(&mut self.current, next);
         self.kept.retain(|kept| kept.row.number != self.current.row.number);
         if before.row.number != self.current.row.number {
+            self.trial = None;
             self.kept.push_front(before);
         }
-        self.shorten(n_kept);
+        self.source = plugin.source.clone();
+        self.go_by(plugin);
+    }
+
+    /// Does what the manifest says of trials and of what is kept. Only what is new is tried: a trial goes on under other
+    /// rules, ends where there are none, and begins anew where it could not end.
+    pub(super) fn go_by(&mut self, plugin: &resolved::Plugin) {
+        let trial = self.trial.take();
+        let canary = plugin.canary.filter(|_| self.current.row.unproven);
+        self.trial = canary.map(|canary| trial.map_or(Trial::begin(canary), |trial| Trial { canary, ..trial }));
+        self.shorten(plugin.keep);
+    }
+
+    /// Notes that what is in force has passed its trial.
+    pub(super) fn prove(&mut self) {
+        let row = GenerationRow { unproven: false, ..self.current.row.clone() };
+        self.history.note(row.clone());
+        self.current = Arc::new(Generation { row, plugin: Arc::clone(&self.current.plugin) });
+        self.trial = None;
     }
 
     /// Puts an earlier generation in force again. What ran is not kept: its file is there to be approved.
     pub(super) fn go_back(&mut self, to: Arc<Generation>, left: GenerationRow) {
         self.history.note(left);
         self.history.note(to.row.clone());
-        self.unproven.remove(&to.row.number);
         self.kept.retain(|kept| kept.row.number != to.row.number);
+        self.stored.retain(|stored| stored.number != to.row.number);
         (self.current, self.trial) = (to, None);
     }
 
-    /// Whether nothing speaks against going back to a generation.
-    pub(super) fn is_good(&self, number: u32) -> bool {
-        let is_left = self.history.rows.iter().any(|row| row.number == number && row.left.is_some());
-        !is_left && !self.unproven.contains(&number)
+    /// The generations that can be put in force again.
+    fn others(&self) -> impl Iterator<Item = &GenerationRow> {
+        self.kept.iter().map(|kept| &kept.row).chain(&self.stored)
     }
 
-    /// Lets go of what is more than is to be kept: first of what nobody knows to be good, then of the oldest.
-    pub(super) fn shorten(&mut self, n_kept: u32) {
-        let n_kept = usize::try_from(n_kept.saturating_sub(1)).unwrap_or(usize::MAX);
-        while n_kept < self.kept.len() {
-            let unproven = self.kept.iter().rposition(|kept| self.unproven.contains(&kept.row.number));
-            self.kept.remove(unproven.unwrap_or(self.kept.len() - 1));
+    /// What a rollback goes to: the one with that number, else the newest one before what is in force that is good.
+    pub(super) fn target(&self, to: Option<u32>) -> Option<&GenerationRow> {
+        let is_before = |row: &&GenerationRow| row.number < self.current.row.number && self.is_good(row.number);
+        match to {
+            Some(number) => self.others().find(|row| row.number == number),
+            None => self.others().filter(is_before).max_by_key(|row| (row.since, row.number)),
         }
-        let kept = &self.kept;
-        self.unproven.retain(|number| kept.iter().any(|kept| kept.row.number == *number));
+    }
+
+    /// Whether nothing speaks against going back to a generation.
+    fn is_good(&self, number: u32) -> bool {
+        let row = self.history.rows.iter().find(|row| row.number == number);
+        row.is_some_and(|row| row.left.is_none() && !row.unproven)
+    }
+
+    /// Lets go of what is more than is to be kept, the one in force included: first of what nobody knows to be good, then
+    /// of the oldest. As long as a trial goes on there is something to go back to.
+    fn shorten(&mut self, n_kept: u32) {
+        let n_others = usize::try_from(n_kept.saturating_sub(1)).unwrap_or(usize::MAX);
+        let n_others = n_others.max(usize::from(self.trial.is_some()));
+        while n_others < self.kept.len() + self.stored.len() {
+            let doubtful = self.kept.iter().rposition(|kept| !self.is_good(kept.row.number));
+            if let Some(place) = doubtful {
+                self.kept.remove(place);
+            } else if self.stored.pop().is_none() {
+                self.kept.pop_back();
+            }
+        }
     }
 
     /// The row of what is in force, rolled back.
@@ -220,8 +293,8 @@ impl Line {
         PluginView {
             name: name.clone(),
             source: self.source.to_string(),
-            current: Some(self.current.view()),
-            kept: self.kept.iter().map(|kept| kept.view()).collect(),
+            current: Some(view(&self.current.row)),
+            kept: self.others().map(view).collect(),
             candidate: self.candidate.clone(),
             canary: self.trial.map(Trial::view),
             functions: plugin.functions.iter().map(|function| function.name.to_string()).collect(),
@@ -262,8 +335,15 @@ mod tests {
             since: at,
             cause: "start".into(),
             approved: number == 2,
+            unproven: false,
             left: is_left.then(|| Left { at, because: "it failed".into() }),
         }
+    }
+
+    fn canary() -> resolved::Plugin {
+        let source = Source::File("p.wasm".into());
+        let canary = Some(Canary { n_runs: 5, n_failures_max: 3 });
+        resolved::Plugin { canary, ..resolved::Plugin::of_file("p".parse().unwrap(), source) }
     }
 
     #[test]
@@ -279,5 +359,52 @@ mod tests {
         assert_eq!(history.newest_good().unwrap().number, 3);
         history.note(row(3, "b", true));
         assert_eq!((history.rows.len(), history.newest_good().unwrap().number), (3, 1));
+    }
+
+    #[test]
+    fn what_is_good_was_neither_taken_back_nor_left_unproven() {
+        let mut history = History::default();
+        let later =
+            |row: GenerationRow, seconds| GenerationRow { since: DateTime::from_timestamp(seconds, 0).unwrap(), ..row };
+        history.note(later(row(1, "a", false), 9));
+        history.note(later(row(2, "b", false), 2));
+        history.note(GenerationRow { unproven: true, ..later(row(3, "c", false), 3) });
+        history.note(later(row(4, "d", true), 4));
+        let numbers = |history: &History| history.good().iter().map(|row| row.number).collect::<Vec<_>>();
+        // The first one was put in force again.
+        assert_eq!(numbers(&history), [1, 2]);
+        history.note(later(row(3, "c", false), 3));
+        assert_eq!(numbers(&history), [1, 3, 2], "it has passed");
+    }
+
+    #[test]
+    fn a_past_has_a_bound() {
+        let mut history = History::default();
+        let most = u32::try_from(GENERATIONS_MAX).unwrap();
+        for number in 1..=most {
+            history.note(row(number, &number.to_string(), number == 1));
+        }
+        assert!(history.left.contains("1") && history.approved.contains("2"));
+        history.note(row(most + 1, "2", false));
+        assert_eq!((history.rows.len(), history.rows[0].number), (GENERATIONS_MAX, 2));
+        assert!(!history.left.contains("1"), "who knows it no more does not keep it away");
+        history.note(row(most + 2, "new", false));
+        assert!(history.approved.contains("2"), "the same code came once more");
+        history.note(row(most + 3, "newer", false));
+        assert_eq!((history.last, history.rows.len()), (most + 3, GENERATIONS_MAX));
+    }
+
+    #[test]
+    fn what_is_new_is_on_trial_where_something_ran_before() {
+        let (plugin, mut history) = (canary(), History::default());
+        let mut come = |digest: &str| {
+            let row = history.new_row(&plugin, digest.into(), 1, "reload", DateTime::UNIX_EPOCH);
+            history.note(row.clone());
+            (row.number, row.unproven)
+        };
+        assert_eq!([come("a"), come("a"), come("b"), come("b")], [(1, false), (1, false), (2, true), (2, true)]);
+        let freely = resolved::Plugin { canary: None, ..plugin };
+        let row = history.new_row(&freely, "c".into(), 1, "reload", DateTime::UNIX_EPOCH);
+        assert_eq!((row.number, row.unproven), (3, false));
     }
 }

@@ -16,7 +16,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use clockjack_sandbox::{Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     diagnostic::Diagnostic,
-    id::PluginName,
+    id::{JobId, PluginName},
     manifest::{resolved::Manifest, source::Source},
     ports::Clock,
 };
@@ -87,6 +87,8 @@ pub(super) struct Task {
     /// Of plugins that run nothing now.
     pub(super) histories: BTreeMap<PluginName, History>,
     pub(super) files: Files,
+    /// Jobs that were removed and whose code is still there, each until when.
+    pub(super) removed: Vec<(JobId, Duration)>,
     /// Components in directories that something is wrong with, by their paths without an ending.
     pub(super) faulty: BTreeMap<PathBuf, (PluginName, CandidateView)>,
     /// A manifest that was read and is not in force.
@@ -160,6 +162,7 @@ impl Task {
             lines,
             histories,
             files,
+            removed: Vec::new(),
             faulty: BTreeMap::new(),
             next: None,
             waiting: Vec::new(),
@@ -182,6 +185,8 @@ impl Task {
         };
         let at_start = Arc::clone(&task.in_force);
         task.note_faulty(&at_start, false);
+        // What is new since the last life of the host is on trial.
+        task.listen();
         task.show();
         task.watch_anew();
         task
@@ -197,6 +202,7 @@ impl Task {
                 Some(wish) = wishes.recv() => self.fulfil(wish).await,
                 () = self.watch.woken() => self.look_in(SOON),
                 () = tokio::time::sleep(until_look), if self.looking.is_none() && self.parts.is_watching => self.look(),
+                () = tokio::time::sleep(self.until_forgotten()), if !self.removed.is_empty() => self.forget_removed(),
                 look = end_of(&mut self.looking) => self.looked(look.unwrap_or_default()).await,
                 read = end_of(&mut self.reading) => self.was_read(read.map_err(Into::into).flatten()).await,
                 (source, cause, examined) = end_of_errand(&mut self.examining) => {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clockjack_schedule::{diagnostic::did_you_mean, id::PluginName, ports::GenerationRow};
 use tokio::{sync::oneshot, task::spawn_blocking};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{
     Refusal,
@@ -106,7 +106,8 @@ impl Task {
         let jobs = self.fitting(name, &target).await?;
         let now = self.now();
         let cause = format!("rolled back from {}", before.row.number);
-        let row = GenerationRow { since: now, cause: cause.into(), left: None, ..target.row.clone() };
+        // Whoever goes back to it says that it is good.
+        let row = GenerationRow { since: now, cause: cause.into(), unproven: false, left: None, ..target.row.clone() };
         let left = self.line(name)?.left(because, now);
         let kept = self.keep_rows(vec![left.clone(), row.clone()]).await;
         kept.map_err(|why| Refusal {
@@ -142,35 +143,30 @@ impl Task {
     /// The generation to go back to: from memory, or from the bytes that were kept.
     async fn target(&self, name: &PluginName, to: Option<u32>) -> Result<Arc<Generation>, Refusal> {
         let line = self.line(name)?;
-        let kept = match to {
-            None => line.kept.iter().find(|kept| line.is_good(kept.row.number)),
-            Some(number) => line.kept.iter().find(|kept| kept.row.number == number),
-        };
-        if let Some(kept) = kept {
-            return Ok(Arc::clone(kept));
-        }
         let current = line.current.row.number;
-        let earlier = line.history.rows.iter().rev().filter(|row| row.number != current);
-        let row = match to {
-            None => earlier.into_iter().find(|row| row.left.is_none() && row.since <= line.current.row.since),
-            Some(number) => earlier.into_iter().find(|row| row.number == number),
-        };
         let none = || Refusal {
             code: "plugin.no_such_generation",
             message: match to {
                 Some(number) if number == current => format!("plugin `{name}` runs generation {number} already"),
                 Some(number) => format!("plugin `{name}` has no generation {number} that is kept"),
-                None => format!("plugin `{name}` has no earlier generation that is kept"),
+                None => format!("plugin `{name}` has no earlier generation that is kept and known to be good"),
             },
             fix: format!("`clockjack plugins {name}` lists those that are kept; `keep` of the plugin says how many"),
         };
-        let row = row.cloned().ok_or_else(none)?;
+        let row = line.target(to).cloned().ok_or_else(none)?;
+        if let Some(kept) = line.kept.iter().find(|kept| kept.row.number == row.number) {
+            return Ok(Arc::clone(kept));
+        }
         let manifest = &self.in_force.loaded.manifest;
         let plugin = manifest.plugins.get(name).ok_or_else(none)?;
         let (errand, sandbox) = (Errand::of(manifest, plugin), self.parts.sandbox.clone());
         let digest = Arc::clone(&row.digest);
         let loaded = spawn_blocking(move || from_store(&digest, errand.is_metered, &sandbox)).await;
-        let plugin = loaded.ok().flatten().ok_or_else(none)?;
+        let plugin = loaded.ok().flatten().ok_or_else(|| Refusal {
+            code: "plugin.no_such_generation",
+            message: format!("the code of generation {} of plugin `{name}` is not in the cache any more", row.number),
+            fix: format!("name another one with `--to`; `clockjack plugins {name}` lists them"),
+        })?;
         Ok(Arc::new(Generation { row, plugin: Arc::new(plugin) }))
     }
 
@@ -225,11 +221,8 @@ impl Task {
         match verdict {
             Verdict::GoesOn => {}
             Verdict::Passed => {
-                line.trial = None;
-                let digest = Some(Arc::clone(&line.current.row.digest));
                 let reason = format!("{n_failed} of its first {n_ended} runs failed");
-                let (kind, fix) = (PluginNewsKind::Passed, String::new());
-                self.note(PluginNews { plugin: name, kind, digest, generation: number, reason, fix, difference: None });
+                self.passed(name, reason).await;
             }
             Verdict::Failed => {
                 line.trial = None;
@@ -241,6 +234,24 @@ impl Task {
         }
         self.listen();
         self.show();
+    }
+
+    /// Notes that what a plugin runs has passed its trial.
+    async fn passed(&mut self, name: PluginName, reason: String) {
+        let manifest = &self.in_force.loaded.manifest;
+        let (Some(line), Some(plugin)) = (self.lines.get_mut(&name), manifest.plugins.get(&name)) else { return };
+        line.prove();
+        line.go_by(plugin);
+        let row = line.current.row.clone();
+        let (generation, digest) = (row.number, Some(Arc::clone(&row.digest)));
+        if let Err(why) = self.keep_rows(vec![row]).await {
+            warn!(
+                plugin = %name, generation,
+                "it passed its trial, which could not be recorded, so that the next start of the host tries it again: {why}"
+            );
+        }
+        let (kind, fix) = (PluginNewsKind::Passed, String::new());
+        self.note(PluginNews { plugin: name, kind, digest, generation, reason, fix, difference: None });
     }
 }
 

@@ -96,6 +96,12 @@ impl Components {
         }
     }
 
+    /// Whether there is an entry with this digest. What it holds shows when it is read.
+    #[must_use]
+    pub fn has(&self, digest: &Sha256) -> bool {
+        own_file(&self.path(digest)).is_ok()
+    }
+
     fn path(&self, digest: &Sha256) -> PathBuf {
         self.folder.join(digest.to_string())
     }
@@ -159,7 +165,9 @@ mod tests {
     fn what_is_kept_is_found_by_its_digest_alone() {
         let (folder, components) = opened();
         assert_eq!(components.get(&sha256(b"one")), None);
+        assert!(!components.has(&sha256(b"one")));
         let one = components.put(b"one");
+        assert!(components.has(&one));
         assert_eq!(one, sha256(b"one"));
         assert_eq!(components.get(&one).unwrap(), b"one");
         assert_eq!(components.get(&sha256(b"two")), None);

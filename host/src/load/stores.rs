@@ -175,6 +175,7 @@ mod tests {
             since,
             cause: "start".into(),
             approved: false,
+            unproven: true,
             left: None,
         };
         ledger.commit(vec![Change::Generation(Arc::new(row.clone()))]).await.unwrap();

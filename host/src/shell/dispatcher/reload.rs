@@ -1,7 +1,7 @@
 //! Other code is put in force for jobs: what that means to their attempts that go on.
 //!
 //! Attempts that have not chosen their code yet, and those that run the new one already, are left alone. So are those that
-//! drain, but for their deadline.
+//! drain, but for their deadline, which goes when their code comes back.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -34,7 +34,12 @@ impl State {
         let Self { going, drains, .. } = self;
         for (run, going) in going {
             let Some(new) = jobs.get(&going.run.job) else { continue };
-            if going.generation.get().is_none_or(|generation| *generation == new.generation) {
+            let Some(generation) = going.generation.get() else { continue };
+            if *generation == new.generation {
+                // Its code is in force again: nothing hurries it any more.
+                if std::mem::take(&mut going.is_draining) {
+                    drains.retain(|(_, ticket), _| *ticket != going.ticket);
+                }
                 continue;
             }
             match new.on_reload {

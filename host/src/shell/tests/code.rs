@@ -84,6 +84,27 @@ async fn attempts_drain_are_cancelled_or_replaced_as_their_jobs_say() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn code_that_comes_back_has_no_deadline() {
+    let world = world(8);
+    let [back, away, again] = ["back-4000", "away-4000", "again-9000"];
+    let jobs = [adding(back, deadline(2)), adding(away, deadline(2)), adding(again, deadline(2))];
+    world.host.handle().send(jobs.into()).await;
+    world.pass(1_500).await;
+    world.put_code(2, &[back, away, again]).await;
+    world.pass(1_000).await;
+    // What was put in force is taken back, for all but one.
+    world.put_code(1, &[back, again]).await;
+    world.pass(3_500).await;
+    // A deadline that comes later is one of its own.
+    world.put_code(3, &[again]).await;
+    world.pass(10_000).await;
+    assert_eq!(world.attempts(back).await, ["succeeded of 1 1000..5000"]);
+    let (away, again) = (world.attempts(away).await, world.attempts(again).await);
+    assert!(away.len() == 1 && away[0].starts_with("cancelled of 1 1000..3500 "), "{away:?}");
+    assert!(again.len() == 1 && again[0].starts_with("cancelled of 1 1000..8000 "), "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn replacing_counts_against_nothing_however_often() {
     let world = world(8);
     let retry = Retry { attempts_max: NonZeroU32::new(2).unwrap(), jitter_percent: 0, ..Retry::default() };

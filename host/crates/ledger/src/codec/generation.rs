@@ -17,6 +17,7 @@ pub(crate) fn generation_values(values: &mut Vec<Value>, row: &GenerationRow) {
         row.since.into(),
         (&*row.cause).into(),
         row.approved.into(),
+        row.unproven.into(),
         left.map(|left| left.at).into(),
         left.map(|left| &*left.because).into(),
     ]);
@@ -35,6 +36,7 @@ pub(crate) fn read_generation(values: Vec<Value>) -> Result<GenerationRow, Undec
         since: fields.at()?,
         cause: fields.text()?.into(),
         approved: fields.bool()?,
+        unproven: fields.bool()?,
         left: match (fields.maybe_at()?, fields.maybe_text()?) {
             (Some(at), Some(because)) => Some(Left { at, because: because.into() }),
             (None, None) => None,

@@ -35,7 +35,10 @@ async fn a_row_takes_the_place_of_the_one_before(open: &Open<'_>) {
     let ledger = open().await;
     let first = generation("a", 1, 0);
     let approved = GenerationRow { approved: true, cause: "approved".into(), ..generation("a", 2, 5) };
-    commit(&*ledger, vec![change(&first), change(&approved)]).await;
+    let on_trial = GenerationRow { unproven: true, ..approved.clone() };
+    commit(&*ledger, vec![change(&first), change(&on_trial)]).await;
+    assert_eq!(generations(&*ledger).await, [first.clone(), on_trial], "every field is kept");
+    commit(&*ledger, vec![change(&approved)]).await;
     let because = "7 of its first 9 runs failed: \u{fc}\0".into();
     let taken_back = GenerationRow { left: Some(Left { at: at(9), because }), ..approved.clone() };
     commit(&*ledger, vec![change(&taken_back)]).await;

@@ -199,6 +199,7 @@ pub fn generation(plugin: &str, number: u32, seconds: i64) -> GenerationRow {
         since: at(seconds),
         cause: "file changed".into(),
         approved: false,
+        unproven: false,
         left: None,
     }
 }

@@ -160,7 +160,8 @@ impl Dice {
 
     fn generation(&mut self, plugin: &str) -> GenerationRow {
         let left = self.one_in(3).then(|| Left { at: at(self.seconds(14)), because: "the canary".into() });
-        GenerationRow { approved: self.one_in(2), left, ..super::generation(plugin, self.number(6), self.seconds(50)) }
+        let (approved, unproven) = (self.one_in(2), self.one_in(2));
+        GenerationRow { approved, unproven, left, ..super::generation(plugin, self.number(6), self.seconds(50)) }
     }
 
     fn again(&mut self, run: &Run) -> Change {

@@ -8,6 +8,7 @@ CREATE TABLE generation (
     since BIGINT NOT NULL,
     cause TEXT NOT NULL,
     approved BIGINT NOT NULL,
+    unproven BIGINT NOT NULL,
     left_at BIGINT,
     left_because TEXT,
     checksum BIGINT NOT NULL,

@@ -50,8 +50,8 @@ pub(super) const MARK: &str = "SELECT id, at, checksum FROM watermark";
 pub(super) const STATE: &str = "SELECT job, key, version, value, checksum FROM state WHERE job = ?";
 pub(super) const STATE_VERSION: &str = "SELECT job, version, checksum FROM state_version WHERE job = ?";
 pub(super) const STATE_VERSIONS: &str = "SELECT job, version, checksum FROM state_version";
-pub(super) const GENERATIONS: &str = "SELECT plugin, number, digest, n_bytes, source, since, cause, approved, left_at, \
-     left_because, checksum FROM generation ORDER BY plugin, number";
+pub(super) const GENERATIONS: &str = "SELECT plugin, number, digest, n_bytes, source, since, cause, approved, unproven, \
+     left_at, left_because, checksum FROM generation ORDER BY plugin, number";
 pub(super) const ATTEMPTS: &str = "SELECT run, number, started_at, finished_at, duration_ns, n_attempts, code, message, \
      cpu_ns, memory_bytes, generation, digest, extra, checksum FROM attempt WHERE run = ? ORDER BY number";
 pub(super) const PARTS: &str =
@@ -148,7 +148,7 @@ impl Write {
             Self::PutState => shape("INSERT OR REPLACE INTO state VALUES ", 5, ""),
             Self::DeleteState => shape("DELETE FROM state WHERE (job, key) IN (VALUES ", 2, ")"),
             Self::PutStateVersion => shape("INSERT OR REPLACE INTO state_version VALUES ", 3, ""),
-            Self::PutGeneration => shape("INSERT OR REPLACE INTO generation VALUES ", 11, ""),
+            Self::PutGeneration => shape("INSERT OR REPLACE INTO generation VALUES ", 12, ""),
             Self::DeleteOldGenerations => shape(DELETE_OLD_GENERATIONS, 1, "))"),
             Self::DeleteRun => shape("DELETE FROM run WHERE id IN (", 1, ")"),
             Self::DeletePayload => shape("DELETE FROM payload WHERE run IN (", 1, ")"),

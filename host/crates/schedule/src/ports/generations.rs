@@ -29,6 +29,8 @@ pub struct GenerationRow {
     pub cause: Arc<str>,
     /// A person approved what it imports, though no grant covers that.
     pub approved: bool,
+    /// It came into force on trial, and has not passed that: nobody knows whether it is good.
+    pub unproven: bool,
     /// It was taken back: its digest is not to be loaded again by itself.
     pub left: Option<Left>,
 }
