@@ -10,7 +10,6 @@ use clockjack_schedule::{
     diagnostic::{Diagnostic, Severity},
     id::PluginName,
 };
-use tokio::task::spawn_blocking;
 
 use super::{
     evaluate::{Candidate, Choice, Evaluation, Question, Standing, evaluate},
@@ -96,7 +95,7 @@ impl Task {
     async fn without_faulty(&mut self, set: &Arc<Set>, evaluation: &Evaluation) -> Option<Arc<Set>> {
         let (whole, sources) = (Arc::clone(set), self.parts.sources.clone());
         let found = evaluation.diagnostics.all().to_vec();
-        let read = spawn_blocking(move || whole.without_faulty(&sources, &found)).await.ok()??;
+        let read = self.desk.run(move || whole.without_faulty(&sources, &found)).await.ok()??;
         let rest = Arc::new(read.inspect_err(|error| tracing::error!("a manifest could not be read: {error:#}")).ok()?);
         self.next.as_mut()?.set = Arc::clone(&rest);
         if rest.loaded.diagnostics.has_errors() {
@@ -122,7 +121,7 @@ impl Task {
         }
         next.aside.clone_from(&waiting);
         let (is_anew, whole, sources) = (next.is_anew, Arc::clone(set), self.parts.sources.clone());
-        let Ok(Ok(rest)) = spawn_blocking(move || whole.without(&sources, &waiting)).await else { return };
+        let Ok(Ok(rest)) = self.desk.run(move || whole.without(&sources, &waiting)).await else { return };
         if rest.is_same(&self.in_force) || rest.loaded.diagnostics.has_errors() {
             return;
         }
@@ -171,7 +170,7 @@ impl Task {
             let before = (!is_anew).then_some(&before.loaded.manifest);
             evaluate(&Question { loaded: &set.loaded, before, files: &files, standings: &standings })
         };
-        spawn_blocking(work).await.inspect_err(|error| tracing::error!("a manifest could not be held: {error}")).ok()
+        self.desk.run(work).await.inspect_err(|error| tracing::error!("a manifest could not be held: {error}")).ok()
     }
 
     pub(super) fn standings(&self) -> BTreeMap<PluginName, Standing> {

@@ -5,6 +5,7 @@
 //! wrong leaves what is in force as it is.
 
 mod apply;
+mod bench;
 mod decide;
 mod difference;
 mod dry;

@@ -22,7 +22,7 @@ use clockjack_schedule::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{broadcast, mpsc, watch},
+    sync::{broadcast, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,7 @@ use tracing::debug;
 pub(super) use self::waiters::{SETTLES, Waiter};
 use super::{
     MadeFor, Reloader, Wish,
+    bench::{Bench, end_of},
     files::{Errand, Examined, Files},
     first::First,
     line::{History, Line},
@@ -111,9 +112,13 @@ pub(super) struct Task {
     /// When the last look began, and how long it took.
     last_look: (Duration, Duration),
     looking: Option<JoinHandle<Look>>,
+    /// Where manifests are read and held against plugins.
+    pub(super) desk: Bench,
+    /// Where plugins are loaded.
+    pub(super) loader: Bench,
     /// Whether the manifest is to be read, and whether also what seems unchanged is to be put in force anew.
     wants_reading: Option<Reading>,
-    reading: Option<JoinHandle<anyhow::Result<Set>>>,
+    reading: Option<oneshot::Receiver<anyhow::Result<Set>>>,
     reading_is: Reading,
     /// Files that are to be read, each with why.
     queue: VecDeque<(Source, String)>,
@@ -124,7 +129,7 @@ pub(super) struct Task {
 struct Errands {
     source: Source,
     cause: String,
-    work: JoinHandle<Examined>,
+    work: oneshot::Receiver<Examined>,
 }
 
 /// A manifest that was read and is not in force.
@@ -177,6 +182,8 @@ impl Task {
             look_at: Duration::ZERO,
             last_look: (Duration::ZERO, Duration::ZERO),
             looking: None,
+            desk: Bench::new("manifests"),
+            loader: Bench::new("plugins"),
             wants_reading: None,
             reading: None,
             reading_is: Reading::Changed,
@@ -248,7 +255,7 @@ impl Task {
             let (sources, began) = (self.parts.sources.clone(), self.parts.clock.now());
             self.reading_is = how;
             let before = Arc::clone(&self.in_force);
-            self.reading = Some(tokio::task::spawn_blocking(move || Set::read_beside(&sources, &before, began)));
+            self.reading = Some(self.desk.run(move || Set::read_beside(&sources, &before, began)));
         }
         if self.examining.is_none() {
             self.examine_next();
@@ -260,7 +267,7 @@ impl Task {
         while let Some((source, cause)) = self.queue.pop_front() {
             let Some((errand, sandbox)) = self.errand(&source) else { continue };
             let known = self.known_code();
-            let work = tokio::task::spawn_blocking(move || errand.run(&sandbox, &known));
+            let work = self.loader.run(move || errand.run(&sandbox, &known));
             self.examining = Some(Errands { source, cause, work });
             return;
         }
@@ -473,15 +480,8 @@ pub fn start(
     (reloader, runtime.spawn(task.work(wishes, stop)))
 }
 
-/// The end of what goes on beside the task; never where nothing does. Cancel-safe.
-async fn end_of<T>(work: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
-    let Some(handle) = work.as_mut() else { return std::future::pending().await };
-    let ended = handle.await;
-    *work = None;
-    ended
-}
-
-/// The same of the loading of a plugin. A fault of the program gives nothing: what is in force stays.
+/// The end of the loading of a plugin; never where none goes on. Cancel-safe. A fault of the program gives nothing: what is in
+/// force stays.
 async fn end_of_errand(errand: &mut Option<Errands>) -> (Source, String, Option<Examined>) {
     let Some(Errands { source, cause, work }) = errand.as_mut() else { return std::future::pending().await };
     let ended = work.await;

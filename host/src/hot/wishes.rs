@@ -161,7 +161,7 @@ impl Task {
         let plugin = manifest.plugins.get(name).ok_or_else(none)?;
         let (errand, sandbox) = (Errand::of(manifest, plugin), self.parts.sandbox.clone());
         let digest = Arc::clone(&row.digest);
-        let loaded = spawn_blocking(move || from_store(&digest, errand.is_metered, &sandbox)).await;
+        let loaded = self.desk.run(move || from_store(&digest, errand.is_metered, &sandbox)).await;
         let plugin = loaded.ok().flatten().ok_or_else(|| Refusal {
             code: "plugin.no_such_generation",
             message: format!("the code of generation {} of plugin `{name}` is not in the cache any more", row.number),
@@ -174,7 +174,7 @@ impl Task {
     async fn fitting(&self, name: &PluginName, target: &Arc<Generation>) -> Result<Vec<PreparedJob>, Refusal> {
         let (set, name, plugin) = (Arc::clone(&self.in_force), name.clone(), Arc::clone(&target.plugin));
         let is_approved = target.row.approved;
-        let fits = spawn_blocking(move || load::prepare_jobs(&set.loaded.manifest, &name, &plugin, is_approved)).await;
+        let fits = self.desk.run(move || load::prepare_jobs(&set.loaded.manifest, &name, &plugin, is_approved)).await;
         let refused = |message: String, fix: String| Refusal { code: "plugin.refused", message, fix };
         match fits {
             Ok(Ok(jobs)) => Ok(jobs),
