@@ -43,6 +43,8 @@ pub(crate) struct Story {
     folder: TempDir,
     fleet: Fleet,
     pub(crate) facts: Facts,
+    /// How late things may be.
+    pub(crate) tolerance: Tolerance,
     /// What happened, for whoever looks for a fault.
     told: String,
 }
@@ -83,7 +85,7 @@ impl Story {
         fs::create_dir(folder.path().join(SEEN)).expect("a folder");
         fs::write(folder.path().join("clockjack.yaml"), fleet.manifest(SEEN)).expect("the manifest can be written");
         let facts = Facts { pools: Fleet::pools(), ..Facts::default() };
-        Self { name: name.to_owned(), folder, fleet, facts, told: String::new() }
+        Self { name: name.to_owned(), folder, fleet, facts, tolerance: TOLERANCE, told: String::new() }
     }
 
     pub(crate) fn fleet(&self) -> &Fleet {
@@ -182,7 +184,7 @@ impl Story {
     fn holes(&self, revisions: &[Revision], told: &Told) -> String {
         let Told { history, witnesses } = told;
         let is_unnoticed = |history: &History, witnesses: &[Witness]| {
-            checker::check(&self.facts, revisions, witnesses, history, &TOLERANCE).is_empty()
+            checker::check(&self.facts, revisions, witnesses, history, &self.tolerance).is_empty()
         };
         let mut holes = String::new();
         for part in 0..N_HOLES {
@@ -210,7 +212,7 @@ impl Story {
         let revisions: Vec<_> =
             revisions.map(|member| Revision { in_force: known, ..member.revision.clone() }).collect();
         let Told { history, witnesses } = told;
-        let violations = checker::check(&self.facts, &revisions, witnesses, history, &TOLERANCE);
+        let violations = checker::check(&self.facts, &revisions, witnesses, history, &self.tolerance);
         let mut wrong = self.holes(&revisions, told);
         if !violations.is_empty() {
             let kept = self.folder.keep();
