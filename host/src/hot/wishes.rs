@@ -188,6 +188,13 @@ impl Task {
 
     pub(super) fn line(&self, name: &PluginName) -> Result<&Line, Refusal> {
         self.lines.get(name).ok_or_else(|| {
+            if let Some((_, fault)) = self.faulty.values().find(|(faulty, _)| faulty == name) {
+                return Refusal {
+                    code: "plugin.not_held",
+                    message: format!("nothing of plugin `{name}` runs yet: {}", fault.reason),
+                    fix: fault.fix.clone(),
+                };
+            }
             let near = did_you_mean(name.as_str(), self.lines.keys().map(PluginName::as_str));
             Refusal {
                 code: "plugin.unknown",
