@@ -80,7 +80,8 @@ fn told(output: Output, answer: &Json, tense: Tense) -> Result<Said, Failure> {
     let plan: Plan = client::read(answer)?;
     // Who deploys by a reload wants to know that something is not in force.
     let is_left = |change: &PluginChange| matches!(change.change.as_str(), "refused" | "held");
-    let exit = if plan.refused.is_some() || plan.plugins.iter().any(is_left) { Exit::Fault } else { Exit::Done };
+    let is_left_out = tense == Tense::Done && plan.plugins.iter().any(is_left);
+    let exit = if plan.refused.is_some() || is_left_out { Exit::Fault } else { Exit::Done };
     if output == Output::Json {
         return Ok(Said { exit, ..Said::json(answer)? });
     }

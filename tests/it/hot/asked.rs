@@ -115,7 +115,7 @@ fn a_person_approves_what_is_held_and_goes_back_from_it() {
         assert!(["message", "fix"].iter().all(|key| !text(&error, key).is_empty()), "{error:#}");
     }
     replace(&hosted, "p.wasm", &asks(2));
-    ask(&hosted, &["reload"], 0);
+    ask(&hosted, &["reload"], 1);
     let held = plugin(&hosted);
     assert_eq!((&held["state"], &held["generation"]), (&json!("held"), &json!(1)), "{held:#}");
     let (digest, difference) = (text(&held["candidate"], "digest"), &held["candidate"]["difference"]);
@@ -139,7 +139,7 @@ fn a_person_approves_what_is_held_and_goes_back_from_it() {
     let left = told(&hosted, &["plugins"])[0].clone();
     assert_eq!((&left["state"], &left["digest"]), (&json!("rolled_back"), &first["digest"]), "{left:#}");
     assert_eq!(left["candidate"]["digest"], digest);
-    ask(&hosted, &["reload"], 0);
+    ask(&hosted, &["reload"], 1);
     assert_eq!(plugin(&hosted)["generation"], 1);
     wait(&mut host, "beat", ends("beat"));
     host.signal("TERM");
@@ -229,7 +229,7 @@ fn a_plan_puts_aside_what_a_reload_does() {
     assert_eq!((&plan["refused"], &plan["added"][0]["job"]), (&json!(null), &json!("good")), "{plan:#}");
     let reasons: String = list(&plan["plugins"]).iter().map(|change| text(change, "reason")).collect();
     assert!(reasons.contains("load.invalid") && reasons.contains("manifest.unknown_key"), "{reasons}");
-    ask(&hosted, &["reload"], 0);
+    ask(&hosted, &["reload"], 1);
     assert_eq!(told(&hosted, &["run", "good", "--wait"])["output"], 3);
     // Of a manifest that is refused nothing comes and nothing goes.
     let text = hosted.scene.read("clockjack.yaml").replace("call: answer", "call: nobody");
