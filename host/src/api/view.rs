@@ -37,7 +37,7 @@ pub struct Scheduler {
 pub struct Plugin {
     /// Its name.
     pub plugin: String,
-    /// `active` where its file is what runs; else how the file is: `loading`, `refused`, `held`,
+    /// `active` where its file is what runs; else how the file is: `refused`, `held`,
     /// `rolled_back`; `left_out` where nothing of it is in force.
     pub state: String,
     /// Where its file is.
@@ -77,7 +77,7 @@ pub struct Generation {
 /// A file that is not in force.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Candidate {
-    /// Why it is not: `loading`, `refused`, `held`, `rolled_back`.
+    /// Why it is not: `refused`, `held`, `rolled_back`.
     pub state: String,
     /// SHA-256 of its bytes.
     pub digest: Option<String>,
@@ -166,7 +166,7 @@ pub struct JobChange {
 pub struct PluginChange {
     /// Which plugin.
     pub plugin: String,
-    /// What: `added`, `removed`, `replaced`, `loading`, `refused`, `held`.
+    /// What: `added`, `removed`, `replaced`, `refused`, `held`.
     pub change: String,
     /// What runs now.
     pub generation_before: Option<u32>,

@@ -6,7 +6,7 @@ use clockjack_sandbox::Prepared;
 use clockjack_schedule::{
     id::{JobId, PluginName},
     manifest::{
-        diff::{Diff, diff},
+        diff::diff,
         resolved::{self, Manifest},
     },
     ports::{Change, GenerationRow},
@@ -45,7 +45,9 @@ impl Task {
         let before = Arc::clone(&self.in_force);
         let (old, new) = (&before.loaded.manifest, &set.loaded.manifest);
         let change = diff(old, new);
-        self.check(&change, new)?;
+        if let Some(why) = self.parts.made_for.needs_restart(&change, new) {
+            return Err(why);
+        }
         let ledger = self.parts.stores.ledger();
         // What can fail comes first: nothing is half in force.
         let loaded = ledger.load().await.map_err(|error| error.to_string())?;
@@ -111,17 +113,6 @@ impl Task {
         }
         self.parts.executor.put_all(self.prepared(manifest, evaluation.jobs, &coming));
         self.come(coming).await;
-    }
-
-    /// Why a manifest needs another start of the host, if it does.
-    fn check(&self, change: &Diff, new: &Manifest) -> Result<(), String> {
-        if !change.stores.is_empty() {
-            return Err("`stores` has changed, which needs a restart".to_owned());
-        }
-        match self.parts.made_for.too_small_for(new) {
-            Some(why) => Err(format!("{why}, which needs a restart")),
-            None => Ok(()),
-        }
     }
 
     fn warn_of_memory(&self, old: &Manifest, new: &Manifest) {

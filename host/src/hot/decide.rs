@@ -13,6 +13,7 @@ use clockjack_schedule::{
 
 use super::{
     evaluate::{Candidate, Choice, Evaluation, Question, Standing, evaluate},
+    plan::errors,
     reloader::{SETTLES, Task, Waiter},
     set::Set,
     view::{CandidateState, CandidateView},
@@ -181,12 +182,8 @@ impl Task {
     fn refuse_next(&mut self, set: &Arc<Set>, found: Vec<Diagnostic>) {
         let mut findings = set.loaded.diagnostics.all().to_vec();
         findings.extend(found);
-        let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-        let why = match errors {
-            1 => "1 error".to_owned(),
-            n => format!("{n} errors"),
-        };
-        self.refuse(set, why, findings);
+        let n_errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+        self.refuse(set, errors(n_errors), findings);
     }
 
     /// Says that a manifest is refused, once.
@@ -285,7 +282,7 @@ fn told(name: &PluginName, candidate: &Candidate, generation: u32) -> Option<Plu
         CandidateState::Refused => PluginNewsKind::Refused,
         CandidateState::Held => PluginNewsKind::Held,
         // Who rolled back has told it.
-        CandidateState::Loading | CandidateState::RolledBack => return None,
+        CandidateState::RolledBack => return None,
     };
     let code = candidate.code.as_ref().map_or_else(String::new, |code| format!("{code}: "));
     Some(PluginNews {

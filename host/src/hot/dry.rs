@@ -8,10 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use clockjack_sandbox::{Plugin, Sandbox};
-use clockjack_schedule::{
-    id::PluginName,
-    manifest::diff::{Diff, diff},
-};
+use clockjack_schedule::{id::PluginName, manifest::diff::diff};
 
 use super::{
     MadeFor,
@@ -93,13 +90,12 @@ impl Dry {
             let change = diff(old, new);
             plan = plan::of_manifest(old, new, &change, past);
             plan.plugins = self.plugins(&evaluation);
-            plan.refused = self.needs_restart(set, &change);
+            plan.refused = self.made_for.needs_restart(&change, new);
             findings.append(evaluation.diagnostics);
         }
         findings.sort();
         if findings.has_errors() {
-            let n_errors = findings.n_errors();
-            plan.refused = Some(if n_errors == 1 { "1 error".to_owned() } else { format!("{n_errors} errors") });
+            plan.refused = Some(plan::errors(findings.n_errors()));
         }
         // A unit that is told as refused, or a manifest that is, takes nothing away.
         let is_refused = plan.refused.is_some();
@@ -110,14 +106,6 @@ impl Dry {
         plan.findings = findings.all().to_vec();
         plan.sources.clone_from(&set.loaded.sources);
         plan
-    }
-
-    fn needs_restart(&self, set: &Set, change: &Diff) -> Option<String> {
-        if !change.stores.is_empty() {
-            return Some("`stores` has changed, which needs a restart".to_owned());
-        }
-        let why = self.made_for.too_small_for(&set.loaded.manifest)?;
-        Some(format!("{why}, which needs a restart"))
     }
 
     fn plugins(&self, evaluation: &Evaluation) -> Vec<PluginChange> {

@@ -3,7 +3,7 @@
 
 use clockjack_schedule::{
     core::POOL_SIZE,
-    manifest::{PLACES_MAX, resolved::Manifest, scalar::show_size},
+    manifest::{PLACES_MAX, diff::Diff, resolved::Manifest, scalar::show_size},
 };
 
 use crate::load;
@@ -34,8 +34,17 @@ impl MadeFor {
         }
     }
 
+    /// Why a manifest needs another start of the host, if it does.
+    pub(super) fn needs_restart(&self, change: &Diff, manifest: &Manifest) -> Option<String> {
+        let why = match change.stores.is_empty() {
+            true => self.too_small_for(manifest)?,
+            false => "`stores` has changed".to_owned(),
+        };
+        Some(format!("{why}, which needs a restart"))
+    }
+
     /// Why a manifest is not for this host, if it is not.
-    pub(super) fn too_small_for(&self, manifest: &Manifest) -> Option<String> {
+    fn too_small_for(&self, manifest: &Manifest) -> Option<String> {
         let (n_places, most) = (n_places(manifest), self.n_places);
         if most < n_places {
             return Some(format!(

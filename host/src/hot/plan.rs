@@ -49,6 +49,11 @@ impl Past {
     }
 }
 
+/// Why a manifest with so many errors is refused.
+pub(super) fn errors(n_errors: usize) -> String {
+    if n_errors == 1 { "1 error".to_owned() } else { format!("{n_errors} errors") }
+}
+
 /// What comes of putting a manifest in force.
 pub(super) fn of_manifest(before: &Manifest, after: &Manifest, diff: &Diff, past: &Past) -> Plan {
     let change = |id: &JobId| {
@@ -174,7 +179,6 @@ pub(super) fn of_candidate(name: &PluginName, view: &CandidateView, runs: Option
 
 fn kind_of(state: CandidateState) -> PluginChangeKind {
     match state {
-        CandidateState::Loading => PluginChangeKind::Loading,
         CandidateState::Held => PluginChangeKind::Held,
         CandidateState::Refused | CandidateState::RolledBack => PluginChangeKind::Refused,
     }

@@ -87,8 +87,6 @@ pub struct CandidateView {
 /// Why a file is not in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CandidateState {
-    /// It is being read, compiled and checked, or waits for that.
-    Loading,
     /// It cannot be used.
     Refused,
     /// It asks for more than is granted; somebody has to approve it.
@@ -102,7 +100,6 @@ impl CandidateState {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Loading => "loading",
             Self::Refused => "refused",
             Self::Held => "held",
             Self::RolledBack => "rolled_back",
@@ -216,8 +213,6 @@ pub enum PluginChangeKind {
     Removed,
     /// It runs other code.
     Replaced,
-    /// Its new file is still being loaded; the old code goes on.
-    Loading,
     /// Its new file is refused; the old code goes on.
     Refused,
     /// Its new file waits for approval; the old code goes on.
@@ -232,7 +227,6 @@ impl PluginChangeKind {
             Self::Added => "added",
             Self::Removed => "removed",
             Self::Replaced => "replaced",
-            Self::Loading => "loading",
             Self::Refused => "refused",
             Self::Held => "held",
         }
