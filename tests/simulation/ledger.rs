@@ -9,8 +9,8 @@ use clockjack_ledger::MemoryLedger;
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, GenerationRow, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow,
-        RunStory, SkipFilter,
+        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, KeepOf, Ledger, LedgerError,
+        Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -109,6 +109,18 @@ impl Ledger for SimLedger {
 
     fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>> {
         self.inner.generations()
+    }
+
+    fn documents(&self, kind: DocumentKind) -> PortFuture<'_, Result<Vec<Document>, LedgerError>> {
+        self.inner.documents(kind)
+    }
+
+    fn events(&self, after: u64, n_max: usize) -> PortFuture<'_, Result<Vec<EventBatch>, LedgerError>> {
+        self.inner.events(after, n_max)
+    }
+
+    fn event_marks(&self) -> PortFuture<'_, Result<Vec<EventMark>, LedgerError>> {
+        self.inner.event_marks()
     }
 
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {

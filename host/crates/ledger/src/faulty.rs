@@ -17,8 +17,8 @@ use std::{
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, GenerationRow, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow,
-        RunStory, SkipFilter,
+        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, KeepOf, Ledger, LedgerError,
+        Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -127,6 +127,18 @@ impl Ledger for FaultyLedger {
 
     fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>> {
         self.ledger.generations()
+    }
+
+    fn documents(&self, kind: DocumentKind) -> PortFuture<'_, Result<Vec<Document>, LedgerError>> {
+        self.ledger.documents(kind)
+    }
+
+    fn events(&self, after: u64, n_max: usize) -> PortFuture<'_, Result<Vec<EventBatch>, LedgerError>> {
+        self.ledger.events(after, n_max)
+    }
+
+    fn event_marks(&self) -> PortFuture<'_, Result<Vec<EventMark>, LedgerError>> {
+        self.ledger.event_marks()
     }
 
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {

@@ -2,6 +2,7 @@
 //!
 //! It survives nothing. What it keeps is bounded: the oldest finished runs and skips make place for new ones.
 
+mod documents;
 mod generations;
 
 use std::{
@@ -15,14 +16,18 @@ use clockjack_schedule::{
     id::{JobId, RunId, RunMap},
     outcome::{OutcomeCode, json_bytes},
     ports::{
-        Again, Captured, Change, Claim, Committed, Finish, GenerationRow, JobRow, KeepOf, Ledger, LedgerError, Loaded,
-        LogLine, OpenRun, PortFuture, Pruned, Report, RunFilter, RunRow, RunState, RunStory, SkipFilter,
+        Again, Captured, Change, Claim, Committed, Document, DocumentKind, EventBatch, EventMark, Finish,
+        GenerationRow, JobRow, KeepOf, Ledger, LedgerError, Loaded, LogLine, OpenRun, PortFuture, Pruned, Report,
+        RunFilter, RunRow, RunState, RunStory, SkipFilter,
     },
     run::{JobState, Run, Skip},
     state::{Entry as StateEntry, Kept, StateChange},
 };
 
-use self::generations::Generations;
+use self::{
+    documents::{Documents, Events},
+    generations::Generations,
+};
 
 /// How many finished runs are kept.
 pub const FINISHED_RUNS_MAX: usize = 100_000;
@@ -57,6 +62,8 @@ struct State {
     /// What jobs remember.
     states: HashMap<JobId, Kept>,
     generations: Generations,
+    documents: Documents,
+    events: Events,
 }
 
 /// What tells skips apart, in their order.
@@ -146,6 +153,18 @@ impl Ledger for MemoryLedger {
         Box::pin(ready(Ok(skips)))
     }
 
+    fn documents(&self, kind: DocumentKind) -> PortFuture<'_, Result<Vec<Document>, LedgerError>> {
+        Box::pin(ready(Ok(self.lock().documents.of(kind))))
+    }
+
+    fn events(&self, after: u64, n_max: usize) -> PortFuture<'_, Result<Vec<EventBatch>, LedgerError>> {
+        Box::pin(ready(Ok(self.lock().events.after(after, n_max))))
+    }
+
+    fn event_marks(&self) -> PortFuture<'_, Result<Vec<EventMark>, LedgerError>> {
+        Box::pin(ready(Ok(self.lock().events.marks())))
+    }
+
     fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>> {
         Box::pin(ready(Ok(self.lock().generations.all())))
     }
@@ -194,6 +213,10 @@ impl State {
             Change::Finish(finish) => self.end(finish, committed),
             Change::State { job, change } => remember(self.states.entry(job).or_default(), &change),
             Change::Generation(row) => self.generations.put(row),
+            Change::Document(document) => self.documents.put(document),
+            Change::DocumentGone { kind, key } => self.documents.remove(kind, key),
+            Change::Events(batch) => self.events.put(batch),
+            Change::EventsGone { until } => self.events.remove(until),
             Change::Watermark(at) => self.watermark = self.watermark.max(Some(at)),
         }
     }

@@ -182,8 +182,8 @@ impl Stores {
         // A plan after something else of the same run keeps its place: it may follow a take-back.
         let mut touched = HashSet::new();
         for change in changes {
-            if let Change::Generation(_) = &change {
-                // Plugins belong to no job: what is known of them is in one place.
+            if is_of_the_host(&change) {
+                // What belongs to no job is in one place.
                 shares.entry(homes.default).or_default().rest.push(change);
                 continue;
             }
@@ -385,13 +385,33 @@ async fn settle(waiting: Vec<PortFuture<'_, Result<Committed, LedgerError>>>) ->
 /// The run that must be there for a change to do anything.
 fn run_of(change: &Change) -> Option<RunId> {
     match change {
-        Change::Job(_) | Change::Plan(_) | Change::State { .. } | Change::Generation(_) | Change::Watermark(_) => None,
+        Change::Job(_)
+        | Change::Plan(_)
+        | Change::State { .. }
+        | Change::Generation(_)
+        | Change::Document(_)
+        | Change::DocumentGone { .. }
+        | Change::Events(_)
+        | Change::EventsGone { .. }
+        | Change::Watermark(_) => None,
         Change::TakeBack { run, .. } | Change::Release { run, .. } => Some(*run),
         Change::Skip(skip) => skip.run,
         Change::Claim(claim) => Some(claim.run),
         Change::Again(again) => Some(again.finish.run),
         Change::Finish(finish) => Some(finish.run),
     }
+}
+
+/// Whether a change is of the host as a whole, and so of its default store alone.
+fn is_of_the_host(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Generation(_)
+            | Change::Document(_)
+            | Change::DocumentGone { .. }
+            | Change::Events(_)
+            | Change::EventsGone { .. }
+    )
 }
 
 fn can_be_stale(change: &Change) -> bool {
@@ -405,6 +425,10 @@ fn can_be_stale(change: &Change) -> bool {
         | Change::Release { .. }
         | Change::State { .. }
         | Change::Generation(_)
+        | Change::Document(_)
+        | Change::DocumentGone { .. }
+        | Change::Events(_)
+        | Change::EventsGone { .. }
         | Change::Watermark(_) => false,
     }
 }

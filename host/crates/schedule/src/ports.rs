@@ -17,6 +17,7 @@ use crate::{
 mod admission;
 mod attempt;
 mod code;
+mod documents;
 mod generations;
 mod states;
 mod usage;
@@ -26,6 +27,7 @@ mod written;
 pub use admission::Admission;
 pub use attempt::Attempt;
 pub use code::CodePin;
+pub use documents::{Document, DocumentKind, EventBatch, EventMark};
 pub use generations::{GENERATIONS_MAX, GenerationRow, Left};
 pub use states::{KeepError, StateAccess, States};
 pub use usage::{Figure, Usage};
@@ -136,6 +138,8 @@ impl Report {
 /// nothing. State is kept as long as the job is known.
 /// A `Generation` takes the place of the row with its plugin and number; of each plugin the [`GENERATIONS_MAX`] with the
 /// greatest numbers are kept.
+/// A `Document` takes the place of the one of its kind and key, and a batch of events that of the one with the same last
+/// number; both stay until they are taken away. They are written in one transaction with what stands beside them.
 /// The watermark never moves back. Reads see every batch that was acknowledged before they began.
 pub trait Ledger: Send + Sync {
     /// What a host needs to go on: jobs, unfinished runs, the watermark.
@@ -156,6 +160,15 @@ pub trait Ledger: Send + Sync {
 
     /// Which code of plugins came into force: by plugin, then by number.
     fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>>;
+
+    /// All documents of a kind, by key.
+    fn documents(&self, kind: DocumentKind) -> PortFuture<'_, Result<Vec<Document>, LedgerError>>;
+
+    /// Batches of events whose last number is greater than `after`, in order, at most `n_max` of them; zero means no bound.
+    fn events(&self, after: u64, n_max: usize) -> PortFuture<'_, Result<Vec<EventBatch>, LedgerError>>;
+
+    /// Which batches of events are kept, in order.
+    fn event_marks(&self) -> PortFuture<'_, Result<Vec<EventMark>, LedgerError>>;
 
     /// What a job remembers.
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>>;
@@ -234,6 +247,22 @@ pub enum Change {
     },
     /// Code of a plugin came into force, or what is known of that changes.
     Generation(Arc<GenerationRow>),
+    /// A document has this version now.
+    Document(Arc<Document>),
+    /// A document goes.
+    DocumentGone {
+        /// Of which kind.
+        kind: DocumentKind,
+        /// Its name.
+        key: Arc<str>,
+    },
+    /// Events were told.
+    Events(Arc<EventBatch>),
+    /// The batches of events whose last number is not greater than this go.
+    EventsGone {
+        /// Up to which number.
+        until: u64,
+    },
     /// Every slot of every job up to here is decided.
     Watermark(DateTime<Utc>),
 }
@@ -262,7 +291,7 @@ impl Change {
         }
     }
 
-    /// Whose change it is; absent for the watermark and for code, which are everybody's.
+    /// Whose change it is; absent for what is everybody's: the watermark, code, documents and events.
     #[must_use]
     pub fn job(&self) -> Option<&JobId> {
         match self {
@@ -273,7 +302,12 @@ impl Change {
             Self::Claim(claim) => Some(&claim.job),
             Self::Again(again) => Some(&again.finish.job),
             Self::Finish(finish) => Some(&finish.job),
-            Self::Generation(_) | Self::Watermark(_) => None,
+            Self::Generation(_)
+            | Self::Document(_)
+            | Self::DocumentGone { .. }
+            | Self::Events(_)
+            | Self::EventsGone { .. }
+            | Self::Watermark(_) => None,
         }
     }
 }

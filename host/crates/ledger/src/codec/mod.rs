@@ -3,6 +3,7 @@
 //! Times are microseconds since 1970 in UTC, durations nanoseconds, what has structure is JSON. Each row carries a
 //! checksum of its other columns, since a database notices a flipped bit in its own bookkeeping only.
 
+mod documents;
 mod generation;
 mod parts;
 mod report;
@@ -10,6 +11,7 @@ mod rows;
 mod state;
 mod value;
 
+pub(crate) use documents::{document_key, document_values, event_values, read_document, read_event_mark, read_events};
 pub(crate) use generation::{generation_values, read_generation};
 pub(crate) use parts::{LAST_ATTEMPT, Part, log_values, part_values, read_log, read_part};
 pub(crate) use report::Belongings;

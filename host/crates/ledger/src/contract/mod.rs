@@ -14,6 +14,7 @@ use clockjack_schedule::{
 };
 
 mod changes;
+mod documents;
 mod generations;
 mod prune;
 mod reads;
@@ -31,6 +32,7 @@ pub async fn check(open: impl Fn() -> Pin<Box<dyn Future<Output = Arc<dyn Ledger
     prune::check(open).await;
     state::check(open).await;
     generations::check(open).await;
+    documents::check(open).await;
 }
 
 /// The instant that is `seconds` after the suite's epoch.

@@ -6,7 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
     id::RunId,
     outcome::OutcomeCode,
-    ports::{Change, GenerationRow, KeepOf, Ledger, Left, Loaded, RunFilter, RunRow, RunStory, SkipFilter},
+    ports::{
+        Change, Document, DocumentKind, EventBatch, GenerationRow, KeepOf, Ledger, Left, Loaded, RunFilter, RunRow,
+        RunStory, SkipFilter,
+    },
     run::{Cause, JobState, Run, Skip, SkipReason},
     state::{Kept, StateChange, StateWrite},
 };
@@ -30,6 +33,10 @@ pub struct Seen {
     pub states: Vec<Kept>,
     /// Which code came into force.
     pub generations: Vec<GenerationRow>,
+    /// Its documents.
+    pub documents: Vec<Document>,
+    /// Its events.
+    pub events: Vec<EventBatch>,
 }
 
 /// Asks a ledger everything.
@@ -46,7 +53,12 @@ pub async fn seen(ledger: &dyn Ledger) -> Seen {
         states.push(ledger.state(&job(id)).await.expect("the state of a job can be read"));
     }
     let generations = ledger.generations().await.expect("generations can be read");
-    Seen { loaded, runs, stories, skips, states, generations }
+    let mut documents = Vec::new();
+    for kind in DocumentKind::ALL {
+        documents.append(&mut ledger.documents(kind).await.expect("documents can be read"));
+    }
+    let events = ledger.events(0, 0).await.expect("events can be read");
+    Seen { loaded, runs, stories, skips, states, generations, documents, events }
 }
 
 /// Does the same random things with a model and a ledger, and compares after each. A failure names the seed.
@@ -143,7 +155,7 @@ impl Dice {
     /// Any change of any run.
     pub fn change(&mut self) -> Change {
         let run = self.run();
-        match self.below(18) {
+        match self.below(21) {
             0..=3 => plan(&run),
             4 | 5 => claim(&run, 1 + self.number(3), self.seconds(5)),
             6 => release(&run),
@@ -154,6 +166,17 @@ impl Dice {
             13 => Change::Job(self.job_state()),
             14 | 15 => Change::State { job: run.job.clone(), change: Arc::new(self.state_change()) },
             16 => Change::Generation(Arc::new(self.generation(run.job.as_str()))),
+            17 => Change::Document(Arc::new(super::documents::document(
+                self.pick(&DocumentKind::ALL),
+                run.job.as_str(),
+                self.number(9).into(),
+            ))),
+            18 => Change::DocumentGone { kind: self.pick(&DocumentKind::ALL), key: run.job.as_str().into() },
+            19 if self.one_in(4) => Change::EventsGone { until: self.number(30).into() },
+            19 => {
+                let first = u64::from(self.number(30));
+                Change::Events(Arc::new(super::documents::batch(first, first + u64::from(self.number(9)))))
+            }
             _ => Change::Watermark(at(self.seconds(50))),
         }
     }

@@ -3,8 +3,8 @@
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, GenerationRow, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow,
-        RunStory, SkipFilter,
+        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, KeepOf, Ledger, LedgerError,
+        Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -37,6 +37,18 @@ impl Ledger for Stores {
 
     fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>> {
         self.ledgers[self.homes().default].generations()
+    }
+
+    fn documents(&self, kind: DocumentKind) -> PortFuture<'_, Result<Vec<Document>, LedgerError>> {
+        self.ledgers[self.homes().default].documents(kind)
+    }
+
+    fn events(&self, after: u64, n_max: usize) -> PortFuture<'_, Result<Vec<EventBatch>, LedgerError>> {
+        self.ledgers[self.homes().default].events(after, n_max)
+    }
+
+    fn event_marks(&self) -> PortFuture<'_, Result<Vec<EventMark>, LedgerError>> {
+        self.ledgers[self.homes().default].event_marks()
     }
 
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     id::{JobId, PluginName, RunId, RunMap},
     outcome::OutcomeCode,
-    ports::{Again, Change, Claim, Committed, Finish, GenerationRow, OpenRun},
+    ports::{Again, Change, Claim, Committed, Document, DocumentKind, EventBatch, Finish, GenerationRow, OpenRun},
     run::{JobState, Run, Skip},
     state::{StateChange, StateWrite},
 };
@@ -52,6 +52,12 @@ pub(super) struct Effects {
     pub(super) states: HashMap<JobId, StateOf>,
     /// Code of plugins, by plugin and number.
     pub(super) generations: BTreeMap<(PluginName, u32), Arc<GenerationRow>>,
+    /// Documents, by kind and key; nothing for those that go.
+    pub(super) documents: BTreeMap<(DocumentKind, Arc<str>), Option<Arc<Document>>>,
+    /// Events, by their last number.
+    pub(super) events: BTreeMap<u64, Arc<EventBatch>>,
+    /// Up to which number events go, before those above are written.
+    pub(super) events_gone: Option<u64>,
 }
 
 /// How the state of a job changes.
@@ -94,6 +100,10 @@ pub(super) fn doubtful(mirror: &Mirror, batches: &[Vec<Change>]) -> Vec<RunId> {
         | Change::Finish(_)
         | Change::State { .. }
         | Change::Generation(_)
+        | Change::Document(_)
+        | Change::DocumentGone { .. }
+        | Change::Events(_)
+        | Change::EventsGone { .. }
         | Change::Watermark(_) => None,
     });
     plans.filter(|id| Some(*id) <= mirror.newest && !mirror.open.contains_key(id)).collect()
@@ -148,6 +158,16 @@ fn apply(mirror: &mut Mirror, effects: &mut Effects, change: Change, committed: 
         Change::Finish(finish) => return end(mirror, effects, finish, committed),
         Change::State { job, change } => remember(mirror, effects, job, Arc::unwrap_or_clone(change)),
         Change::Generation(row) => drop(effects.generations.insert((row.plugin.clone(), row.number), row)),
+        Change::Document(document) => {
+            let key = (document.kind, Arc::clone(&document.key));
+            effects.documents.insert(key, Some(document));
+        }
+        Change::DocumentGone { kind, key } => drop(effects.documents.insert((kind, key), None)),
+        Change::Events(batch) => drop(effects.events.insert(batch.last, batch)),
+        Change::EventsGone { until } => {
+            effects.events.retain(|last, _| until < *last);
+            effects.events_gone = effects.events_gone.max(Some(until));
+        }
         Change::Watermark(at) => {
             if mirror.watermark < Some(at) {
                 mirror.watermark = Some(at);

@@ -5,8 +5,8 @@ use std::{num::NonZeroU32, path::Path, sync::Arc};
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, GenerationRow, KeepOf, Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow,
-        RunStory, SkipFilter,
+        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, KeepOf, Ledger, LedgerError,
+        Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -119,6 +119,18 @@ impl Ledger for SqliteLedger {
         Box::pin(self.reads.generations())
     }
 
+    fn documents(&self, kind: DocumentKind) -> PortFuture<'_, Result<Vec<Document>, LedgerError>> {
+        Box::pin(self.reads.documents(kind))
+    }
+
+    fn events(&self, after: u64, n_max: usize) -> PortFuture<'_, Result<Vec<EventBatch>, LedgerError>> {
+        Box::pin(self.reads.events(after, n_max))
+    }
+
+    fn event_marks(&self) -> PortFuture<'_, Result<Vec<EventMark>, LedgerError>> {
+        Box::pin(self.reads.event_marks())
+    }
+
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {
         let job = job.clone();
         Box::pin(async move { self.reads.state(&job).await })
@@ -189,6 +201,18 @@ impl Ledger for SqliteReader {
 
     fn generations(&self) -> PortFuture<'_, Result<Vec<GenerationRow>, LedgerError>> {
         Box::pin(self.reads.generations())
+    }
+
+    fn documents(&self, kind: DocumentKind) -> PortFuture<'_, Result<Vec<Document>, LedgerError>> {
+        Box::pin(self.reads.documents(kind))
+    }
+
+    fn events(&self, after: u64, n_max: usize) -> PortFuture<'_, Result<Vec<EventBatch>, LedgerError>> {
+        Box::pin(self.reads.events(after, n_max))
+    }
+
+    fn event_marks(&self) -> PortFuture<'_, Result<Vec<EventMark>, LedgerError>> {
+        Box::pin(self.reads.event_marks())
     }
 
     fn state(&self, job: &JobId) -> PortFuture<'_, Result<Kept, LedgerError>> {

@@ -6,8 +6,8 @@ use clockjack_schedule::{
     id::{JobId, RunId},
     payload::Payload,
     ports::{
-        GenerationRow, JobRow, KeepOf, LedgerError, Loaded, LogLine, OpenRun, Report, RunFilter, RunRow, RunState,
-        RunStory, SkipFilter,
+        Document, DocumentKind, EventBatch, EventMark, GenerationRow, JobRow, KeepOf, LedgerError, Loaded, LogLine,
+        OpenRun, Report, RunFilter, RunRow, RunState, RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -82,7 +82,21 @@ impl Reads {
     }
 
     pub(super) async fn generations(&self) -> Result<Vec<GenerationRow>, LedgerError> {
-        self.ask(async |sqlite| generations(sqlite).await).await
+        self.ask(async |sqlite| all(sqlite, sql::GENERATIONS, Vec::new(), codec::read_generation).await).await
+    }
+
+    pub(super) async fn documents(&self, kind: DocumentKind) -> Result<Vec<Document>, LedgerError> {
+        let kind = vec![kind.as_str().into()];
+        self.ask(async |sqlite| all(sqlite, sql::DOCUMENTS, kind, codec::read_document).await).await
+    }
+
+    pub(super) async fn events(&self, after: u64, n_max: usize) -> Result<Vec<EventBatch>, LedgerError> {
+        let wanted = vec![after.into(), limit(n_max)];
+        self.ask(async |sqlite| all(sqlite, sql::EVENTS, wanted, codec::read_events).await).await
+    }
+
+    pub(super) async fn event_marks(&self) -> Result<Vec<EventMark>, LedgerError> {
+        self.ask(async |sqlite| all(sqlite, sql::EVENT_MARKS, Vec::new(), codec::read_event_mark).await).await
     }
 
     pub(super) async fn state(&self, job: &JobId) -> Result<Kept, LedgerError> {
@@ -128,9 +142,15 @@ async fn load(sqlite: &mut SqliteConnection) -> Result<Loaded, Fault> {
     Ok(Loaded { jobs, watermark })
 }
 
-async fn generations(sqlite: &mut SqliteConnection) -> Result<Vec<GenerationRow>, Fault> {
-    let rows = rows(sqlite, sql::GENERATIONS.to_owned(), Vec::new()).await?;
-    Ok(rows.into_iter().map(codec::read_generation).collect::<Result<_, _>>()?)
+/// Everything that a statement finds.
+async fn all<T>(
+    sqlite: &mut SqliteConnection,
+    sql: &str,
+    values: Vec<Value>,
+    read: impl Fn(Vec<Value>) -> Result<T, Undecodable>,
+) -> Result<Vec<T>, Fault> {
+    let rows = rows(sqlite, sql.to_owned(), values).await?;
+    Ok(rows.into_iter().map(read).collect::<Result<_, _>>()?)
 }
 
 async fn state(sqlite: &mut SqliteConnection, job: &JobId) -> Result<Kept, Fault> {

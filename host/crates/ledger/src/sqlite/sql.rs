@@ -9,11 +9,12 @@ pub(super) const APPLICATION_ID: i64 = 0x434a_4c47;
 pub(super) const SCHEMA_VERSION: i64 = SCHEMAS.len() as i64;
 
 /// What each version adds to the one before it. What was released once is never edited.
-pub(super) const SCHEMAS: [&str; 4] = [
+pub(super) const SCHEMAS: [&str; 5] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
 ];
 
 /// Rows of one statement: few sizes, so that each is prepared once, and fine enough that few are needed.
@@ -52,6 +53,11 @@ pub(super) const STATE_VERSION: &str = "SELECT job, version, checksum FROM state
 pub(super) const STATE_VERSIONS: &str = "SELECT job, version, checksum FROM state_version";
 pub(super) const GENERATIONS: &str = "SELECT plugin, number, digest, n_bytes, source, since, cause, approved, unproven, \
      left_at, left_because, checksum FROM generation ORDER BY plugin, number";
+pub(super) const DOCUMENTS: &str =
+    "SELECT kind, key, revision, at, text, checksum FROM document WHERE kind = ? ORDER BY key";
+pub(super) const EVENTS: &str =
+    "SELECT last, first, at, text, checksum FROM event WHERE ? < last ORDER BY last LIMIT ?";
+pub(super) const EVENT_MARKS: &str = "SELECT last, at, length(CAST(text AS BLOB)) FROM event ORDER BY last";
 pub(super) const ATTEMPTS: &str = "SELECT run, number, started_at, finished_at, duration_ns, n_attempts, code, message, \
      cpu_ns, memory_bytes, generation, digest, extra, checksum FROM attempt WHERE run = ? ORDER BY number";
 pub(super) const PARTS: &str =
@@ -112,6 +118,11 @@ pub(super) enum Write {
     PutGeneration,
     /// Those of these plugins beyond the so many newest.
     DeleteOldGenerations,
+    PutDocument,
+    DeleteDocument,
+    PutEvents,
+    /// Those up to this number.
+    DeleteEvents,
     DeleteRun,
     DeletePayload,
     DeleteAttempt,
@@ -150,6 +161,10 @@ impl Write {
             Self::PutStateVersion => shape("INSERT OR REPLACE INTO state_version VALUES ", 3, ""),
             Self::PutGeneration => shape("INSERT OR REPLACE INTO generation VALUES ", 12, ""),
             Self::DeleteOldGenerations => shape(DELETE_OLD_GENERATIONS, 1, "))"),
+            Self::PutDocument => shape("INSERT OR REPLACE INTO document VALUES ", 6, ""),
+            Self::DeleteDocument => shape("DELETE FROM document WHERE (kind, key) IN (VALUES ", 2, ")"),
+            Self::PutEvents => shape("INSERT OR REPLACE INTO event VALUES ", 5, ""),
+            Self::DeleteEvents => shape("DELETE FROM event WHERE last <= (", 1, ")"),
             Self::DeleteRun => shape("DELETE FROM run WHERE id IN (", 1, ")"),
             Self::DeletePayload => shape("DELETE FROM payload WHERE run IN (", 1, ")"),
             Self::DeleteAttempt => shape("DELETE FROM attempt WHERE run IN (", 1, ")"),

@@ -110,6 +110,7 @@ impl Tables {
         self.rows(Write::PutLast, lasts).await?;
         self.write_states(&effects).await?;
         self.write_generations(&effects).await?;
+        self.write_documents(&effects).await?;
         self.rows(Write::PutWatermark, all(effects.watermark, codec::mark_values)).await
     }
 
@@ -139,6 +140,27 @@ impl Tables {
         let n_kept = Value::from(GENERATIONS_MAX as u64);
         self.connection
             .write(Write::DeleteOldGenerations, &[n_kept], all(plugins, |values, plugin| values.push(plugin.into())))
+            .await
+    }
+
+    async fn write_documents(&mut self, effects: &Effects) -> Result<(), Fault> {
+        let (mut put, mut gone) = (Vec::new(), Vec::new());
+        let mut n_bytes = 0;
+        for ((kind, key), document) in &effects.documents {
+            match document {
+                Some(document) => {
+                    n_bytes += document.text.len();
+                    codec::document_values(&mut put, document);
+                }
+                None => codec::document_key(&mut gone, *kind, key),
+            }
+        }
+        self.rows(Write::DeleteDocument, gone).await?;
+        self.rows(Write::PutDocument, put).await?;
+        self.rows(Write::DeleteEvents, all(effects.events_gone, |values, until| values.push(until.into()))).await?;
+        n_bytes += effects.events.values().map(|batch| batch.text.len()).sum::<usize>();
+        self.n_wal_pages += n_bytes / PAGE_BYTES;
+        self.rows(Write::PutEvents, all(effects.events.values(), |values, batch| codec::event_values(values, batch)))
             .await
     }
 

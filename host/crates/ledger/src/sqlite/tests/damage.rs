@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use clockjack_schedule::ports::{RunFilter, SkipFilter};
+use clockjack_schedule::ports::{DocumentKind, RunFilter, SkipFilter};
 
 use super::*;
 use crate::contract::refinement::{Dice, Seen};
@@ -34,7 +34,12 @@ async fn read(path: &Path) -> Result<Seen, LedgerError> {
         states.push(ledger.state(&contract::job(id)).await?);
     }
     let generations = ledger.generations().await?;
-    Ok(Seen { loaded, runs, stories, skips, states, generations })
+    let mut documents = Vec::new();
+    for kind in DocumentKind::ALL {
+        documents.append(&mut ledger.documents(kind).await?);
+    }
+    let events = ledger.events(0, 0).await?;
+    Ok(Seen { loaded, runs, stories, skips, states, generations, documents, events })
 }
 
 /// Flips bytes of a copy, and gives what was read of it: the truth, or a refusal that names the file.

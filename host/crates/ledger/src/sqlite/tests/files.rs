@@ -102,7 +102,7 @@ async fn a_file_of_a_newer_build_is_refused_and_left_alone() {
     make(&path, &script).await;
     let before = fs::read(&path).unwrap();
     let told = refusal(&path).await.to_string();
-    for word in ["state.db", "version 99", "up to 4", "newer build"] {
+    for word in ["state.db", "version 99", "up to 5", "newer build"] {
         assert!(told.contains(word), "`{word}` in {told}");
     }
     assert!(reader_refusal(&path).await.contains("version 99"));
