@@ -19,10 +19,11 @@ use clockjack_schedule::{
     ports::SkipFilter,
     run::{Cause, Skip},
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, Named},
-    problem::Problem,
+    problem::{Problem, Problems},
     router::Api,
     view::{self, AskedBy, JobState, NothingAsked, ResumeAsked, RunAsked},
 };
@@ -34,6 +35,12 @@ const KEY_BYTES_MAX: usize = 256;
 /// How many skips are looked through for the one of a run that was asked for just now.
 const SKIPS_MAX: usize = 1_000;
 
+/// Its routes.
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(pause)).routes(routes!(resume)).routes(routes!(run))
+}
+
+#[utoipa::path(post, path = "/jobs/{job}/pause", tag = "jobs", params(("job" = String, Path)), request_body = Option<NothingAsked>, responses((status = 200, body = JobState), Problems))]
 pub(super) async fn pause(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -43,6 +50,7 @@ pub(super) async fn pause(
     tell(&api, &name, Input::Pause(job)).await
 }
 
+#[utoipa::path(post, path = "/jobs/{job}/resume", tag = "jobs", params(("job" = String, Path)), request_body = Option<ResumeAsked>, responses((status = 200, body = JobState), Problems))]
 pub(super) async fn resume(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -65,6 +73,7 @@ async fn tell(api: &Api, name: &str, input: Input) -> Result<Json<JobState>, Pro
 }
 
 /// Asks for a run. The answer is `202` with the run, or `200` where the key stands for a run that is there already.
+#[utoipa::path(post, path = "/jobs/{job}/run", tag = "jobs", params(("job" = String, Path)), request_body = Option<RunAsked>, responses((status = 200, body = Object), (status = 202, body = Object), Problems))]
 pub(super) async fn run(
     State(api): State<Arc<Api>>,
     Named(name): Named,

@@ -6,6 +6,7 @@
 mod asked;
 mod jobs;
 mod listen;
+mod openapi;
 mod plugins;
 mod problem;
 mod router;

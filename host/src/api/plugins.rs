@@ -4,23 +4,32 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use clockjack_schedule::id::PluginName;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, Named},
-    problem::Problem,
+    problem::{Problem, Problems},
     router::{Api, near},
     view::{ApproveAsked, Plugin, RollBackAsked},
 };
 use crate::hot::PluginView;
 
+/// Its routes.
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(approve)).routes(routes!(roll_back))
+}
+
+#[utoipa::path(get, path = "/plugins", tag = "plugins", responses((status = 200, body = Vec<Plugin>), Problems))]
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Vec<Plugin>> {
     Json(api.reloader.plugins().iter().map(Plugin::from).collect())
 }
 
+#[utoipa::path(get, path = "/plugins/{name}", tag = "plugins", params(("name" = String, Path)), responses((status = 200, body = Plugin), Problems))]
 pub(super) async fn show(State(api): State<Arc<Api>>, Named(name): Named) -> Result<Json<Plugin>, Problem> {
     Ok(Json((&find(&api, &name)?).into()))
 }
 
+#[utoipa::path(post, path = "/plugins/{name}/approve", tag = "plugins", params(("name" = String, Path)), request_body = Option<ApproveAsked>, responses((status = 200, body = Plugin), Problems))]
 pub(super) async fn approve(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -31,6 +40,7 @@ pub(super) async fn approve(
     Ok(Json((&then).into()))
 }
 
+#[utoipa::path(post, path = "/plugins/{name}/rollback", tag = "plugins", params(("name" = String, Path)), request_body = Option<RollBackAsked>, responses((status = 200, body = Plugin), Problems))]
 pub(super) async fn roll_back(
     State(api): State<Arc<Api>>,
     Named(name): Named,

@@ -1,11 +1,17 @@
 //! What went wrong with a request: problem details as in RFC 9457, with a stable code and what to do next.
 
+use std::collections::BTreeMap;
+
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use clockjack_schedule::ports::LedgerError;
 use serde_json::json;
+use utoipa::{
+    IntoResponses, PartialSchema as _, ToSchema,
+    openapi::{ContentBuilder, RefOr, ResponseBuilder, response::Response as Told},
+};
 
 use crate::hot::Refusal;
 
@@ -75,5 +81,40 @@ impl From<Refusal> for Problem {
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Self::new(status, code, message, fix)
+    }
+}
+
+/// Problem details as in RFC 9457.
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "it says how a problem looks; `Problem` writes it")]
+struct ProblemView {
+    /// `urn:clockjack:problem:` and the code.
+    r#type: String,
+    /// What the status means.
+    title: String,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What is the matter.
+    detail: String,
+    /// Stable and dotted, such as `job.unknown`.
+    code: String,
+    /// What to do about it.
+    fix: String,
+}
+
+/// What every route may answer instead of what was asked for.
+pub(super) struct Problems;
+
+impl IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<Told>> {
+        let told = |status: StatusCode| {
+            let content = ContentBuilder::new().schema(Some(ProblemView::schema())).build();
+            let told = ResponseBuilder::new().description(status.canonical_reason().unwrap_or_default());
+            (status.as_str().to_owned(), RefOr::T(told.content(MEDIA_TYPE, content).build()))
+        };
+        let statuses = [400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 415, 421, 422, 428, 429, 431, 500, 503];
+        statuses.into_iter().filter_map(|status| StatusCode::from_u16(status).ok()).map(told).collect()
     }
 }

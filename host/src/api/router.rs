@@ -6,7 +6,6 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
-    routing::{get, post},
 };
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
@@ -15,7 +14,10 @@ use clockjack_schedule::{
     ports::{Clock, JobRow, Ledger, RunStory},
 };
 
-use super::{asked::BODY_BYTES_MAX, jobs, plugins, problem::Problem, runs, scheduler};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{asked::BODY_BYTES_MAX, jobs, openapi, plugins, problem::Problem, runs, scheduler};
 use crate::{hot::Reloader, shell::HostHandle};
 
 /// How long a decision may take. A ledger that cannot be written, on a full disk for instance, holds up all of them.
@@ -46,23 +48,26 @@ pub struct About {
     pub ledger: String,
 }
 
-/// The routes of version 1.
+/// The routes of version 1, and what describes them.
+fn routes() -> OpenApiRouter<Arc<Api>> {
+    let routes = OpenApiRouter::new()
+        .merge(scheduler::routes())
+        .merge(plugins::routes())
+        .merge(jobs::routes())
+        .merge(runs::routes())
+        .merge(openapi::routes());
+    OpenApiRouter::with_openapi(openapi::frame()).nest("/api/v1", routes)
+}
+
+/// How the routes look to programs: OpenAPI 3.1.
+pub(super) fn document() -> OpenApi {
+    routes().into_openapi()
+}
+
+/// All that a host answers to.
 pub fn router(api: Api) -> Router {
-    let routes = Router::new()
-        .route("/scheduler", get(scheduler::show))
-        .route("/scheduler/reload", post(scheduler::reload))
-        .route("/plan", post(scheduler::plan))
-        .route("/plugins", get(plugins::list))
-        .route("/plugins/{name}", get(plugins::show))
-        .route("/plugins/{name}/approve", post(plugins::approve))
-        .route("/plugins/{name}/rollback", post(plugins::roll_back))
-        .route("/jobs/{job}/pause", post(jobs::pause))
-        .route("/jobs/{job}/resume", post(jobs::resume))
-        .route("/jobs/{job}/run", post(jobs::run))
-        .route("/runs/{run}", get(runs::show))
-        .route("/runs/{run}/cancel", post(runs::cancel));
-    Router::new()
-        .nest("/api/v1", routes)
+    let (routes, _document) = routes().split_for_parts();
+    routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

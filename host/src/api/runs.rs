@@ -6,21 +6,29 @@ use axum::{Json, extract::State, http::StatusCode};
 use chrono::DateTime;
 use clockjack_schedule::{core::Input, ports::RunStory};
 use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, Named},
     jobs::find_skip,
-    problem::Problem,
+    problem::{Problem, Problems},
     router::Api,
     view::NothingAsked,
 };
 use crate::cli::{find_run, rfc3339, run_json};
 
+/// Its routes.
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(cancel))
+}
+
+#[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(("run" = String, Path)), responses((status = 200, body = Object), Problems))]
 pub(super) async fn show(State(api): State<Arc<Api>>, Named(text): Named) -> Result<Json<Value>, Problem> {
     Ok(Json(run_json(&find(&api, &text).await?)))
 }
 
 /// Asks a run to end. The answer is `202`: a guest has a moment to end by itself.
+#[utoipa::path(post, path = "/runs/{run}/cancel", tag = "runs", params(("run" = String, Path)), request_body = Option<NothingAsked>, responses((status = 202, body = Object), Problems))]
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     Named(text): Named,

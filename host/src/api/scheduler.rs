@@ -3,10 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 use axum::{Json, extract::State, http::StatusCode};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::Asked,
-    problem::Problem,
+    problem::{Problem, Problems},
     router::Api,
     view::{NothingAsked, Plan, PlanAsked, Scheduler},
 };
@@ -15,6 +16,12 @@ use crate::cli::rfc3339;
 /// What the log names as the cause of a reload.
 const CAUSE: &str = "asked for";
 
+/// Its routes.
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(reload)).routes(routes!(plan))
+}
+
+#[utoipa::path(get, path = "/scheduler", tag = "scheduler", responses((status = 200, body = Scheduler), Problems))]
 pub(super) async fn show(State(api): State<Arc<Api>>) -> Result<Json<Scheduler>, Problem> {
     let rows = api.ledger.load().await?.jobs;
     Ok(Json(Scheduler {
@@ -28,6 +35,7 @@ pub(super) async fn show(State(api): State<Arc<Api>>) -> Result<Json<Scheduler>,
     }))
 }
 
+#[utoipa::path(post, path = "/scheduler/reload", tag = "scheduler", request_body = Option<NothingAsked>, responses((status = 200, body = Plan), Problems))]
 pub(super) async fn reload(
     State(api): State<Arc<Api>>,
     Asked(NothingAsked {}): Asked<NothingAsked>,
@@ -35,6 +43,7 @@ pub(super) async fn reload(
     Ok(Json(api.reloader.reload(CAUSE).await?.into()))
 }
 
+#[utoipa::path(post, path = "/plan", tag = "scheduler", request_body = Option<PlanAsked>, responses((status = 200, body = Plan), Problems))]
 pub(super) async fn plan(State(api): State<Arc<Api>>, Asked(asked): Asked<PlanAsked>) -> Result<Json<Plan>, Problem> {
     let files = asked.files.as_deref().unwrap_or_default();
     if let Some(path) = files.iter().map(AsRef::<Path>::as_ref).find(|path| !path.is_absolute()) {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use utoipa::ToSchema;
 
 use crate::{
     cli::{diagnostics, rfc3339},
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// A running host.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Scheduler {
     /// Which Clockjack it is.
     pub version: String,
@@ -23,6 +24,7 @@ pub struct Scheduler {
     /// Since when it has been there.
     pub started_at: String,
     /// Its manifests, as they were named.
+    #[schema(value_type = Vec<String>)]
     pub files: Vec<PathBuf>,
     /// Where its default store is.
     pub ledger: String,
@@ -33,7 +35,7 @@ pub struct Scheduler {
 }
 
 /// A plugin.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Plugin {
     /// Its name.
     pub plugin: String,
@@ -60,7 +62,7 @@ pub struct Plugin {
 }
 
 /// A generation of a plugin.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Generation {
     /// Its number.
     pub generation: u32,
@@ -75,7 +77,7 @@ pub struct Generation {
 }
 
 /// A file that is not in force.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
     /// Why it is not: `refused`, `held`, `rolled_back`.
     pub state: String,
@@ -96,7 +98,7 @@ pub struct Candidate {
 }
 
 /// How two generations differ.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Difference {
     /// Functions that only the new one exports.
     pub exports_added: Vec<String>,
@@ -113,7 +115,7 @@ pub struct Difference {
 }
 
 /// How a trial goes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Canary {
     /// How many of the first runs count.
     pub runs: u32,
@@ -126,7 +128,7 @@ pub struct Canary {
 }
 
 /// What a reload does, did, or would do.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Plan {
     /// Why all of it is refused, where it is: what is in force stays.
     pub refused: Option<String>,
@@ -143,13 +145,14 @@ pub struct Plan {
     /// Pools that come, go or change, in words.
     pub pools: Vec<String>,
     /// What is to be said of the manifests, each with its place.
+    #[schema(value_type = Vec<Object>)]
     pub findings: Vec<Json>,
     /// The same for people: each with its line and a caret under the words in question.
     pub findings_text: String,
 }
 
 /// What happens to a job.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobChange {
     /// Which job.
     pub job: String,
@@ -162,7 +165,7 @@ pub struct JobChange {
 }
 
 /// What happens to a plugin.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PluginChange {
     /// Which plugin.
     pub plugin: String,
@@ -181,7 +184,7 @@ pub struct PluginChange {
 }
 
 /// Whether a job goes on.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobState {
     /// Which job.
     pub job: String,
@@ -190,7 +193,7 @@ pub struct JobState {
 }
 
 /// Approve what waits for it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApproveAsked {
     /// Only if the file has this SHA-256, or one that begins so.
@@ -198,7 +201,7 @@ pub struct ApproveAsked {
 }
 
 /// Go back to an earlier generation.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RollBackAsked {
     /// Which; else the one before.
@@ -206,20 +209,21 @@ pub struct RollBackAsked {
 }
 
 /// Say what a reload would do.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PlanAsked {
     /// With these manifests, as whole paths; else with those of the host.
+    #[schema(value_type = Option<Vec<String>>)]
     pub files: Option<Vec<PathBuf>>,
 }
 
 /// Nothing in particular.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NothingAsked {}
 
 /// Let a job go on.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResumeAsked {
     /// From where.
@@ -227,7 +231,7 @@ pub struct ResumeAsked {
 }
 
 /// From where a paused job goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResumeFrom {
     /// The slots of the pause are skipped.
@@ -238,7 +242,7 @@ pub enum ResumeFrom {
 }
 
 /// Run a job now.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunAsked {
     /// Asking again under the same key asks for the same run.
@@ -250,7 +254,7 @@ pub struct RunAsked {
 }
 
 /// Who asks for a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AskedBy {
     /// A program.
