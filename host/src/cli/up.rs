@@ -1,11 +1,10 @@
 //! `clockjack up`: the host in the foreground, from the manifest to the last row.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use chrono::SubsecRound as _;
 use clap::Args;
 use clockjack_ledger::Owner;
-use clockjack_sandbox::{Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Diagnostics, Source},
     id::StoreName,
@@ -13,40 +12,29 @@ use clockjack_schedule::{
         scalar::{self, show_duration, show_size},
         store_url::StoreUrl,
     },
-    ports::{Clock as _, Ledger},
+    ports::Clock as _,
     zone::Zones,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{
-    runtime::{Builder, Runtime},
-    signal::unix::{Signal, SignalKind, signal},
-    task::JoinHandle,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
-use super::{Exit, LockedArgs, ManifestArgs, check, diagnostics, print, story};
+use super::{
+    Exit, LockedArgs, ManifestArgs, check, diagnostics, print,
+    serve::{Scene, serve},
+    signals::{caught_early, outlive_file_size_limit},
+};
 use crate::{
-    api::{
-        self, About, Api,
-        socket::{self, Socket},
-    },
+    api::About,
     clock::SystemClock,
-    hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
-    load::{
-        self, FaultyUnit,
-        stores::{self, OpenStores},
-    },
-    logging::{self, Log, LogFormat},
+    hot::{First, MadeFor, Set, Sources},
+    load::{self, FaultyUnit, stores},
+    logging::{self, LogFormat},
     settings,
-    shell::{Host, HostError, HostHandle, HostParts},
 };
 
 /// How long runs may go on after the first signal.
 const GRACE: &str = "10s";
-
-/// How long the reloader may take to end what it is at: a commit of the ledger, not a compilation.
-const RELOADER_GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct UpArgs {
@@ -59,31 +47,31 @@ pub(super) struct UpArgs {
     #[arg(long, value_name = "URL")]
     pub(super) ledger: Option<StoreUrl>,
     #[command(flatten)]
-    control: ControlArgs,
+    pub(super) control: ControlArgs,
     /// How log lines are written.
     #[arg(long, value_enum, default_value = "text")]
     pub(super) log_format: LogFormat,
     /// How long runs may go on after the first SIGINT or SIGTERM; a second signal ends them at once.
     #[arg(long, value_name = "DURATION", default_value = GRACE, value_parser = scalar::parse_duration)]
-    grace: Duration,
+    pub(super) grace: Duration,
     /// Do not watch the files of the manifest and of its plugins; changes count after SIGHUP or `clockjack reload`.
     #[arg(long)]
     pub(super) no_watch: bool,
     /// Stop by itself after this time.
     #[arg(long = "for", value_name = "DURATION", value_parser = scalar::parse_duration)]
-    for_: Option<Duration>,
+    pub(super) for_: Option<Duration>,
 }
 
 /// How the host is reached while it runs.
 #[derive(Debug, Args)]
-struct ControlArgs {
+pub(super) struct ControlArgs {
     /// Where the socket is that `clockjack plugins`, `pause`, `run` and others talk to; without it `CLOCKJACK_SOCKET`, else
     /// a place that they find by the manifest.
     #[arg(long, value_name = "PATH", conflicts_with = "no_api")]
-    socket: Option<PathBuf>,
+    pub(super) socket: Option<PathBuf>,
     /// Answer nobody: no socket is made.
     #[arg(long)]
-    no_api: bool,
+    pub(super) no_api: bool,
 }
 
 pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
@@ -234,196 +222,4 @@ fn tell_start(first: &First, places: &BTreeMap<StoreName, StoreUrl>, took: Durat
         warn!(plugin = %name, generation, state, code, fix, "its file is not used, and what ran before runs: {reason}");
     }
     info!("plugins compiled and jobs checked in {}", show_duration(print::rounded(took)));
-}
-
-/// What a host is served with.
-struct Scene<'a> {
-    args: &'a UpArgs,
-    sources: Sources,
-    sandbox: Sandbox,
-    /// What stays as it was at the start.
-    made_for: MadeFor,
-    first: First,
-    ledger: OpenStores,
-    about: About,
-}
-
-async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup: Signal) -> anyhow::Result<Exit> {
-    let Scene { args, sources, sandbox, made_for, mut first, ledger, about } = scene;
-    let api_ledger = ledger.ledger();
-    let mut signals = Signals::new(hangup)?;
-    info!(memory = show_size(made_for.shared_bytes), "memory that all attempts share");
-    let executor = SandboxExecutor::new(sandbox.clone()).with_workers(load::workers());
-    let executor = executor.with_memory(made_for.shared_bytes);
-    let clock = Arc::new(SystemClock);
-    let began = clock.monotonic();
-    let mut host = Host::start(HostParts {
-        clock: clock.clone(),
-        ledger: ledger.ledger(),
-        executor: Arc::new(executor.clone()),
-        guests: guests.handle().clone(),
-        pools: first.set.manifest().pools.clone(),
-    });
-    let told = CancellationToken::new();
-    let teller = story::tell(host.bus().listen(), args.log_format, told.clone());
-    first.keep(&*ledger.ledger()).await?;
-    executor.put_all(first.prepared());
-    host.take_in(first.set.manifest().jobs.values().map(Arc::clone).collect()).await?;
-    let (handle, is_watching) = (host.handle(), !args.no_watch);
-    let parts =
-        ReloaderParts { sources, sandbox, executor, host: handle, stores: ledger, made_for, clock, is_watching };
-    let still = CancellationToken::new();
-    let (reloader, reloading) = hot::start(first, parts, guests.handle(), still.clone());
-    let control = control(args, about, api_ledger, host.handle(), reloader.clone(), guests).await;
-    let time_is_up = after(args.for_);
-    tokio::pin!(time_is_up);
-    let failure = loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Asked::End => break None,
-                Asked::Reload => reloader.poke("SIGHUP").await,
-            },
-            () = &mut time_is_up => break None,
-            failure = host.failed() => break Some(failure),
-        }
-    };
-    still.cancel();
-    settle(reloading).await;
-    tell_end(failure.as_ref(), show_duration(args.grace), host.n_unfinished());
-    if let Some(control) = control {
-        control.end().await;
-    }
-    let summary = host.shut_down(args.grace, signals.end()).await;
-    told.cancel();
-    teller.await?;
-    match (failure, summary) {
-        (None, Ok(summary)) => {
-            story::conclude(&summary, SystemClock.monotonic().saturating_sub(began), args.log_format, log);
-            Ok(Exit::Done)
-        }
-        (Some(error), _) | (None, Err(error)) => {
-            error!(
-                "the host could not go on: {:#}; what the ledger does not know to have ended counts as interrupted at the \
-                 next start",
-                chain(&error)
-            );
-            Ok(Exit::HostFailed)
-        }
-    }
-}
-
-/// Says that no more runs start, and why.
-fn tell_end(failure: Option<&HostError>, grace: String, unfinished: usize) {
-    match failure {
-        Some(failure) => error!(grace, unfinished, "nothing new starts: {:#}", chain(failure)),
-        None => info!(grace, unfinished, "stopping; a second signal does not wait"),
-    }
-}
-
-/// Waits for the reloader, so that nothing is half in force; but not for a file system, or for a compiler.
-async fn settle(mut reloading: JoinHandle<()>) {
-    if tokio::time::timeout(RELOADER_GRACE, &mut reloading).await.is_err() {
-        reloading.abort();
-    }
-}
-
-/// Opens the socket of the host. Jobs run without one too.
-async fn control(
-    args: &UpArgs,
-    about: About,
-    ledger: Arc<dyn Ledger>,
-    host: HostHandle,
-    reloader: Reloader,
-    guests: &Runtime,
-) -> Option<api::Server> {
-    if args.control.no_api {
-        return None;
-    }
-    let files = &args.manifests.files;
-    let socket = match Socket::open(&socket::place(args.control.socket.as_deref(), files)).await {
-        Ok(socket) => socket,
-        Err(problem) => {
-            warn!(
-                "nobody can talk to this host, and its jobs run all the same: {problem}; name another place with \
-                 `--socket PATH`, or `--no-api`"
-            );
-            return None;
-        }
-    };
-    info!(socket = %socket.path().display(), "commands talk to this host through its socket");
-    let api = Api { host, ledger, clock: Arc::new(SystemClock), reloader, about };
-    // Beside the guests and not on the ring: who asks makes no slot late.
-    Some(api::serve(socket, api::router(api), guests.handle()))
-}
-
-/// An error with all its causes in one line.
-fn chain(error: &HostError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-/// Ends after the time, or never where none is given.
-async fn after(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The signals that the host answers to.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-/// The number of SIGXFSZ on Linux and the BSDs.
-const SIGXFSZ: i32 = 25;
-
-/// From here on a write beyond the file-size limit of the process is an error like a full disk, and not its death. The
-/// ledger may meet it while it is opened.
-fn outlive_file_size_limit(runtime: &Runtime) -> std::io::Result<()> {
-    let _entered = runtime.enter();
-    // Nobody listens: what was caught once never kills again.
-    drop(signal(SignalKind::from_raw(SIGXFSZ))?);
-    Ok(())
-}
-
-/// From here on a wish for a reload does not end the program: one that comes while plugins are compiled waits until the
-/// host runs. Signals that ask for the end still end a start at once.
-fn caught_early(runtime: &Runtime) -> std::io::Result<Signal> {
-    let _entered = runtime.enter();
-    signal(SignalKind::hangup())
-}
-
-impl Signals {
-    fn new(hangup: Signal) -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup })
-    }
-
-    /// Waits for the next signal.
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.interrupt.recv() => Asked::End,
-            _ = self.terminate.recv() => Asked::End,
-            _ = self.hangup.recv() => Asked::Reload,
-        }
-    }
-
-    /// Waits for a signal that asks for the end.
-    async fn end(&mut self) {
-        while self.next().await == Asked::Reload {}
-    }
-}
-
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    End,
-    Reload,
 }
