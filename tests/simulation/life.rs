@@ -151,7 +151,8 @@ impl Story {
             Kind::Fire { job, key } => {
                 let id: JobId = job.parse().unwrap();
                 let run = RunId::of_key(&id, &key);
-                let fire = || Input::Fire { job: id.clone(), run, cause: Cause::Manual, payload: None };
+                let fire =
+                    || Input::Fire { job: id.clone(), run, cause: Cause::Manual, payload: None, scheduled_for: None };
                 host.handle().send(vec![fire()]).await;
                 host.handle().send(vec![fire()]).await;
                 let (key, run) = (Some(key), Some(run.to_string()));

@@ -96,7 +96,7 @@ pub(super) async fn run(
         AskedBy::Api => Cause::Api,
         AskedBy::Manual => Cause::Manual,
     };
-    api.host.send(vec![Input::Fire { job: job.clone(), run, cause, payload }]).await;
+    api.host.send(vec![Input::Fire { job: job.clone(), run, cause, payload, scheduled_for: None }]).await;
     api.settle().await?;
     match api.story(run).await? {
         Some(story) => Ok((StatusCode::ACCEPTED, Json(run_json(&story))).into_response()),

@@ -101,6 +101,7 @@ fn cause(cause: &Cause, job: Option<&Job>) -> Option<String> {
         Cause::Upstream(job) => Some(format!("a run of `{job}` had ended (`after`)")),
         Cause::Api => Some("a program asked for this run".to_owned()),
         Cause::Start => Some("the host saw the job for the first time (`run_on_start`)".to_owned()),
+        Cause::Backfill => Some("somebody asked to make up for this slot (`clockjack backfill`)".to_owned()),
     }
 }
 

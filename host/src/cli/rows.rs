@@ -218,5 +218,6 @@ pub(super) fn cause(cause: &Cause) -> String {
         Cause::Upstream(job) => format!("upstream {job}: a run of that job had ended (`after`)"),
         Cause::Api => "api: a program asked for it".to_owned(),
         Cause::Start => "start: the host saw the job for the first time (`run_on_start`)".to_owned(),
+        Cause::Backfill => "backfill: somebody asked to make up for this slot".to_owned(),
     }
 }

@@ -345,5 +345,5 @@ fn released(start: &Start) -> ports::Change {
 
 fn is_too_late(start: &Start, now: DateTime<Utc>) -> bool {
     let grace = start.job.policy.misfire_grace.and_then(|grace| TimeDelta::from_std(grace).ok());
-    start.attempt == 1 && grace.is_some_and(|grace| grace < now - start.run.due_at)
+    start.attempt == 1 && !start.run.is_backfill() && grace.is_some_and(|grace| grace < now - start.run.due_at)
 }

@@ -286,6 +286,7 @@ async fn a_run_that_is_asked_for_or_cancelled_is_recorded() {
             run: RunId::of_request(&slow, start(), 1),
             cause: Cause::Manual,
             payload: None,
+            scheduled_for: None,
         }])
         .await;
     world.pass(100).await;
@@ -379,6 +380,7 @@ async fn runs_without_a_place_are_skipped_with_the_reason() {
         run: RunId::of_request(&hog, start(), request),
         cause: Cause::Api,
         payload: None,
+        scheduled_for: None,
     };
     world.host.handle().send((0..100_003).map(fire).collect()).await;
     world.pass(100).await;

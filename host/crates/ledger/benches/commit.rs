@@ -84,6 +84,7 @@ impl Host {
             first_seen: self.first,
             decided_until: self.first,
             paused: false,
+            paused_with_all: false,
             paused_in_manifest: false,
             trigger_hash: 7,
             removed_at: None,

@@ -168,6 +168,8 @@ fn cause(attempt: u32, cause: &run::Cause) -> types::Cause {
         run::Cause::Manual => types::Cause::Manual,
         run::Cause::Upstream(job) => types::Cause::Upstream(job.to_string()),
         run::Cause::Api => types::Cause::Api,
+        // The contract has no word of its own for it: a slot of the past that is made up for.
+        run::Cause::Backfill => types::Cause::CatchUp(1),
     }
 }
 

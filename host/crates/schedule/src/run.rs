@@ -45,6 +45,8 @@ pub enum Cause {
     Api,
     /// The host saw the job for the first time, and the job asks for a run then.
     Start,
+    /// Somebody wants a slot of the past made up for, as one of a range of them.
+    Backfill,
 }
 
 impl fmt::Display for Cause {
@@ -56,11 +58,19 @@ impl fmt::Display for Cause {
             Self::Upstream(job) => write!(f, "upstream {job}"),
             Self::Api => f.write_str("api"),
             Self::Start => f.write_str("start"),
+            Self::Backfill => f.write_str("backfill"),
         }
     }
 }
 
 impl Run {
+    /// Whether it makes up for a slot of the past. Such a run is in nobody's way: it counts neither for `overlap` nor for
+    /// `misfire_grace`, and starts behind all others.
+    #[must_use]
+    pub fn is_backfill(&self) -> bool {
+        self.cause == Cause::Backfill
+    }
+
     /// That this run's slot became no run after all.
     #[must_use]
     pub fn skipped(&self, reason: SkipReason, at: DateTime<Utc>) -> Skip {
@@ -190,8 +200,10 @@ pub struct JobState {
     /// Every slot up to here is decided or does not count. While the job is not paused, what the watermark says counts
     /// too, where that is later.
     pub decided_until: DateTime<Utc>,
-    /// Whether it is paused.
+    /// Whether it is paused, for whatever reason.
     pub paused: bool,
+    /// Whether it is paused only with the whole host, and goes on with it. A job that is paused by itself stays so then.
+    pub paused_with_all: bool,
     /// What the manifest said of `paused` when it was last read. Only a change of it pauses or resumes the job, so that
     /// what a person did stays.
     pub paused_in_manifest: bool,

@@ -135,6 +135,7 @@ pub(in crate::cli) fn seen(id: &str) -> JobState {
         first_seen: minutes(-24 * 60),
         decided_until: minutes(-24 * 60),
         paused: false,
+        paused_with_all: false,
         paused_in_manifest: false,
         trigger_hash: 0,
         removed_at: None,

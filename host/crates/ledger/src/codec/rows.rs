@@ -115,7 +115,7 @@ pub(crate) fn job_values(values: &mut Vec<Value>, state: &JobState) {
         (&state.job).into(),
         state.first_seen.into(),
         state.decided_until.into(),
-        state.paused.into(),
+        Value::Int(pause_number(state)),
         state.paused_in_manifest.into(),
         state.trigger_hash.into(),
         state.removed_at.into(),
@@ -126,15 +126,32 @@ pub(crate) fn job_values(values: &mut Vec<Value>, state: &JobState) {
 /// Reads what [`job_values`] wrote.
 pub(crate) fn read_job(values: Vec<Value>) -> Result<JobState, Undecodable> {
     let mut fields = Fields::sealed(values)?;
+    let (job, first_seen, decided_until) = (fields.job_id()?, fields.at()?, fields.at()?);
+    let (paused, paused_with_all) = read_pause(fields.int()?)?;
     Ok(JobState {
-        job: fields.job_id()?,
-        first_seen: fields.at()?,
-        decided_until: fields.at()?,
-        paused: fields.bool()?,
+        job,
+        first_seen,
+        decided_until,
+        paused,
+        paused_with_all,
         paused_in_manifest: fields.bool()?,
         trigger_hash: fields.u64()?,
         removed_at: fields.maybe_at()?,
     })
+}
+
+/// Zero where a job is not paused, one where it is, two where it is only with the whole host.
+fn pause_number(state: &JobState) -> i64 {
+    i64::from(state.paused) + i64::from(state.paused && state.paused_with_all)
+}
+
+fn read_pause(number: i64) -> Result<(bool, bool), Undecodable> {
+    match number {
+        0 => Ok((false, false)),
+        1 => Ok((true, false)),
+        2 => Ok((true, true)),
+        _ => Err(Undecodable(format!("{number} does not say whether a job is paused"))),
+    }
 }
 
 /// Adds the row of the last end and the last success of a job. The database itself takes the later of two instants, so
@@ -227,6 +244,7 @@ fn cause_text(cause: &Cause) -> String {
         Cause::Upstream(job) => format!("upstream:{job}"),
         Cause::Api => "api".to_owned(),
         Cause::Start => "start".to_owned(),
+        Cause::Backfill => "backfill".to_owned(),
     }
 }
 
@@ -241,6 +259,7 @@ fn read_cause(text: &str) -> Result<Cause, Undecodable> {
             "manual" => Ok(Cause::Manual),
             "api" => Ok(Cause::Api),
             "start" => Ok(Cause::Start),
+            "backfill" => Ok(Cause::Backfill),
             _ => Err(unknown()),
         },
     }
@@ -269,7 +288,9 @@ mod tests {
     #[test]
     fn causes_read_back() {
         let upstream = Cause::Upstream("a-job".parse().unwrap());
-        for cause in [Cause::Schedule, Cause::CatchUp(7), Cause::Manual, upstream, Cause::Api, Cause::Start] {
+        for cause in
+            [Cause::Schedule, Cause::CatchUp(7), Cause::Manual, upstream, Cause::Api, Cause::Start, Cause::Backfill]
+        {
             assert_eq!(read_cause(&cause_text(&cause)).unwrap(), cause);
         }
         for text in ["", "catch-up", "catch-up:x", "upstream:", "whim", "whim:1"] {

@@ -186,6 +186,7 @@ async fn a_job_is_as_it_was_last_kept(open: &Open<'_>) {
     let changed = JobState {
         decided_until: at(9),
         paused: true,
+        paused_with_all: true,
         paused_in_manifest: true,
         trigger_hash: 1,
         removed_at: Some(at(10)),

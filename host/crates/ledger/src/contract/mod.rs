@@ -55,6 +55,7 @@ pub fn state(id: &str, seconds: i64) -> JobState {
         first_seen: at(seconds),
         decided_until: at(seconds),
         paused: false,
+        paused_with_all: false,
         paused_in_manifest: false,
         trigger_hash: u64::MAX - 1,
         removed_at: None,

@@ -233,9 +233,10 @@ impl Dice {
     }
 
     fn job_state(&mut self) -> JobState {
-        let id = self.pick(&JOBS);
+        let (id, paused) = (self.pick(&JOBS), self.one_in(2));
         JobState {
-            paused: self.one_in(2),
+            paused,
+            paused_with_all: paused && self.one_in(2),
             paused_in_manifest: self.one_in(2),
             trigger_hash: self.below(usize::MAX) as u64,
             removed_at: self.maybe_at(),

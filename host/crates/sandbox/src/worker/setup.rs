@@ -231,6 +231,7 @@ fn of_cause(cause: &Cause) -> CauseWire {
         Cause::Upstream(job) => CauseWire::Upstream(job.to_string()),
         Cause::Api => CauseWire::Api,
         Cause::Start => CauseWire::Start,
+        Cause::Backfill => CauseWire::Backfill,
     }
 }
 
@@ -242,6 +243,7 @@ fn cause(cause: &CauseWire) -> Result<Cause, String> {
         CauseWire::Upstream(job) => Cause::Upstream(job.parse().map_err(|error| format!("the job before: {error}"))?),
         CauseWire::Api => Cause::Api,
         CauseWire::Start => Cause::Start,
+        CauseWire::Backfill => Cause::Backfill,
     })
 }
 

@@ -155,6 +155,7 @@ pub(crate) enum CauseWire {
     Upstream(String),
     Api,
     Start,
+    Backfill,
 }
 
 /// What an attempt asks of the state of its job.

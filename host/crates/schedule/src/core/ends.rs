@@ -45,7 +45,7 @@ impl Core {
         self.pools.ended(run.id, now);
         self.incoming.extend(followers.into_iter().map(|run| (run.job.clone(), Pending::first(run))));
         if let Some((index, entry)) = self.lookup(&run.job) {
-            entry.activity().running.retain(|running| *running != run.id);
+            entry.activity().leave(run.id);
             entry.basis.last_finished = Some(finished_at);
             if succeeded {
                 entry.last_success = entry.last_success.max(Some(run.scheduled_for));
@@ -97,12 +97,17 @@ impl Core {
 
     /// Starts or holds runs that are due and whose rows exist: those of chains, and those that a crash left.
     pub(super) fn enter_incoming(&mut self, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+        let all_paused = self.all_paused;
         for (job, pending) in std::mem::take(&mut self.incoming) {
             let skipped = |reason| Decision::Skip(pending.run.skipped(reason, now));
             match self.lookup(&job) {
                 None => decisions.push(skipped(SkipReason::Removed)),
                 Some((_, entry)) if entry.knows(pending.run.id) => {}
-                Some((_, entry)) if entry.paused && matches!(pending.run.cause, Cause::Upstream(_)) => {
+                // It comes again when the job goes on: what makes up for a range of slots sees to that.
+                Some((_, entry)) if entry.paused && pending.run.is_backfill() => {
+                    decisions.push(Decision::TakeBack { job, run: pending.run.id });
+                }
+                Some((_, entry)) if entry.paused && (all_paused || matches!(pending.run.cause, Cause::Upstream(_))) => {
                     decisions.push(skipped(SkipReason::Paused));
                 }
                 Some((index, _)) => self.start_or_hold(index, pending, now, decisions),

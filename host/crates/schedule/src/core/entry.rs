@@ -34,7 +34,7 @@ impl Pending {
     pub(super) fn is_of_slot(&self) -> bool {
         match self.run.cause {
             Cause::Schedule | Cause::CatchUp(_) => true,
-            Cause::Manual | Cause::Upstream(_) | Cause::Api | Cause::Start => false,
+            Cause::Manual | Cause::Upstream(_) | Cause::Api | Cause::Start | Cause::Backfill => false,
         }
     }
 }
@@ -45,6 +45,8 @@ pub(super) struct Entry {
     pub(super) job: Arc<Job>,
     pub(super) basis: Basis,
     pub(super) paused: bool,
+    /// It is paused only with the whole host.
+    pub(super) paused_with_all: bool,
     /// The first slot that has not been decided; absent where the trigger has no further slot.
     pub(super) next: Option<DateTime<Utc>>,
     /// The slot under which the job stands in the list of upcoming ones.
@@ -66,22 +68,39 @@ pub(super) struct Activity {
     pub(super) retries: Vec<DueKey>,
     /// Runs that are ready or have started, and have not ended.
     pub(super) running: Vec<RunId>,
+    /// Runs that make up for slots of the past, ready or started: they count for nothing.
+    apart: Vec<RunId>,
     /// Due runs that wait for another one of the job to end.
     pub(super) waiting: VecDeque<Pending>,
 }
 
 impl Activity {
     fn is_empty(&self) -> bool {
-        self.planned.is_empty() && self.retries.is_empty() && self.running.is_empty() && self.waiting.is_empty()
+        let has_none = self.planned.is_empty() && self.retries.is_empty() && self.running.is_empty();
+        has_none && self.apart.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Notes a run that makes up for a slot of the past.
+    pub(super) fn stand_apart(&mut self, run: RunId) {
+        if !self.apart.contains(&run) {
+            self.apart.push(run);
+        }
+    }
+
+    /// A run is under way no more.
+    pub(super) fn leave(&mut self, run: RunId) {
+        self.running.retain(|running| *running != run);
+        self.apart.retain(|apart| *apart != run);
     }
 }
 
 impl Entry {
     pub(super) fn new(job: Arc<Job>, state: &JobState, last_finished: Option<DateTime<Utc>>) -> Self {
         let basis = Basis { first_seen: state.first_seen, last_finished };
-        let (paused, decided_until) = (state.paused, state.decided_until);
+        let (paused, paused_with_all, decided_until) = (state.paused, state.paused_with_all, state.decided_until);
         let (next, listed, last_success, activity) = (None, None, None, None);
-        let mut entry = Self { job, basis, paused, next, listed, decided_until, last_success, activity };
+        let mut entry =
+            Self { job, basis, paused, paused_with_all, next, listed, decided_until, last_success, activity };
         // A trigger that counts from the end of the last run is asked from there: its slots are not on a grid, and
         // what was decided ahead of time says nothing about them.
         let decided = if entry.waits_for_finish() { last_finished } else { None };
@@ -101,6 +120,7 @@ impl Entry {
             first_seen: self.basis.first_seen,
             decided_until: undecided.map_or(self.decided_until, |undecided| undecided.min(self.decided_until)),
             paused: self.paused,
+            paused_with_all: self.paused_with_all,
             paused_in_manifest: self.job.policy.paused,
             trigger_hash: self.job.trigger_hash,
             removed_at: None,
@@ -130,10 +150,16 @@ impl Entry {
         self.activity.as_ref().map_or(&[], |activity| &activity.running)
     }
 
+    /// All its runs that are ready or have started, those for slots of the past among them.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = RunId> {
+        self.activity.iter().flat_map(|activity| activity.running.iter().chain(&activity.apart).copied())
+    }
+
     /// Whether a run of the job is under way, at whatever stage but planned.
     pub(super) fn knows(&self, run: RunId) -> bool {
         self.activity.as_ref().is_some_and(|activity| {
-            activity.running.contains(&run) || activity.waiting.iter().any(|waiting| waiting.run.id == run)
+            let is_going = activity.running.contains(&run) || activity.apart.contains(&run);
+            is_going || activity.waiting.iter().any(|waiting| waiting.run.id == run)
         })
     }
 
@@ -168,6 +194,6 @@ impl Entry {
 
     /// Waiting counts: a run that could not start within the grace is misfired, whatever held it up.
     pub(super) fn is_misfired(&self, run: &Run, now: DateTime<Utc>) -> bool {
-        self.grace().is_some_and(|grace| grace < now.signed_duration_since(run.due_at))
+        !run.is_backfill() && self.grace().is_some_and(|grace| grace < now.signed_duration_since(run.due_at))
     }
 }

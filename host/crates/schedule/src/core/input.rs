@@ -35,6 +35,13 @@ pub enum Input {
         /// From where.
         from: ResumeFrom,
     },
+    /// Nothing of any job starts until all are resumed, whatever comes meanwhile. Runs that go on finish.
+    PauseAll,
+    /// All jobs go on but those that are paused by themselves.
+    ResumeAll {
+        /// From where.
+        from: ResumeFrom,
+    },
     /// Somebody wants a run now.
     Fire {
         /// Of which job.
@@ -45,6 +52,8 @@ pub enum Input {
         cause: Cause,
         /// What they gave along.
         payload: Option<Payload>,
+        /// The slot that it stands for, where it makes up for one; without it the instant of the asking.
+        scheduled_for: Option<DateTime<Utc>>,
     },
     /// Somebody wants a run to end.
     Cancel(RunId),
@@ -80,6 +89,8 @@ pub enum ResumeFrom {
     Now,
     /// The slots of the pause are a backlog, treated as after a downtime.
     Last,
+    /// The slots of the pause from this instant on are a backlog, those before it are skipped as paused.
+    At(DateTime<Utc>),
 }
 
 /// A run that has ended.

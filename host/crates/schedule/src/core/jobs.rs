@@ -53,14 +53,15 @@ impl Core {
 
     fn add_new(&mut self, now: DateTime<Utc>, job: Arc<Job>, decisions: &mut Vec<Decision>) {
         let id = job.id.clone();
-        let paused = job.policy.paused;
+        let paused = job.policy.paused || self.all_paused;
         let run_on_start = job.policy.run_on_start && !paused;
         let state = JobState {
             job: id.clone(),
             first_seen: now,
             decided_until: now,
             paused,
-            paused_in_manifest: paused,
+            paused_with_all: paused && !job.policy.paused,
+            paused_in_manifest: job.policy.paused,
             trigger_hash: job.trigger_hash,
             removed_at: None,
         };
@@ -167,7 +168,7 @@ impl Core {
         let retrying = retries.into_iter().filter_map(|key| self.due.remove(key));
         let waiting = std::mem::take(&mut entry.activity().waiting);
         let mut pending: Vec<_> = waiting.into_iter().chain(retrying).collect();
-        pending.extend(entry.running().iter().filter_map(|run| self.pools.take_ready(*run)));
+        pending.extend(entry.under_way().filter_map(|run| self.pools.take_ready(run)));
         for pending in pending {
             self.end_unstarted(pending, SkipReason::Removed, now, decisions);
         }
@@ -212,40 +213,6 @@ impl Core {
         self.ended.push((Arc::clone(&pending.run), outcome.code));
         let cut = Cut { run: pending.run, n_attempts: pending.attempt - 1, started_at: None, at: now, outcome };
         decisions.push(Decision::End(Box::new(cut)));
-    }
-
-    pub(super) fn pause(&mut self, now: DateTime<Utc>, id: &JobId, decisions: &mut Vec<Decision>) {
-        // Slots that are due already have happened; they start before the pause, if there is a place for them.
-        self.tick(now, decisions);
-        self.start_ready(now, decisions);
-        let Some((index, entry)) = self.lookup(id) else { return };
-        if entry.paused {
-            return;
-        }
-        entry.paused = true;
-        entry.decided_until = now;
-        self.take_back(index, decisions);
-        decisions.extend(self.entry(index).map(|entry| Decision::Job(entry.state())));
-    }
-
-    pub(super) fn resume(&mut self, now: DateTime<Utc>, id: &JobId, from: ResumeFrom, decisions: &mut Vec<Decision>) {
-        let Some((index, entry)) = self.lookup(id) else { return };
-        if !entry.paused {
-            return;
-        }
-        match from {
-            ResumeFrom::Now => self.settle_pause(index, now, decisions),
-            ResumeFrom::Last => {}
-        }
-        if let Some(entry) = self.entry_mut(index) {
-            entry.paused = false;
-            // The slots of the pause are decided in this very turn.
-            entry.decided_until = now;
-            decisions.push(Decision::Job(entry.state()));
-        }
-        self.await_next(index);
-        self.start_waiting(index, now, decisions);
-        self.count_again(index, now);
     }
 
     /// Skips the planned runs of a job whose slot has passed and which only wait for their jitter: the slot is not free

@@ -21,6 +21,7 @@ mod ends;
 mod entry;
 mod input;
 mod jobs;
+mod pauses;
 mod plan;
 mod pools;
 mod recover;
@@ -80,6 +81,8 @@ pub struct Core {
     /// Runs that the core ended by itself, whose followers the next tick plans.
     ended: Vec<(Arc<Run>, OutcomeCode)>,
     watermark: Option<DateTime<Utc>>,
+    /// The whole host is paused.
+    all_paused: bool,
 }
 
 impl Core {
@@ -93,8 +96,11 @@ impl Core {
             Input::Forget(past) => self.forget(now, *past, &mut decisions),
             Input::Pause(job) => self.pause(now, &job, &mut decisions),
             Input::Resume { job, from } => self.resume(now, &job, from, &mut decisions),
-            Input::Fire { job, run, cause, payload } => {
-                let wanted = Run { id: run, job, scheduled_for: now, due_at: now, cause, payload };
+            Input::PauseAll => self.pause_all(now, &mut decisions),
+            Input::ResumeAll { from } => self.resume_all(now, from, &mut decisions),
+            Input::Fire { job, run, cause, payload, scheduled_for } => {
+                let scheduled_for = scheduled_for.unwrap_or(now);
+                let wanted = Run { id: run, job, scheduled_for, due_at: now, cause, payload };
                 self.fire(wanted, now, &mut decisions);
             }
             Input::Cancel(run) => self.cancel(now, run, &mut decisions),

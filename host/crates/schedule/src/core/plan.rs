@@ -197,11 +197,22 @@ impl Core {
 
     /// Accounts for the slots of a pause up to now.
     pub(super) fn settle_pause(&mut self, index: Index, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+        self.settle_pause_until(index, now, now, decisions);
+    }
+
+    /// Accounts for the slots of a pause up to an instant.
+    pub(super) fn settle_pause_until(
+        &mut self,
+        index: Index,
+        until: DateTime<Utc>,
+        now: DateTime<Utc>,
+        decisions: &mut Vec<Decision>,
+    ) {
         let Some(entry) = self.entries[index].as_mut().filter(|entry| entry.paused) else { return };
-        if let Some(gap) = backlog::take(entry, now) {
+        if let Some(gap) = backlog::take(entry, until) {
             decisions.push(Decision::Skip(gap.skip(&entry.job.id, SkipReason::Paused, now)));
         }
-        entry.decided_until = now;
+        entry.decided_until = until;
     }
 
     /// Puts a run whose row exists among those that will be due.

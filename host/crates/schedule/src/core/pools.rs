@@ -37,8 +37,9 @@ const SHORT: TimeDelta = TimeDelta::milliseconds(50);
 /// How many runs are claimed ahead at the most. What a crash leaves claimed counts as interrupted.
 const AHEAD_MAX: usize = 2_048;
 
-/// The order in which ready runs start: by priority, then by the instant at which they were due, then by arrival.
-type ReadyKey = (Reverse<i32>, DateTime<Utc>, u64);
+/// The order in which ready runs start: what makes up for slots of the past after all else, then by priority, then by the
+/// instant at which they were due, then by arrival.
+type ReadyKey = (bool, Reverse<i32>, DateTime<Utc>, u64);
 
 /// All pools.
 #[derive(Debug)]
@@ -127,7 +128,8 @@ impl Pools {
     /// Lets a run wait for a place.
     pub(super) fn push(&mut self, index: Index, job: &Job, pending: Pending) {
         let place = self.by_name.get(&job.pool).copied().unwrap_or_default();
-        let key = (Reverse(job.policy.priority), pending.run.due_at, self.next_number);
+        let run = &pending.run;
+        let key = (run.is_backfill(), Reverse(job.policy.priority), run.due_at, self.next_number);
         self.next_number += 1;
         self.places.insert(pending.run.id, (place, key));
         self.pools[place].ready.insert(key, (index, pending));
@@ -144,12 +146,14 @@ impl Pools {
         }
         for (place, pool) in self.pools.iter_mut().enumerate() {
             let Some(first) = pool.ready.first_entry() else { continue };
-            let n_ahead = match delivery(first.get().0) {
-                Delivery::AtMostOnce => 0,
-                Delivery::AtLeastOnce if pool.n_going < pool.size => 0,
-                Delivery::AtLeastOnce => pool.n_ahead(now),
+            let n_places = match delivery(first.get().0) {
+                // The last place is left to what is due now.
+                _ if first.get().1.run.is_backfill() => pool.size.saturating_sub(1).max(1),
+                Delivery::AtMostOnce => pool.size,
+                Delivery::AtLeastOnce if pool.n_going < pool.size => pool.size,
+                Delivery::AtLeastOnce => pool.size + pool.n_ahead(now),
             };
-            if pool.n_going < pool.size + n_ahead {
+            if pool.n_going < n_places {
                 let (index, pending) = pool.ready.pop_first()?.1;
                 self.places.remove(&pending.run.id);
                 return Some((place, index, pending));

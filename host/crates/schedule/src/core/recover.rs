@@ -41,12 +41,15 @@ impl Core {
             self.settle_pause(index, now, decisions);
             self.repause(index, now, decisions);
         }
+        let is_with_all = self.entry(index).map(|entry| entry.paused_with_all);
+        self.recover_pause(index, now, decisions);
+        let changed_with_all = is_with_all != self.entry(index).map(|entry| entry.paused_with_all);
         let is_fixed_delay = self.entry(index).is_some_and(|entry| entry.waits_for_finish() && !entry.is_idle());
         if let Some(entry) = self.entry_mut(index).filter(|_| is_fixed_delay) {
             entry.next = None;
         }
         // Also a paused job, whose rows were taken back: that their slots are undecided again is known from here only.
-        let is_told = retriggered || repaused || known.paused;
+        let is_told = retriggered || repaused || known.paused || changed_with_all;
         if let Some(entry) = self.entry(index).filter(|entry| is_told && entry.state() != known) {
             decisions.push(Decision::Job(entry.state()));
         }
@@ -64,6 +67,7 @@ impl Core {
     fn repause(&mut self, index: Index, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
         let Some(entry) = self.entry_mut(index) else { return };
         entry.paused = entry.job.policy.paused;
+        entry.paused_with_all = false;
         if !entry.paused {
             entry.decided_until = entry.decided_until.max(now);
             return;
@@ -189,12 +193,14 @@ impl Core {
 
     /// Lets a run wait for its next attempt. It counts as running.
     pub(super) fn await_attempt(&mut self, index: Index, pending: Pending, at: DateTime<Utc>) {
-        let run = pending.run.id;
+        let (run, is_backfill) = (pending.run.id, pending.run.is_backfill());
         let key = self.due.insert(at, index, pending);
         let Some(entry) = self.entry_mut(index) else { return };
         let activity = entry.activity();
         activity.retries.push(key);
-        if !activity.running.contains(&run) {
+        if is_backfill {
+            activity.stand_apart(run);
+        } else if !activity.running.contains(&run) {
             activity.running.push(run);
         }
     }

@@ -13,9 +13,17 @@ use crate::{
 impl Core {
     /// Starts a run that somebody asked for. Asking for a run that is under way asks for nothing new.
     pub(super) fn fire(&mut self, wanted: Run, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+        let all_paused = self.all_paused;
         let Some((index, entry)) = self.lookup(&wanted.job) else { return };
         if entry.knows(wanted.id) {
             return;
+        }
+        if entry.paused && wanted.is_backfill() {
+            // Whoever asked asks again when the job goes on.
+            return;
+        }
+        if all_paused {
+            return decisions.push(Decision::Skip(wanted.skipped(SkipReason::Paused, now)));
         }
         let run = Arc::new(wanted);
         decisions.push(Decision::Plan(Arc::clone(&run)));
@@ -59,7 +67,7 @@ impl Core {
         let (job, run) = (pending.run.job.clone(), pending.run.id);
         self.end_unstarted(pending, SkipReason::Cancelled, now, decisions);
         let Some((index, entry)) = self.lookup(&job) else { return };
-        entry.activity().running.retain(|running| *running != run);
+        entry.activity().leave(run);
         entry.tidy();
         self.start_waiting(index, now, decisions);
         self.count_again(index, now);

@@ -98,6 +98,10 @@ impl Core {
         decisions: &mut Vec<Decision>,
     ) {
         let Some(entry) = self.entries[index].as_mut() else { return };
+        if pending.run.is_backfill() {
+            entry.activity().stand_apart(pending.run.id);
+            return self.make_ready(index, pending, now, decisions);
+        }
         let policy = &entry.job.policy;
         if pending.attempt == 1 && entry.is_misfired(&pending.run, now) {
             return decisions.push(Decision::Skip(pending.run.skipped(SkipReason::Misfired, now)));
@@ -158,7 +162,7 @@ impl Core {
     ) {
         let Some(entry) = self.entries[index].as_mut() else { return };
         if pending.attempt == 1 && READY_MAX <= self.pools.n_ready() {
-            entry.activity().running.retain(|running| *running != pending.run.id);
+            entry.activity().leave(pending.run.id);
             entry.tidy();
             return decisions.push(Decision::Skip(pending.run.skipped(SkipReason::Overloaded, now)));
         }
@@ -225,7 +229,7 @@ impl Core {
 pub(super) fn n_slots(run: &Run) -> u64 {
     match run.cause {
         Cause::CatchUp(n_slots) => n_slots,
-        Cause::Schedule | Cause::Manual | Cause::Upstream(_) | Cause::Api | Cause::Start => 1,
+        Cause::Schedule | Cause::Manual | Cause::Upstream(_) | Cause::Api | Cause::Start | Cause::Backfill => 1,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
 mod chains;
 mod edges;
 mod oracle;
+mod pauses;
 mod places;
 mod recovery;
 
@@ -68,6 +69,7 @@ fn past(job: &Job, first_seen: DateTime<Utc>, decided_until: DateTime<Utc>) -> B
         first_seen,
         decided_until,
         paused: job.policy.paused,
+        paused_with_all: false,
         paused_in_manifest: job.policy.paused,
         trigger_hash: job.trigger_hash,
         removed_at: None,
@@ -111,7 +113,7 @@ impl Script {
         self.n_requests += 1;
         let job: JobId = id.parse().unwrap();
         let run = RunId::of_request(&job, at(millis), self.n_requests);
-        self.input(millis, Input::Fire { job, run, cause: Cause::Manual, payload: None })
+        self.input(millis, Input::Fire { job, run, cause: Cause::Manual, payload: None, scheduled_for: None })
     }
 
     fn finish(&mut self, millis: i64, id: &str) -> &mut Self {

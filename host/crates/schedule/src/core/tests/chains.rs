@@ -147,8 +147,13 @@ fn one_key_is_one_run() {
     let mut script = Script::default();
     script.add(0, job("a", "every: 1h", Policy { overlap: Overlap::Allow, ..Policy::default() })).told.clear();
     let job: JobId = "a".parse().unwrap();
-    let fire =
-        || Input::Fire { job: job.clone(), run: RunId::of_key(&job, "invoice-7"), cause: Cause::Api, payload: None };
+    let fire = || Input::Fire {
+        job: job.clone(),
+        run: RunId::of_key(&job, "invoice-7"),
+        cause: Cause::Api,
+        payload: None,
+        scheduled_for: None,
+    };
     script.input(10, fire()).input(20, fire());
     script.check(expect![[r#"
         10     plan a 10 (api)
