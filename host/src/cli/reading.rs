@@ -26,7 +26,7 @@ use tokio::runtime::Builder;
 use super::{Exit, ManifestArgs, OutputArgs, diagnostics, print};
 use crate::{
     clock::SystemClock,
-    load::{self, Choices, Settled},
+    load::{self, Choices, Settled, given::Given, stores},
 };
 
 /// Most names that a message lists.
@@ -125,19 +125,21 @@ pub(super) fn answer(
 async fn open(args: &ReadingArgs) -> Result<Reading, Trouble> {
     let zones = load::zones::newest();
     // What is wrong with a component of a directory hides its own jobs, and nothing else.
-    let Settled { loaded, faulty, .. } = load::settle(&args.manifests.files, &zones, Choices::default(), |_| {});
+    let files = &args.manifests.files;
+    let settled = load::settle(files, &zones, &Given::default(), Choices::default(), |_| {});
+    let Settled { loaded, faulty, choices } = settled;
     let is_readable = !loaded.diagnostics.has_errors();
-    let knows_all_jobs = is_readable && faulty.is_empty();
+    let knows_all_jobs = is_readable && faulty.units.is_empty();
     let default = StoreName::default();
     let is_said = args.ledger.is_some() || loaded.manifest.stores.contains_key(&default);
-    let places = load::stores::places(args.ledger.as_ref(), &loaded.manifest.stores, &args.manifests.files);
+    let places = stores::places(args.ledger.as_ref(), &loaded.manifest.stores, &args.manifests.files);
     if !is_readable && !is_said {
         print::findings(loaded.diagnostics.all(), &loaded.sources);
         let summary = diagnostics::summary(loaded.diagnostics.all());
         return Err(Trouble::Asked(no_place(&summary, places.ok().as_ref().and_then(|places| places.get(&default)))));
     }
     if !knows_all_jobs {
-        let of_units = faulty.iter().flat_map(|unit| &unit.findings);
+        let of_units = faulty.units.iter().flat_map(|unit| &unit.findings);
         let found: Vec<_> = loaded.diagnostics.all().iter().chain(of_units).cloned().collect();
         let summary = diagnostics::summary(&found);
         print::talk(&format!(
@@ -147,7 +149,13 @@ async fn open(args: &ReadingArgs) -> Result<Reading, Trouble> {
     // Slots are whole microseconds.
     let now = SystemClock.now().trunc_subsecs(6);
     let (ledger, unread) = ledger(places.map_err(Trouble::Host)?, &loaded.manifest).await?;
-    Ok(Reading { ledger, manifest: loaded.manifest, knows_all_jobs, unread, zones, now })
+    let given = stores::given_of(&*ledger, None).await?;
+    let manifest = match given.definitions.is_empty() || !is_readable {
+        true => loaded.manifest,
+        // What is wrong with one of them hides it, and nothing else.
+        false => load::settle_anew(&loaded, files, &zones, &given, choices, |_| {}).loaded.manifest,
+    };
+    Ok(Reading { ledger, manifest, knows_all_jobs, unread, zones, now })
 }
 
 /// That a manifest with errors does not say where the ledger is.
@@ -180,7 +188,7 @@ async fn ledger(
     }
     let shown: Vec<_> = kept.values().map(ToString::to_string).collect();
     let context = || format!("failed to open the ledger `{}` for reading", shown.join("`, `"));
-    let ledger = load::stores::reader(&kept, manifest).await.with_context(context).map_err(Trouble::Host)?;
+    let ledger = stores::reader(&kept, manifest).await.with_context(context).map_err(Trouble::Host)?;
     Ok((ledger, lost.into_keys().collect()))
 }
 

@@ -1,6 +1,6 @@
 //! A host from its first job to its last row: the ring and what stands beside it, started and stopped in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clockjack_sandbox::{Sandbox, SandboxExecutor};
 use clockjack_schedule::{
@@ -41,12 +41,14 @@ pub(super) struct Scene<'a> {
     pub(super) made_for: MadeFor,
     pub(super) first: First,
     pub(super) ledger: OpenStores,
+    /// Where the files of uploaded plugins are.
+    pub(super) uploads: Option<PathBuf>,
     pub(super) about: About,
 }
 
 /// Serves until somebody ends it or it cannot go on.
 pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup: Signal) -> anyhow::Result<Exit> {
-    let Scene { args, sources, sandbox, made_for, mut first, ledger, about } = scene;
+    let Scene { args, sources, sandbox, made_for, mut first, ledger, uploads, about } = scene;
     let api_ledger = ledger.ledger();
     let mut signals = Signals::new(hangup)?;
     info!(memory = show_size(made_for.shared_bytes), "memory that all attempts share");
@@ -67,8 +69,17 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
     executor.put_all(first.prepared());
     host.take_in(first.set.manifest().jobs.values().map(Arc::clone).collect()).await?;
     let (handle, is_watching) = (host.handle(), !args.no_watch);
-    let parts =
-        ReloaderParts { sources, sandbox, executor, host: handle, stores: ledger, made_for, clock, is_watching };
+    let parts = ReloaderParts {
+        sources,
+        sandbox,
+        executor,
+        host: handle,
+        stores: ledger,
+        uploads,
+        made_for,
+        clock,
+        is_watching,
+    };
     let still = CancellationToken::new();
     let (reloader, reloading) = hot::start(first, parts, guests.handle(), still.clone());
     let control = control(args, about, api_ledger, host.handle(), reloader.clone(), guests).await;

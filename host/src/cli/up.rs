@@ -12,7 +12,7 @@ use clockjack_schedule::{
         scalar::{self, show_duration, show_size},
         store_url::StoreUrl,
     },
-    ports::Clock as _,
+    ports::{Clock as _, LedgerError},
     zone::Zones,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -28,7 +28,7 @@ use crate::{
     api::About,
     clock::SystemClock,
     hot::{First, MadeFor, Set, Sources},
-    load::{self, FaultyUnit, stores},
+    load::{self, FaultyGiven, FaultyUnit, given::Given, stores},
     logging::{self, LogFormat},
     settings,
 };
@@ -94,11 +94,16 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let began = SystemClock.monotonic();
     let places = stores::places(args.ledger.as_ref(), &set.manifest().stores, &args.manifests.files);
     let rows = places.as_ref().map(|places| ring.block_on(stores::generations_of(places))).unwrap_or_default();
+    let given = places.as_ref().map(|places| ring.block_on(stores::given_before(places))).unwrap_or_default();
     let load = |set, rows| First::load(set, &sources, &sandbox, rows, SystemClock.now().trunc_subsecs(3));
-    let mut first = load(set, rows.clone())?;
+    let beside = |set: Set, given: Given| match set.has_given(&given) {
+        true => Ok(set),
+        false => set.with_given(&sources, &given.into(), None),
+    };
+    let mut first = load(beside(set, given)?, rows.clone())?;
     let findings = first.set.findings(|manifest, found| check::warn_of_triggers(manifest, SystemClock.now(), found));
     tell_findings(findings.all(), first.set.sources(), args.log_format);
-    tell_faulty(first.set.faulty(), args.log_format);
+    tell_faulty(&first.set.faulty().units, args.log_format);
     if findings.has_errors() {
         return Ok(faulty(args, &findings));
     }
@@ -113,12 +118,20 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         Ok(ledger) => ledger,
         Err(error) => return Ok(not_started(&error)),
     };
-    match ring.block_on(ledger.ledger().generations()) {
+    let uploads = stores::uploads(&places);
+    let kept = ring.block_on(async {
+        let ledger = ledger.ledger();
+        Ok::<_, LedgerError>((ledger.generations().await?, stores::given_of(&*ledger, uploads.as_deref()).await?))
+    });
+    match kept {
         // Until the ledger was this host's own, another one may have written to it.
-        Ok(owned) if owned != rows => first = load(first.set, owned)?,
+        Ok((owned, given)) if owned != rows || !first.set.has_given(&given) => {
+            first = load(beside(first.set, given)?, owned)?;
+        }
         Ok(_) => {}
         Err(error) => return Ok(not_started(&error.into())),
     }
+    tell_left_out(&first.set.faulty().given, args.log_format);
     let findings = first.set.findings(|_, _| {});
     if findings.has_errors() {
         tell_findings(findings.all(), first.set.sources(), args.log_format);
@@ -134,7 +147,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         files: args.manifests.files.clone(),
         ledger: places.get(&StoreName::default()).map(ToString::to_string).unwrap_or_default(),
     };
-    let scene = Scene { args, sources, sandbox, made_for, first, ledger, about };
+    let scene = Scene { args, sources, sandbox, made_for, first, ledger, uploads, about };
     let exit = ring.block_on(serve(scene, &guests, &log, hangup));
     guests.shutdown_background();
     // A plugin that is being compiled for a reload is not waited for; its process ends with this one.
@@ -148,6 +161,15 @@ fn tell_faulty(faulty: &[FaultyUnit], format: LogFormat) {
         tell_findings(&unit.findings, &unit.sources, format);
         let plugin = unit.plugin.as_str();
         error!(plugin, "left out: {}; the others go on without it", diagnostics::summary(&unit.findings));
+    }
+}
+
+/// Tells what is wrong with jobs and plugins that the host was given; the others go on without them.
+fn tell_left_out(given: &[FaultyGiven], format: LogFormat) {
+    for given in given {
+        tell_findings(&given.findings, &given.sources, format);
+        let what = given.name.to_string();
+        error!(what, "left out: {}; the others go on without it", diagnostics::summary(&given.findings));
     }
 }
 

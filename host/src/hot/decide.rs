@@ -107,6 +107,19 @@ impl Task {
         Some(rest)
     }
 
+    /// A manifest that was read with what the host has been given meanwhile.
+    pub(super) async fn with_given(&self, set: Arc<Set>) -> Arc<Set> {
+        if set.given == self.given {
+            return set;
+        }
+        let (whole, sources, given) = (Arc::clone(&set), self.parts.sources.clone(), Arc::clone(&self.given));
+        let before = Arc::clone(&self.in_force);
+        match self.desk.run(move || whole.with_given(&sources, &given, Some(&before))).await {
+            Ok(Ok(anew)) => Arc::new(anew),
+            Ok(Err(_)) | Err(_) => set,
+        }
+    }
+
     /// Whether the next manifest has waited long enough for files to come to rest.
     fn is_overdue(&self) -> bool {
         let now = self.parts.clock.monotonic();
@@ -141,7 +154,7 @@ impl Task {
         let now = self.now();
         let before = std::mem::take(&mut self.faulty);
         let mut news = Vec::new();
-        for unit in &set.faulty {
+        for unit in &set.faulty.units {
             let view = unit_view(unit, now);
             let known = before.get(&unit.path).filter(|(_, known)| known.reason == view.reason);
             if known.is_none() && is_told {

@@ -20,7 +20,7 @@ use super::{
     set::{Set, Sources},
     view::{Plan, PluginChange, PluginChangeKind},
 };
-use crate::load::FaultyUnit;
+use crate::load::{FaultyUnit, given::Given};
 
 /// What a reload would be made of.
 pub(super) struct Dry {
@@ -29,6 +29,8 @@ pub(super) struct Dry {
     pub(super) asked: Option<Vec<PathBuf>>,
     pub(super) sandbox: Sandbox,
     pub(super) before: Arc<Set>,
+    /// What the host was given beside its files.
+    pub(super) given: Arc<Given>,
     pub(super) known: Vec<Arc<Plugin>>,
     pub(super) standings: BTreeMap<PluginName, Standing>,
     /// Also of plugins that run nothing now: one that comes back goes on counting.
@@ -48,7 +50,7 @@ impl Dry {
         if let Some(asked) = self.asked.take() {
             self.sources.files = asked.iter().map(|file| spelled(file, &self.sources.files)).collect();
         }
-        let read = Set::read_beside(&self.sources, &self.before, self.now);
+        let read = Set::read_beside(&self.sources, &self.before, &self.given, self.now);
         match read.and_then(|set| self.settle(set)) {
             Ok((set, evaluation)) => self.plan(&set, evaluation, past),
             Err(error) => refused(format!("{error:#}")),
@@ -99,10 +101,10 @@ impl Dry {
         }
         // A unit that is told as refused, or a manifest that is, takes nothing away.
         let is_refused = plan.refused.is_some();
-        let is_faulty = |name: &PluginName| set.faulty.iter().any(|unit| unit.plugin == *name);
+        let is_faulty = |name: &PluginName| set.faulty.units.iter().any(|unit| unit.plugin == *name);
         plan.plugins
             .retain(|change| change.change != PluginChangeKind::Removed || !(is_refused || is_faulty(&change.plugin)));
-        plan.plugins.extend(set.faulty.iter().map(|unit| self.faulty(set, unit)));
+        plan.plugins.extend(set.faulty.units.iter().map(|unit| self.faulty(set, unit)));
         plan.findings = findings.all().to_vec();
         plan.sources.clone_from(&set.loaded.sources);
         plan

@@ -5,7 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use clockjack_schedule::id::PluginName;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::view::{Plan, PluginView};
+use super::{
+    jobs::Jobs,
+    view::{Plan, PluginView},
+};
 
 /// How many wishes may wait. Who asks more waits.
 const WISHES_MAX: usize = 64;
@@ -64,14 +67,28 @@ pub struct Refusal {
 pub struct Reloader {
     wishes: mpsc::Sender<Wish>,
     plugins: watch::Receiver<Arc<[PluginView]>>,
+    jobs: watch::Receiver<Arc<Jobs>>,
+}
+
+/// Where the reloader puts what it shows.
+pub(super) struct Shown {
+    pub(super) plugins: watch::Sender<Arc<[PluginView]>>,
+    pub(super) jobs: watch::Sender<Arc<Jobs>>,
 }
 
 impl Reloader {
     /// A reloader's handle, what comes in through it, and where the plugins that it shows are put.
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<Wish>, watch::Sender<Arc<[PluginView]>>) {
-        let ((wishes, wished), (shown, plugins)) = (mpsc::channel(WISHES_MAX), watch::channel(Arc::from([])));
-        (Self { wishes, plugins }, wished, shown)
+        let (reloader, wished, shown) = Self::showing();
+        (reloader, wished, shown.plugins)
+    }
+
+    /// The same for one that shows jobs, too.
+    pub(super) fn showing() -> (Self, mpsc::Receiver<Wish>, Shown) {
+        let (wishes, wished) = mpsc::channel(WISHES_MAX);
+        let ((shown, plugins), (shown_jobs, jobs)) = (watch::channel(Arc::from([])), watch::channel(Arc::default()));
+        (Self { wishes, plugins, jobs }, wished, Shown { plugins: shown, jobs: shown_jobs })
     }
 
     /// Looks at everything anew and answers when that is settled.
@@ -116,6 +133,12 @@ impl Reloader {
     #[must_use]
     pub fn plugins(&self) -> Arc<[PluginView]> {
         Arc::clone(&self.plugins.borrow())
+    }
+
+    /// The jobs: what each is, where it comes from, and whether it is in force. Cheap: it is what is in force, shared.
+    #[must_use]
+    pub fn jobs(&self) -> Arc<Jobs> {
+        Arc::clone(&self.jobs.borrow())
     }
 
     async fn ask<A>(&self, wish: impl FnOnce(oneshot::Sender<A>) -> Wish) -> Result<A, Refusal> {

@@ -13,6 +13,7 @@ mod evaluate;
 mod files;
 mod first;
 mod handle;
+mod jobs;
 mod line;
 mod looker;
 mod made_for;
@@ -28,6 +29,7 @@ mod wishes;
 pub use self::{
     first::First,
     handle::{Refusal, Reloader, Wish},
+    jobs::{JobState, JobView, Jobs, Origin},
     made_for::MadeFor,
     reloader::{ReloaderParts, start},
     set::{Set, Sources},

@@ -34,6 +34,8 @@ use super::{
     bench::{Bench, end_of},
     files::{Errand, Examined, Files},
     first::First,
+    handle::Shown,
+    jobs::Jobs,
     line::{History, Line},
     looker::{Look, Looker, REST},
     paths::Paths,
@@ -43,7 +45,7 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    load::stores::OpenStores,
+    load::{given::Given, stores::OpenStores},
     shell::{Event, HostHandle},
 };
 
@@ -72,6 +74,8 @@ pub struct ReloaderParts {
     pub host: HostHandle,
     /// The record.
     pub stores: OpenStores,
+    /// Where the files of uploaded plugins are; none where the record is in memory.
+    pub uploads: Option<PathBuf>,
     /// What stays as it was at the start.
     pub made_for: MadeFor,
     /// The time.
@@ -84,6 +88,8 @@ pub struct ReloaderParts {
 pub(super) struct Task {
     pub(super) parts: ReloaderParts,
     pub(super) in_force: Arc<Set>,
+    /// What the host was given beside its files.
+    pub(super) given: Arc<Given>,
     pub(super) lines: BTreeMap<PluginName, Line>,
     /// Of plugins that run nothing now.
     pub(super) histories: BTreeMap<PluginName, History>,
@@ -105,6 +111,7 @@ pub(super) struct Task {
     /// What of the runs of new code ends, while a trial goes on.
     pub(super) ends: Option<broadcast::Receiver<Event>>,
     shown: watch::Sender<Arc<[PluginView]>>,
+    jobs: watch::Sender<Arc<Jobs>>,
     watch: Watch,
     paths: Paths,
     looker: Arc<Mutex<Looker>>,
@@ -158,11 +165,12 @@ enum Reading {
 }
 
 impl Task {
-    pub(super) fn new(first: First, parts: ReloaderParts, shown: watch::Sender<Arc<[PluginView]>>) -> Self {
+    pub(super) fn new(first: First, parts: ReloaderParts, shown: Shown) -> Self {
         let First { set, lines, histories, files, .. } = first;
         let watch = Watch::new(parts.is_watching);
         let mut task = Self {
             parts,
+            given: Arc::clone(&set.given),
             in_force: Arc::new(set),
             lines,
             histories,
@@ -175,7 +183,8 @@ impl Task {
             reading_cause: String::new(),
             is_restless: false,
             ends: None,
-            shown,
+            shown: shown.plugins,
+            jobs: shown.jobs,
             watch,
             paths: Paths::default(),
             looker: Arc::default(),
@@ -254,8 +263,8 @@ impl Task {
         {
             let (sources, began) = (self.parts.sources.clone(), self.parts.clock.now());
             self.reading_is = how;
-            let before = Arc::clone(&self.in_force);
-            self.reading = Some(self.desk.run(move || Set::read_beside(&sources, &before, began)));
+            let (before, given) = (Arc::clone(&self.in_force), Arc::clone(&self.given));
+            self.reading = Some(self.desk.run(move || Set::read_beside(&sources, &before, &given, began)));
         }
         if self.examining.is_none() {
             self.examine_next();
@@ -352,7 +361,7 @@ impl Task {
         let is_anew = self.next.as_ref().is_some_and(|next| next.is_anew && next.refused.is_none());
         let how = if is_anew { Reading::Asked } else { self.reading_is };
         let set = match read {
-            Ok(set) => Arc::new(set),
+            Ok(set) => self.with_given(Arc::new(set)).await,
             Err(error) => return self.unreadable(&error),
         };
         let is_same = |known: &Arc<Set>| how == Reading::Changed && known.is_same(&set);
@@ -457,6 +466,7 @@ impl Task {
         }
         views.sort_by(|a, b| a.name.cmp(&b.name));
         self.shown.send_replace(views.into());
+        self.jobs.send_replace(Arc::new(Jobs::of(&self.in_force, &self.given)));
     }
 }
 
@@ -473,7 +483,7 @@ pub fn start(
     runtime: &Handle,
     stop: CancellationToken,
 ) -> (Reloader, JoinHandle<()>) {
-    let (reloader, wishes, shown) = Reloader::new();
+    let (reloader, wishes, shown) = Reloader::showing();
     // What it begins on other threads needs a runtime from the first moment on.
     let _entered = runtime.enter();
     let task = Task::new(first, parts, shown);

@@ -35,6 +35,7 @@ impl Task {
             asked: files,
             sandbox: self.parts.sandbox.clone(),
             before: Arc::clone(&self.in_force),
+            given: Arc::clone(&self.given),
             known: self.known_code(),
             standings: self.standings(),
             histories: gone.chain(running).collect(),

@@ -5,13 +5,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Diagnostics, Source, Span},
     job::Ceilings,
     manifest::{
-        directories::{DirectoryPlace, Found, outline},
+        directories::{Beside, DirectoryPlace, Found, outline},
         parse::SOURCE_BYTES_MAX,
         resolve::{ResolveOptions, resolve_partial},
         resolved::Include,
@@ -22,6 +23,8 @@ use clockjack_schedule::{
 use super::{
     Loaded,
     directories::{self, Draft},
+    given::Given,
+    placed::Placed,
     units::{Choices, Unit},
 };
 use crate::settings;
@@ -43,7 +46,22 @@ struct Files {
     watched: BTreeSet<PathBuf>,
 }
 
-pub(super) fn load(paths: &[PathBuf], zones: &Zones, choices: &Choices) -> Loaded {
+/// Everything that was read from files, as it was at that moment.
+pub(super) struct Texts {
+    files: Files,
+    n_named: usize,
+    /// The directories of plugins, and where their paths stand.
+    places: Vec<DirectoryPlace>,
+    spans: Vec<Span>,
+    units: Vec<Unit>,
+}
+
+/// Reads the files, and what they mean beside what the host was given.
+pub(super) fn load(paths: &[PathBuf], zones: &Zones, given: &Given, choices: &Choices) -> Loaded {
+    resolve(&Arc::new(read_all(paths, choices)), zones, given, choices)
+}
+
+fn read_all(paths: &[PathBuf], choices: &Choices) -> Texts {
     let mut files = Files::default();
     for path in paths {
         files.add(path, Span { source: usize::MAX, ..Span::default() });
@@ -55,31 +73,47 @@ pub(super) fn load(paths: &[PathBuf], zones: &Zones, choices: &Choices) -> Loade
     files.watched.extend(places.iter().map(|place| place.path.clone()).filter(|path| !path.is_file()));
     let (places, spans) = directories::that_are(places, &mut files.diagnostics);
     let units = files.add_units(&places, choices);
+    Texts { files, n_named, places, spans, units }
+}
+
+/// What texts mean beside what the host was given. No file is read.
+pub(super) fn resolve(texts: &Arc<Texts>, zones: &Zones, given: &Given, choices: &Choices) -> Loaded {
+    let Texts { files, n_named, places, spans, units } = &**texts;
+    let first_source = files.sources.len();
+    let (mut sources, mut folders) = (files.sources.clone(), files.folders.clone());
+    let placed = choices.placed(given, first_source);
+    sources.extend(placed.iter().map(Placed::as_source));
+    // Relative paths of what was given start where those of the first file do.
+    folders.resize(sources.len(), files.folders.first().cloned().unwrap_or_default());
+    let (definitions, uploads) = (Placed::jobs(&placed), Placed::plugins(&placed));
     let unit_sources: Vec<_> = units.iter().map(Unit::as_source).collect();
+    let beside = Beside { definitions: &definitions, first_source, plugins: &uploads };
     let options = ResolveOptions {
         zones,
         variables: &settings::variable,
-        folders: &files.folders,
+        folders: &folders,
         ceilings: &Ceilings::default(),
-        n_named,
-        found: Found { directories: &spans, units: &unit_sources },
+        n_named: *n_named,
+        found: Found { directories: spans, units: &unit_sources, beside },
     };
-    let (manifest, found) = resolve_partial(&files.sources, &options);
+    let (manifest, found) = resolve_partial(&sources, &options);
     // Where a file could not even be read, an empty manifest is no news.
-    let mut diagnostics = files.diagnostics;
+    let mut diagnostics = files.diagnostics.clone();
     if !diagnostics.has_errors() || !files.sources.is_empty() {
         diagnostics.append(found);
     }
     Loaded {
-        sources: files.sources,
+        sources,
         manifest,
         diagnostics,
-        units,
+        units: units.clone(),
+        placed,
+        texts: Arc::clone(texts),
         lock: None,
         ledger: None,
         images: BTreeMap::new(),
-        folders: places.into_iter().map(|place| place.path).chain(files.grows).collect(),
-        watched: files.watched,
+        folders: places.iter().map(|place| place.path.clone()).chain(files.grows.iter().cloned()).collect(),
+        watched: files.watched.clone(),
     }
 }
 

@@ -4,9 +4,11 @@ pub mod components;
 mod directories;
 mod dirs;
 mod files;
+pub mod given;
 pub mod memory;
 mod oci;
 pub mod origin;
+mod placed;
 mod plugins;
 pub mod provenance;
 pub mod secrets;
@@ -29,7 +31,7 @@ use clockjack_schedule::{
     zone::Zones,
 };
 
-use self::{origin::Image, provenance::Lock};
+use self::{given::Given, origin::Image, provenance::Lock};
 
 pub use self::origin::plugin_file;
 pub use self::plugins::{
@@ -38,7 +40,8 @@ pub use self::plugins::{
 };
 pub use self::{
     directories::COMPONENTS_MAX,
-    settle::{FaultyUnit, Settled, put_aside, settle},
+    placed::{FaultyGiven, GivenName, Placed, PlacedKind},
+    settle::{Faulty, FaultyUnit, Settled, put_aside, settle, settle_anew},
     units::{Choice, Choices, Unit},
 };
 
@@ -52,6 +55,10 @@ pub struct Loaded {
     pub diagnostics: Diagnostics,
     /// The components in directories of plugins. Their sources come after all others.
     pub units: Vec<Unit>,
+    /// What the host was given beside its files, as far as it is read. Their sources come after those of units.
+    pub placed: Vec<Placed>,
+    /// What was read from files.
+    texts: Arc<files::Texts>,
     /// The only bytes that plugins may be, where that was asked for.
     pub lock: Option<Lock>,
     /// Where the host was told to keep its default store, whatever the manifest says.
@@ -88,6 +95,12 @@ impl Loaded {
         self.units.iter().find(|unit| unit.source == found.span.source)
     }
 
+    /// What the host was given in which something was found.
+    #[must_use]
+    pub fn placed_of(&self, found: &Diagnostic) -> Option<&Placed> {
+        self.placed.get(found.span.source.checked_sub(self.placed.first()?.source)?)
+    }
+
     /// Whether something is wrong that a job has to do with: with the manifest itself, or with the unit that has the job.
     /// What is wrong with other units is not its business.
     #[must_use]
@@ -100,10 +113,22 @@ impl Loaded {
         self.diagnostics.all().iter().any(|found| found.severity == Severity::Error && concerns(found))
     }
 
+    /// Forgets what is wrong with what stands in files, where that was right when it was read: what became of them since is
+    /// told by the next reload, and not to who gives the host something.
+    pub fn forgive_files(&mut self) {
+        let found = std::mem::take(&mut self.diagnostics).into_iter();
+        let is_told = |found: &Diagnostic| {
+            found.severity == Severity::Warning || self.unit_of(found).is_some() || self.placed_of(found).is_some()
+        };
+        let told: Vec<_> = found.filter(is_told).collect();
+        self.diagnostics.extend(told);
+    }
+
     /// The files with texts of the manifest.
     pub fn texts(&self) -> impl Iterator<Item = &Path> {
+        let n_files = self.sources.len() - self.placed.len();
         let has_text = |index: usize| self.units.iter().all(|unit| unit.source != index || unit.text.is_some());
-        let texts = self.sources.iter().enumerate().filter(move |(index, _)| has_text(*index));
+        let texts = self.sources.iter().enumerate().take(n_files).filter(move |(index, _)| has_text(*index));
         texts.map(|(_, source)| Path::new(&*source.name))
     }
 
@@ -118,7 +143,7 @@ impl Loaded {
 /// Reads manifests, the files that they include and the sidecars in their directories of plugins, all of it as it is on disk.
 #[must_use]
 pub fn manifest(paths: &[PathBuf], zones: &Zones) -> Loaded {
-    files::load(paths, zones, &Choices::default())
+    files::load(paths, zones, &Given::default(), &Choices::default())
 }
 
 /// Checks where the directories lie that jobs are granted, for whoever loads no plugins.

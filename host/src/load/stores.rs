@@ -11,10 +11,11 @@ use clockjack_ledger::{MemoryLedger, Owner, SqliteLedger, SqliteOptions, SqliteR
 use clockjack_schedule::{
     id::{JobId, StoreName},
     manifest::{resolved::Manifest, store_url::StoreUrl},
-    ports::{GenerationRow, Ledger, LedgerError},
+    ports::{DocumentKind, GenerationRow, Ledger, LedgerError},
 };
 use sha2::{Digest as _, Sha256};
 
+use super::given::Given;
 use crate::settings;
 
 /// The name of a ledger's file in the state directory.
@@ -117,6 +118,36 @@ pub async fn generations_of(places: &BTreeMap<StoreName, StoreUrl>) -> Vec<Gener
     let Some(StoreUrl::Sqlite(path)) = places.get(&StoreName::default()) else { return Vec::new() };
     let read = async { SqliteReader::open(path).await?.generations().await };
     read.await.unwrap_or_default()
+}
+
+/// What a host was given beside its files, as the default store has it, for a host that has not opened it yet. Nothing is told
+/// where there is no ledger, or none that can be read now: whoever opens it is told why.
+pub async fn given_before(places: &BTreeMap<StoreName, StoreUrl>) -> Given {
+    let Some(StoreUrl::Sqlite(path)) = places.get(&StoreName::default()) else { return Given::default() };
+    let folder = uploads(places);
+    let read = async { given_of(&SqliteReader::open(path).await?, folder.as_deref()).await };
+    read.await.unwrap_or_default()
+}
+
+/// What a host was given beside its files, as a ledger has it. `folder` is where uploads are.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn given_of(ledger: &dyn Ledger, folder: Option<&Path>) -> Result<Given, LedgerError> {
+    let mut documents = ledger.documents(DocumentKind::Job).await?;
+    if folder.is_some() {
+        documents.extend(ledger.documents(DocumentKind::Plugin).await?);
+    }
+    Ok(Given::of_documents(&documents, folder))
+}
+
+/// Where the files of uploaded plugins are: beside the default ledger. None where that is in memory.
+#[must_use]
+pub fn uploads(places: &BTreeMap<StoreName, StoreUrl>) -> Option<PathBuf> {
+    let Some(StoreUrl::Sqlite(path)) = places.get(&StoreName::default()) else { return None };
+    let mut folder = std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string();
+    folder.push(".plugins");
+    Some(folder.into())
 }
 
 /// The ledger of a manifest that names none: a folder of the state directory, found again by the manifest's own path.

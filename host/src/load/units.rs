@@ -15,6 +15,11 @@ use clockjack_schedule::{
     manifest::directories::UnitSource,
 };
 
+use super::{
+    given::Given,
+    placed::{GivenChoices, Placed},
+};
+
 /// A component in a directory of plugins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
@@ -69,6 +74,8 @@ impl Unit {
 pub struct Choices {
     in_force: BTreeMap<PathBuf, Unit>,
     by_path: BTreeMap<PathBuf, Choice>,
+    /// The same for what the host was given beside its files.
+    pub(super) given: GivenChoices,
 }
 
 /// What is read of a unit instead of what is on disk.
@@ -84,9 +91,26 @@ impl Choices {
     /// Everything as it is on disk, beside these units that are in force: of two that do not go together the one that is
     /// in force is right.
     #[must_use]
-    pub fn beside(in_force: &[Unit]) -> Self {
+    pub fn beside(in_force: &[Unit], given: &[Placed]) -> Self {
         let in_force = in_force.iter().map(|unit| (unit.path.clone(), unit.clone())).collect();
-        Self { in_force, by_path: BTreeMap::new() }
+        Self { in_force, by_path: BTreeMap::new(), given: GivenChoices::beside(given) }
+    }
+
+    /// The same units, and what the host was given as it is now.
+    #[must_use]
+    pub fn with_given_beside(&self, given: &[Placed]) -> Self {
+        Self { given: GivenChoices::beside(given), ..self.clone() }
+    }
+
+    /// Whether units are read as in other choices.
+    #[must_use]
+    pub(super) fn has_same_units(&self, other: &Self) -> bool {
+        self.by_path == other.by_path
+    }
+
+    /// What the host was given, as it is to be read.
+    pub(super) fn placed(&self, given: &Given, first_source: usize) -> Vec<Placed> {
+        self.given.placed(given, first_source)
     }
 
     /// What was said of a unit.
@@ -153,19 +177,19 @@ mod tests {
     #[test]
     fn what_is_refused_goes_back_to_what_was_and_then_out() {
         let (old, new) = (unit("a", "old"), unit("a", "new"));
-        let mut choices = Choices::beside(std::slice::from_ref(&old));
+        let mut choices = Choices::beside(std::slice::from_ref(&old), &[]);
         assert_eq!(choices.of(&old.path), None);
         assert!(choices.refuse(&new));
         assert_eq!(choices.of(&old.path), Some(&Choice::Kept(old.clone())));
         assert!(!choices.refuse(&old));
         assert_eq!(choices.of(&old.path), Some(&Choice::LeftOut));
-        assert!(Choices::beside(std::slice::from_ref(&old)).refuse(&old), "its files may be what is wrong");
+        assert!(Choices::beside(std::slice::from_ref(&old), &[]).refuse(&old), "its files may be what is wrong");
         assert!(!Choices::default().refuse(&new));
     }
 
     #[test]
     fn what_is_in_force_comes_before_what_is_new() {
-        let choices = Choices::beside(&[unit("y", "as it was"), unit("z", "as it was")]);
+        let choices = Choices::beside(&[unit("y", "as it was"), unit("z", "as it was")], &[]);
         let mut units = [unit("a", "new"), unit("y", "changed"), unit("z", "as it was"), unit("b", "new")];
         units.sort_by_key(|unit| choices.rank(unit));
         assert_eq!(units.map(|unit| unit.plugin.to_string()), ["z", "y", "a", "b"]);

@@ -44,11 +44,11 @@ impl Site {
     }
 
     fn settle(&self, choices: Choices) -> Settled {
-        settle(&[self.path("m.yaml")], &Zones::bundled(), choices, |_| {})
+        settle(&[self.path("m.yaml")], &Zones::bundled(), &Given::default(), choices, |_| {})
     }
 
     fn beside(&self, before: &Settled) -> Settled {
-        self.settle(Choices::beside(&before.loaded.units))
+        self.settle(Choices::beside(&before.loaded.units, &[]))
     }
 }
 
@@ -59,7 +59,7 @@ fn jobs(settled: &Settled) -> Vec<&str> {
 
 /// The faulty units with the codes of what is wrong with them.
 fn faulty(settled: &Settled) -> Vec<String> {
-    let told = settled.faulty.iter().map(|unit| {
+    let told = settled.faulty.units.iter().map(|unit| {
         for found in &unit.findings {
             let name = &unit.sources[found.span.source].name;
             assert!(Path::new(&**name).starts_with(unit.path.parent().unwrap()), "{name}");
@@ -99,7 +99,7 @@ fn what_was_right_before_is_kept() {
         site.put("d/a.yaml", text);
         let settled = site.beside(&before);
         assert_eq!(jobs(&settled), ["a", "b", "b2", "c", "main"], "{text:?}");
-        assert_eq!((settled.faulty.len(), settled.faulty[0].is_kept), (1, true), "{text:?}");
+        assert_eq!((settled.faulty.units.len(), settled.faulty.units[0].is_kept), (1, true), "{text:?}");
     }
     fs::write(site.path("d/a.yaml"), [0xff; 4]).unwrap();
     site.put("d/b.yml", "jobs: { b3: { every: 1h } }\n");
@@ -118,10 +118,10 @@ fn what_was_right_before_is_kept() {
     site.remove("d/c.yaml");
     site.remove("d/b.yml");
     let settled = site.beside(&settled);
-    assert_eq!((jobs(&settled), settled.faulty.len()), (vec!["b", "b2", "main", "new"], 0));
+    assert_eq!((jobs(&settled), settled.faulty.units.len()), (vec!["b", "b2", "main", "new"], 0));
     site.remove("d/b.yaml");
     let settled = site.beside(&settled);
-    assert_eq!((jobs(&settled), settled.faulty.len()), (vec!["main", "new"], 0), "the component has no jobs now");
+    assert_eq!((jobs(&settled), settled.faulty.units.len()), (vec!["main", "new"], 0), "the component has no jobs now");
     assert!(settled.loaded.manifest.plugins.contains_key(&"b".parse().unwrap()));
 }
 
@@ -158,7 +158,7 @@ fn the_same_name_in_two_directories_is_the_fault_of_the_later_one() {
     site.put("e/a.yaml", "jobs: { other: { every: 1h } }\n");
     let settled = site.settle(Choices::default());
     assert_eq!((jobs(&settled), faulty(&settled)), (vec!["a"], vec!["a manifest.duplicate_plugin".into()]));
-    assert_eq!(settled.faulty[0].path, site.path("e/a"));
+    assert_eq!(settled.faulty.units[0].path, site.path("e/a"));
 }
 
 #[test]
@@ -167,13 +167,13 @@ fn what_is_wrong_with_the_manifest_puts_nobody_aside() {
     site.put("d/b.yaml", "jobs: { b: { evry: 1h } }\n");
     site.put("m.yaml", &MANIFEST.replace("every", "evry"));
     let settled = site.settle(Choices::default());
-    assert!(settled.faulty.is_empty() && settled.loaded.diagnostics.has_errors());
+    assert!(settled.faulty.units.is_empty() && settled.loaded.diagnostics.has_errors());
     let n_told = settled.loaded.diagnostics.all().iter().filter(|found| found.code == "manifest.unknown_key").count();
     assert_eq!(n_told, 2, "all of it is told together");
     // A manifest that needs what is wrong is wrong itself, once that is aside.
     site.put("m.yaml", &MANIFEST.replace("every: 1h", "after: b"));
     let settled = site.settle(Choices::default());
-    assert_eq!(settled.faulty.len(), 1);
+    assert_eq!(settled.faulty.units.len(), 1);
     let found = settled.loaded.diagnostics.all();
     assert_eq!((found.len(), found[0].code), (1, "manifest.unknown_job"), "{found:?}");
 }
@@ -184,7 +184,7 @@ fn a_bad_sidecar_takes_its_plugin_along_and_no_other() {
     site.put("d/user.wasm", "");
     site.put("d/user.yaml", "jobs: { user: { plugin: a, every: 1h } }\n");
     let n_checks = std::cell::Cell::new(0);
-    let settled = settle(&[site.path("m.yaml")], &Zones::bundled(), Choices::default(), |loaded| {
+    let settled = settle(&[site.path("m.yaml")], &Zones::bundled(), &Given::default(), Choices::default(), |loaded| {
         n_checks.set(n_checks.get() + 1);
         // As whoever loads components would.
         if let Some(unit) = loaded.units.iter().find(|unit| unit.plugin.as_str() == "a") {
@@ -209,14 +209,14 @@ fn a_unit_that_may_write_where_a_path_leads_through_is_at_fault() {
     site.put("d/a.wasm", "");
     site.put("d/a.yaml", &format!("jobs: {{ a: {{ every: 1h, {} }} }}\n", grant("../links", "read_write")));
     let check = |loaded: &mut Loaded| crate::load::check_dirs(loaded, None);
-    let settled = settle(&[site.path("m.yaml")], &Zones::bundled(), Choices::default(), check);
+    let settled = settle(&[site.path("m.yaml")], &Zones::bundled(), &Given::default(), Choices::default(), check);
     assert_eq!((jobs(&settled), faulty(&settled)), (vec!["main"], vec!["a manifest.denied".into()]));
     // Within one file it is the path that is told, as before.
     site.remove("d/a.wasm");
     site.remove("d/a.yaml");
     let writer = format!("jobs: {{ a: {{ plugin: tool, every: 1h, {} }}, main:", grant("./links", "read_write"));
     site.put("m.yaml", &reader.replace("jobs: { main:", &writer));
-    let settled = settle(&[site.path("m.yaml")], &Zones::bundled(), Choices::default(), check);
+    let settled = settle(&[site.path("m.yaml")], &Zones::bundled(), &Given::default(), Choices::default(), check);
     let found = settled.loaded.diagnostics.all();
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
@@ -235,7 +235,7 @@ fn nobody_writes_where_files_are_run() {
             fs::create_dir(site.path(folder)).unwrap();
         }
         let check = |loaded: &mut Loaded| crate::load::check_dirs(loaded, None);
-        let settled = settle(&[site.path("m.yaml")], &Zones::bundled(), Choices::default(), check);
+        let settled = settle(&[site.path("m.yaml")], &Zones::bundled(), &Given::default(), Choices::default(), check);
         let found = settled.loaded.diagnostics.all();
         assert_eq!(found.iter().any(|found| found.code == "manifest.denied"), is_denied, "{host}: {found:?}");
     }
@@ -250,6 +250,7 @@ fn it_is_known_what_to_watch() {
     found.sort();
     let wanted = ["conf.d", "d", "d/a.yaml", "m.yaml", "more.yaml"].map(|name| site.path(name));
     assert_eq!(found, wanted, "with what is missing, without components");
-    let folder = settle(&[site.path("d")], &Zones::bundled(), Choices::default(), |_| {}).loaded.watched();
+    let folder =
+        settle(&[site.path("d")], &Zones::bundled(), &Given::default(), Choices::default(), |_| {}).loaded.watched();
     assert_eq!(folder, [site.path("d"), site.path("d/a.yaml")], "a folder of manifests");
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostics, Source, Span},
-    id::PluginName,
+    id::{JobId, PluginName},
     job::Ceilings,
 };
 
@@ -46,6 +46,8 @@ pub struct Found<'a> {
     pub directories: &'a [Span],
     /// What is in them. Their sources come after all others; of two that do not go together the later one is at fault.
     pub units: &'a [UnitSource],
+    /// Jobs and plugins that stand in no file. Their sources come after those of units.
+    pub beside: Beside<'a>,
 }
 
 impl Found<'_> {
@@ -53,6 +55,51 @@ impl Found<'_> {
     pub(super) fn unit(&self, source: usize) -> Option<&UnitSource> {
         self.units.iter().find(|unit| unit.source == source)
     }
+
+    /// The job that a source defines, where it is the definition of one job.
+    pub(super) fn definition(&self, source: usize) -> Option<&JobId> {
+        let place = source.checked_sub(self.beside.first_source)?;
+        self.beside.definitions.get(place)
+    }
+}
+
+/// What a running host was given beside its files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// The job of each definition; their sources stand in the same order, one after the other.
+    pub definitions: &'a [JobId],
+    /// The source of the first of them.
+    pub first_source: usize,
+    /// Plugins by name, and where their files are. Each has an empty source behind those of the definitions, so that what is
+    /// said of it has a place.
+    pub plugins: &'a [(PluginName, PathBuf)],
+}
+
+impl Beside<'_> {
+    fn first_plugin(&self) -> usize {
+        self.first_source + self.definitions.len()
+    }
+
+    /// Whether a source stands for a plugin.
+    pub(super) fn is_plugin(&self, source: usize) -> bool {
+        source.checked_sub(self.first_plugin()).is_some_and(|place| place < self.plugins.len())
+    }
+
+    /// The plugins as if they were written under `plugins`.
+    pub(super) fn plugin_entries(&self) -> impl Iterator<Item = (&PluginName, Entry)> {
+        let sources = self.first_plugin()..;
+        self.plugins.iter().zip(sources).map(|((name, file), source)| {
+            let span = Span { source, ..Span::default() };
+            (name, entry_at(name, file, span))
+        })
+    }
+}
+
+/// A plugin whose name and file stand at one place.
+fn entry_at(name: &PluginName, file: &Path, span: Span) -> Entry {
+    let text = Value::Text(file.display().to_string());
+    let value = Node { value: text, span, text_start: None, text_before: None };
+    Entry { key: name.to_string(), key_span: span, value }
 }
 
 /// A component in a directory of plugins.
@@ -73,10 +120,7 @@ pub struct UnitSource {
 impl UnitSource {
     /// As if it were written under `plugins`: its name and its file stand where its source begins.
     pub(super) fn entry(&self) -> Entry {
-        let file = self.component.as_deref().unwrap_or(Path::new(""));
-        let text = Value::Text(file.display().to_string());
-        let value = Node { value: text, span: self.span(), text_start: None, text_before: None };
-        Entry { key: self.plugin.to_string(), key_span: self.span(), value }
+        entry_at(&self.plugin, self.component.as_deref().unwrap_or(Path::new("")), self.span())
     }
 
     /// Its beginning, for what is said of all of it.

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::VecDeque, path::Path, sync::Arc};
 
 use super::{
-    bounds, command,
+    bounds, command, definitions,
     fields::{self, Fields},
     foreign::{self, Place},
     grants,
@@ -94,7 +94,12 @@ impl JobReader<'_> {
         let mut fields = Fields::open_over(&entry.value, defaults, subject, diagnostics)?;
         let plugin_node = fields.entry("plugin").map(|entry| &entry.value).filter(|node| node.value != Value::Null);
         let plugin = match plugin_node {
-            Some(node) => self.plugins.find(node, self.folder, diagnostics),
+            Some(node) => {
+                let source = entry.key_span.source;
+                let is_definition = self.options.found.definition(source).is_some();
+                let not_named = if is_definition { definitions::not_named } else { plugins::not_beside };
+                self.plugins.find(node, self.folder, not_named, diagnostics)
+            }
             None => self.own_plugin.cloned(),
         };
         let before_call = diagnostics.n_errors();

@@ -44,6 +44,9 @@ struct Directory {
     settings: Plugin,
 }
 
+/// What is wrong with a path that a job names and nobody gave a name.
+pub(super) type NotNamed = fn(&Node, &str) -> Diagnostic;
+
 /// Whether what a job names as its plugin is a file or an image rather than a name.
 pub(super) fn is_path(text: &str) -> bool {
     text.contains(['/', '\\']) || text.ends_with(".wasm") || text.ends_with(".wat")
@@ -143,13 +146,43 @@ impl PluginTable {
         }
     }
 
-    /// The plugin that a job names.
-    pub(super) fn find(&self, node: &Node, folder: &Path, diagnostics: &mut Diagnostics) -> Option<PluginName> {
+    /// Adds a plugin that stands in no file. A name that a file gives means what the file says.
+    pub(super) fn add_beside(&mut self, name: &PluginName, entry: Entry) {
+        let Some(file) = entry.value.as_text() else { return };
+        if self.places.contains_key(name) || self.broken.contains(name.as_str()) {
+            return;
+        }
+        let source = Source::File(file.into());
+        self.by_source.entry(source.clone()).or_insert_with(|| name.clone());
+        self.places.insert(name.clone(), entry);
+        self.plugins.insert(name.clone(), Plugin::of_file(name.clone(), source));
+    }
+
+    /// Gives a name to what a job names directly that stands in no file: always with a hash, so that no other job changes it.
+    pub(super) fn add_direct_beside(&mut self, source: Source, entry: &Entry) {
+        if self.by_source.contains_key(&source) {
+            return;
+        }
+        let hash = fnv1a(source.to_string().as_bytes(), 0);
+        let Ok(name) = format!("{}-{:08x}", stem(&source), hash >> 32).parse::<PluginName>() else { return };
+        self.by_source.insert(source.clone(), name.clone());
+        self.places.insert(name.clone(), entry.clone());
+        self.plugins.insert(name.clone(), Plugin::of_file(name, source));
+    }
+
+    /// The plugin that a job names. `not_named` says what is wrong with a path that nobody gave a name.
+    pub(super) fn find(
+        &self,
+        node: &Node,
+        folder: &Path,
+        not_named: NotNamed,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<PluginName> {
         let text = fields::text(node, diagnostics)?;
         if is_path(text) {
             let source = source(node, folder, diagnostics)?;
             let known = self.by_source.get(&source);
-            return known.cloned().or_else(|| diagnostics.reject(not_beside(node, text)));
+            return known.cloned().or_else(|| diagnostics.reject(not_named(node, text)));
         }
         if let Some((name, _)) = text.parse().ok().and_then(|name: PluginName| self.plugins.get_key_value(&name)) {
             return Some(name.clone());
@@ -187,7 +220,7 @@ fn defined_twice(name: &str, span: Span, first: Span, sources: &[diagnostic::Sou
 }
 
 /// What jobs of a manifest name directly was given a name before; only a sidecar names what nobody knows.
-fn not_beside(node: &Node, text: &str) -> Diagnostic {
+pub(super) fn not_beside(node: &Node, text: &str) -> Diagnostic {
     let message = format!("jobs of a sidecar run the component beside it, or a plugin by its name, not `{text}`");
     Diagnostic::error("manifest.denied", node.span, message)
         .fix("put the file into the directory of plugins, and write its name without the ending")

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    after, defaults,
+    after, defaults, definitions,
     directories::Found,
     document::{Document, SHORTEST},
     findings::Findings,
@@ -143,6 +143,9 @@ struct Tables {
 
 /// Opens a manifest, or the sidecar of a unit.
 fn open<'n>(root: &'n Node, options: &ResolveOptions<'_>, diagnostics: &mut Diagnostics) -> Option<Document<'n>> {
+    if options.found.definition(root.span.source).is_some() {
+        return Some(definitions::open(root));
+    }
     match options.found.unit(root.span.source) {
         None => Document::open(root, folder_of(root.span, options), options.ceilings, diagnostics),
         Some(unit) if unit.has_sidecar => sidecar::open(root, &unit.plugin, diagnostics),
@@ -151,6 +154,12 @@ fn open<'n>(root: &'n Node, options: &ResolveOptions<'_>, diagnostics: &mut Diag
 }
 
 fn read_root(index: usize, source: &Source, options: &ResolveOptions<'_>, findings: &mut Findings) -> Option<Node> {
+    if options.found.beside.is_plugin(index) {
+        return None;
+    }
+    if let Some(job) = options.found.definition(index) {
+        return definitions::read_root(index, source, job, findings);
+    }
     let (mut root, mut diagnostics) = parse(index, &source.text);
     if let Some(root) = &mut root {
         interpolate(root, options.variables, &mut diagnostics);
@@ -225,23 +234,40 @@ fn read_plugins(
             findings.take(diagnostics);
         }
     }
-    let manifests = documents.iter().filter(|document| options.found.unit(document.span.source).is_none());
-    let jobs = manifests.flat_map(|document| document.jobs.iter().map(move |job| (document, job)));
-    let direct = jobs.filter_map(|(document, job)| {
-        let entry = job.value.as_map()?.iter().find(|entry| entry.key == "plugin")?;
-        entry.value.as_text().filter(|text| plugins::is_path(text))?;
-        // Faults of the path are told when the job is read.
-        let source = plugins::source(&entry.value, folder_of(document.span, options), &mut Diagnostics::default())?;
-        Some((source, entry))
-    });
-    table.add_direct(direct);
+    let is_file = |document: &&Document<'_>| {
+        let source = document.span.source;
+        options.found.unit(source).is_none() && options.found.definition(source).is_none()
+    };
+    table.add_direct(direct(documents.iter().filter(is_file), options));
     // Units come last: none of them takes a name away from a manifest.
     for unit in options.found.units {
         let mut diagnostics = Diagnostics::default();
         table.add_unit(unit, sources, &mut diagnostics);
         findings.take(diagnostics);
     }
+    options.found.beside.plugin_entries().for_each(|(source, entry)| table.add_beside(source, entry));
+    let is_definition = |document: &&Document<'_>| options.found.definition(document.span.source).is_some();
+    for (source, entry) in direct(documents.iter().filter(is_definition), options) {
+        if definitions::may_name(entry) {
+            table.add_direct_beside(source, entry);
+        }
+    }
     table
+}
+
+/// What jobs name as their plugin without giving it a name.
+fn direct<'n>(
+    documents: impl Iterator<Item = &'n Document<'n>>,
+    options: &ResolveOptions<'_>,
+) -> impl Iterator<Item = (super::source::Source, &'n Entry)> {
+    let jobs = documents.flat_map(|document| document.jobs.iter().map(move |job| (document, job)));
+    jobs.filter_map(|(document, job)| {
+        let entry = job.value.as_map()?.iter().find(|entry| entry.key == "plugin")?;
+        entry.value.as_text().filter(|text| plugins::is_path(text))?;
+        // Faults of the path are told when the job is read.
+        let source = plugins::source(&entry.value, folder_of(document.span, options), &mut Diagnostics::default())?;
+        Some((source, entry))
+    })
 }
 
 fn read_jobs(
@@ -256,8 +282,15 @@ fn read_jobs(
     // The defaults of the first source hold for all; those of a further one stand over them, for its own jobs.
     let shared = documents.first().and_then(|document| document.defaults);
     let (calendars, calendar_hashes) = read_calendars(documents, options, findings);
-    let ids = documents.iter().flat_map(|document| document.jobs).map(|entry| entry.key.as_str());
-    let names = Names::new(ids, documents.len() == sources.len());
+    let is_complete = documents.len() + options.found.beside.plugins.len() == sources.len();
+    let ids = |documents: &mut dyn Iterator<Item = &Document<'_>>| {
+        let jobs: Vec<&str> = documents.flat_map(|document| document.jobs).map(|entry| entry.key.as_str()).collect();
+        Names::new(jobs, is_complete)
+    };
+    // What stands in files means the same without a host, so that nothing of it waits for a job that only a host knows.
+    let is_definition = |document: &Document<'_>| options.found.definition(document.span.source).is_some();
+    let names = ids(&mut documents.iter().filter(|document| !is_definition(document)));
+    let all_names = ids(&mut documents.iter());
     let mut first_seen: BTreeMap<&str, &Entry> = BTreeMap::new();
     for (index, document) in documents.iter().enumerate() {
         let reader = JobReader {
@@ -266,7 +299,7 @@ fn read_jobs(
             pools: &tables.pools,
             stores: &tables.stores,
             secrets: &tables.secrets,
-            jobs: &names,
+            jobs: if is_definition(document) { &all_names } else { &names },
             ceilings: &ceilings,
             egress: egress.as_deref(),
             calendars: &calendars,
@@ -287,6 +320,11 @@ fn read_jobs(
             }
             let mut diagnostics = Diagnostics::default();
             match first_seen.get(entry.key.as_str()) {
+                Some(first) if is_definition(document) => {
+                    findings.take(one(definitions::shadowed(first)));
+                    manifest.shadowed.extend(entry.key.parse::<JobId>());
+                    continue;
+                }
                 Some(first) => diagnostics.push(duplicate_job(entry, first.key_span, sources)),
                 None => {
                     first_seen.insert(&entry.key, entry);
@@ -294,6 +332,9 @@ fn read_jobs(
             }
             let mut broken = Vec::new();
             let job = reader.read(entry, defaults.as_ref(), &mut broken, &mut diagnostics);
+            if is_definition(document) {
+                definitions::check(entry, &manifest.host, &mut diagnostics);
+            }
             for job in broken {
                 manifest.job_places.insert(job.id.clone(), entry.clone());
                 manifest.broken.push(job);

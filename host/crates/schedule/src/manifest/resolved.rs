@@ -47,6 +47,8 @@ pub struct Manifest {
     pub jobs: BTreeMap<JobId, Arc<Job>>,
     /// What jobs call in which something else is wrong; nothing of it may run.
     pub broken: Vec<BrokenJob>,
+    /// The jobs of definitions that are not in force, because a file has a job of that id.
+    pub shadowed: BTreeSet<JobId>,
     /// Settings of the host.
     pub host: HostSettings,
     /// Patterns of further files, as written, with the place of each.

@@ -114,7 +114,7 @@ impl Case {
             folders: &folders,
             ceilings: &Ceilings::default(),
             n_named: usize::MAX,
-            found: Found { directories: &directories, units: &units },
+            found: Found { directories: &directories, units: &units, ..Found::default() },
         })
     }
 }

@@ -24,6 +24,8 @@ pub struct Document {
 pub enum DocumentKind {
     /// A job that was made through the API, by its id.
     Job,
+    /// A plugin that was uploaded, by its name.
+    Plugin,
     /// Why a job is paused, and until when, by its id.
     Pause,
     /// What is known of the host as a whole.
@@ -38,13 +40,15 @@ pub enum DocumentKind {
 
 impl DocumentKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [Self::Job, Self::Pause, Self::Host, Self::Backfill, Self::Notice, Self::Answer];
+    pub const ALL: [Self; 7] =
+        [Self::Job, Self::Plugin, Self::Pause, Self::Host, Self::Backfill, Self::Notice, Self::Answer];
 
     /// The stable word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Job => "job",
+            Self::Plugin => "plugin",
             Self::Pause => "pause",
             Self::Host => "host",
             Self::Backfill => "backfill",

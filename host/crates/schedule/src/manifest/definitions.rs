@@ -1,0 +1,118 @@
+//! Reading definitions: jobs that a running host was given beside its files, each a source of its own.
+//!
+//! A definition says what would stand under the id of its job in a manifest, in the same words. It comes from somebody who may
+//! write no file of the host, so it has only what a file lets it have: no variables of the host, no files of the host but
+//! components beside the manifest, directories only below `host.roots`, and connections only within `host.egress`.
+
+use super::{
+    document::Document,
+    findings::Findings,
+    interpolate::interpolate,
+    node::{Entry, Node, Value},
+    oci_reference::SCHEME,
+    parse::parse,
+    resolved::HostSettings,
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics, Source, Span},
+    id::JobId,
+};
+
+/// Reads a definition as if it stood under `jobs`.
+pub(super) fn read_root(index: usize, source: &Source, job: &JobId, findings: &mut Findings) -> Option<Node> {
+    let (node, mut diagnostics) = parse(index, &source.text);
+    let start = Span { source: index, ..Span::default() };
+    let bare = |value: Value| Node { value, span: start, text_start: None, text_before: None };
+    let wrap = |key: &str, value: Node| Node {
+        value: Value::Map(vec![Entry { key: key.to_owned(), key_span: start, value }]),
+        ..bare(Value::Null)
+    };
+    let mut root = node.map(|node| wrap("jobs", wrap(job.as_str(), node)));
+    if let Some(root) = &mut root {
+        let mut unset = Diagnostics::default();
+        interpolate(root, &|_name| None, &mut unset);
+        diagnostics.extend(unset.into_iter().map(without_variables));
+    }
+    findings.take(diagnostics);
+    root
+}
+
+/// Opens a definition.
+pub(super) fn open(root: &Node) -> Document<'_> {
+    let jobs = root.get("jobs").and_then(Node::as_map).unwrap_or_default();
+    Document { jobs, ..Document::empty(root.span) }
+}
+
+/// Variables are those of the host, and a definition comes from somebody else.
+fn without_variables(found: Diagnostic) -> Diagnostic {
+    if found.code != "manifest.variable" {
+        return found;
+    }
+    let message = "variables of the host are not filled in where a job is made through the API";
+    Diagnostic { message: message.to_owned(), ..found }
+        .fix("write the value itself; what is secret is granted by its name")
+}
+
+/// Whether a definition may name this component by its path: it lies below the folder of the manifest.
+pub(super) fn may_name(plugin: &Entry) -> bool {
+    let text = plugin.value.as_text().unwrap_or_default();
+    !text.starts_with(SCHEME) && is_below(text)
+}
+
+fn is_below(path: &str) -> bool {
+    use std::path::{Component, Path};
+    Path::new(path).components().all(|step| matches!(step, Component::Normal(_) | Component::CurDir))
+}
+
+/// What is wrong with a path that nobody gave a name.
+pub(super) fn not_named(node: &Node, text: &str) -> Diagnostic {
+    let message = format!("a job that is made through the API may not run `{text}`");
+    let fix = "name a plugin of the manifest or one that was uploaded, or a component below the folder of the manifest, \
+               such as `./file.wasm`";
+    Diagnostic::error("manifest.denied", node.span, message).fix(fix)
+}
+
+/// That a file has a job which was also made through the API.
+pub(super) fn shadowed(first: &Entry) -> Diagnostic {
+    let message = format!("job `{}` was also made through the API; this one is in force", first.key);
+    Diagnostic::warning("job.shadowed", first.key_span, message)
+        .fix("remove one of them; the other one comes back where this one goes")
+}
+
+/// Holds a definition to what files let it have.
+pub(super) fn check(entry: &Entry, host: &HostSettings, diagnostics: &mut Diagnostics) {
+    for key in ["args", "stdin"] {
+        if let Some(node) = entry.value.get(key) {
+            refuse_files(node, diagnostics);
+        }
+    }
+    // What the defaults grant stands in a file.
+    let Some(grants) = entry.value.get("grants") else { return };
+    let bounds = [
+        ("dirs", "directories", host.roots.is_some(), "host.roots", "roots: [./data]"),
+        ("http", "connections", host.egress.is_some(), "host.egress", "egress: [\"https://*.example.com\"]"),
+        ("network", "connections", host.egress.is_some(), "host.egress", "egress: [\"https://*.example.com\"]"),
+    ];
+    for (key, what, has_bound, bound, example) in bounds {
+        let Some(node) = grants.get(key).filter(|_| !has_bound) else { continue };
+        let message = format!("{what} are granted to a job that is made through the API only within `{bound}`");
+        let fix = format!("the manifest has no `{bound}`: write `host: {{ {example} }}` there, or remove this grant");
+        diagnostics.push(Diagnostic::error("manifest.denied", node.span, message).fix(fix));
+    }
+}
+
+/// Files are read as the host, before a job has a grant to show.
+fn refuse_files(node: &Node, diagnostics: &mut Diagnostics) {
+    match &node.value {
+        Value::Map(entries) => match &entries[..] {
+            [only] if only.key == "file" && only.value.as_text().is_some() => {
+                let message = "a job that is made through the API has no files of the host in its arguments";
+                let error = Diagnostic::error("manifest.denied", node.span, message);
+                diagnostics.push(error.fix("write the value itself"));
+            }
+            entries => entries.iter().for_each(|entry| refuse_files(&entry.value, diagnostics)),
+        },
+        Value::List(items) => items.iter().for_each(|item| refuse_files(item, diagnostics)),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => {}
+    }
+}
