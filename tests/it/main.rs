@@ -5,6 +5,7 @@
 
 #![expect(clippy::panic, reason = "a test fails by a panic, also in the functions that tests share")]
 
+mod api_jobs;
 mod attacks;
 mod cli_arguments;
 mod cli_check;

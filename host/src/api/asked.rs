@@ -58,7 +58,8 @@ where
 
 fn is_json(media_type: Option<&str>) -> bool {
     let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+    // A merge patch (RFC 7386) has a media type of its own.
+    ["application/json", "application/merge-patch+json"].iter().any(|known| essence.eq_ignore_ascii_case(known))
 }
 
 fn invalid(why: &str) -> Problem {

@@ -4,6 +4,7 @@
 //! Nothing here decides anything.
 
 mod asked;
+mod definitions;
 mod jobs;
 mod listen;
 mod openapi;
@@ -15,6 +16,8 @@ mod scheduler;
 pub mod socket;
 #[cfg(test)]
 pub(crate) mod tests;
+mod transfer;
+mod uploads;
 pub mod view;
 
 pub use self::{

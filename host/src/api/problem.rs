@@ -7,13 +7,16 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use clockjack_schedule::ports::LedgerError;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use utoipa::{
     IntoResponses, PartialSchema as _, ToSchema,
     openapi::{ContentBuilder, RefOr, ResponseBuilder, response::Response as Told},
 };
 
-use crate::hot::Refusal;
+use crate::{
+    cli::diagnostics,
+    hot::{Refusal, Rejection},
+};
 
 /// The media type of problem details.
 const MEDIA_TYPE: &str = "application/problem+json";
@@ -26,6 +29,8 @@ pub(super) struct Problem {
     code: &'static str,
     detail: String,
     fix: String,
+    /// Further members, by name.
+    more: Vec<(&'static str, Json)>,
 }
 
 impl Problem {
@@ -35,7 +40,13 @@ impl Problem {
         detail: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { status, code, detail: detail.into(), fix: fix.into() }
+        Self { status, code, detail: detail.into(), fix: fix.into(), more: Vec::new() }
+    }
+
+    /// Says more, under a name of its own.
+    pub(super) fn with(mut self, name: &'static str, value: Json) -> Self {
+        self.more.push((name, value));
+        self
     }
 
     /// Nothing of that name is there.
@@ -51,8 +62,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, code, detail, fix } = self;
-        let body = json!({
+        let Self { status, code, detail, fix, more } = self;
+        let mut body = json!({
             "type": format!("urn:clockjack:problem:{code}"),
             "title": status.canonical_reason(),
             "status": status.as_u16(),
@@ -60,6 +71,9 @@ impl IntoResponse for Problem {
             "code": code,
             "fix": fix,
         });
+        for (name, value) in more {
+            body[name] = value;
+        }
         (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body.to_string()).into_response()
     }
 }
@@ -68,6 +82,29 @@ impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         let fix = "look at the log of the host, and ask again when the ledger can be read and written";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger.unavailable", error.to_string(), fix)
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        let Rejection { refusal, findings, sources, etag } = rejection;
+        let mut problem = Self::from(refusal);
+        problem.status = match problem.code {
+            "job.unknown" | "plugin.unknown" => StatusCode::NOT_FOUND,
+            "job.changed" => StatusCode::PRECONDITION_FAILED,
+            "job.exists" | "job.in_manifest" | "job.needed" | "host.needs_restart" => StatusCode::CONFLICT,
+            "host.fault" => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => problem.status,
+        };
+        if !findings.is_empty() {
+            let text = diagnostics::render(&findings, &sources, diagnostics::Look::Plain);
+            problem =
+                problem.with("findings", diagnostics::to_json(&findings, &sources)).with("findings_text", text.into());
+        }
+        match etag {
+            Some(etag) => problem.with("etag", etag.into()),
+            None => problem,
+        }
     }
 }
 
@@ -102,6 +139,13 @@ struct ProblemView {
     code: String,
     /// What to do about it.
     fix: String,
+    /// Everything that is wrong with a definition, each with its place in it: a list, where the problem is one.
+    #[schema(value_type = Option<Vec<Object>>)]
+    findings: Option<Json>,
+    /// The same for people.
+    findings_text: Option<String>,
+    /// The tag of a job as it is, where another one was meant.
+    etag: Option<String>,
 }
 
 /// What every route may answer instead of what was asked for.

@@ -17,7 +17,9 @@ use clockjack_schedule::{
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{asked::BODY_BYTES_MAX, jobs, openapi, plugins, problem::Problem, runs, scheduler};
+use super::{
+    asked::BODY_BYTES_MAX, definitions, jobs, openapi, plugins, problem::Problem, runs, scheduler, transfer, uploads,
+};
 use crate::{hot::Reloader, shell::HostHandle};
 
 /// How long a decision may take. A ledger that cannot be written, on a full disk for instance, holds up all of them.
@@ -54,6 +56,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(scheduler::routes())
         .merge(plugins::routes())
         .merge(jobs::routes())
+        .merge(definitions::routes())
+        .merge(transfer::routes())
+        .merge(uploads::routes())
         .merge(runs::routes())
         .merge(openapi::routes());
     OpenApiRouter::with_openapi(openapi::frame()).nest("/api/v1", routes)

@@ -3,6 +3,8 @@
 //!
 //! Names are those of the manifest and of the ledger; instants are RFC 3339 in UTC; what is not known is `null`.
 
+pub mod definitions;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};

@@ -137,19 +137,24 @@ impl Client {
     }
 
     pub(super) async fn get(&self, route: &str) -> Result<Json, Failure> {
-        self.ask(Method::GET, route, None, ANSWER_TIME_MAX).await
+        self.ask(Method::GET, route, Body::Nothing, ANSWER_TIME_MAX).await
     }
 
     pub(super) async fn post(&self, route: &str, body: &Json) -> Result<Json, Failure> {
-        self.ask(Method::POST, route, Some(body), ANSWER_TIME_MAX).await
+        self.ask(Method::POST, route, Body::Json(body), ANSWER_TIME_MAX).await
     }
 
     /// Asks for something for which plugins may have to be compiled.
     pub(super) async fn post_slow(&self, route: &str, body: &Json) -> Result<Json, Failure> {
-        self.ask(Method::POST, route, Some(body), LOAD_TIME_MAX).await
+        self.ask(Method::POST, route, Body::Json(body), LOAD_TIME_MAX).await
     }
 
-    async fn ask(&self, method: Method, route: &str, body: Option<&Json>, within: Duration) -> Result<Json, Failure> {
+    /// The same with any method and any body.
+    pub(super) async fn ask_slow(&self, method: Method, route: &str, body: Body<'_>) -> Result<Json, Failure> {
+        self.ask(method, route, body, LOAD_TIME_MAX).await
+    }
+
+    async fn ask(&self, method: Method, route: &str, body: Body<'_>, within: Duration) -> Result<Json, Failure> {
         let stream = self.connect().await?;
         let answer = tokio::time::timeout(within, exchange(stream, method, route, body)).await;
         let (status, bytes) = match answer {
@@ -161,12 +166,13 @@ impl Client {
                 return Err(Failure::Host(problem));
             }
         };
-        let json: Json = serde_json::from_slice(&bytes)?;
+        // Where there is nothing to say, nothing is said.
+        let json: Json = if bytes.is_empty() { Json::Null } else { serde_json::from_slice(&bytes)? };
         if status.is_success() {
             return Ok(json);
         }
         let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
-        let (code, detail, fix) = (text("code"), text("detail"), text("fix"));
+        let (code, detail, fix) = (text("code"), text("detail") + &found(&json["findings"]), text("fix"));
         if status.is_client_error() {
             return Err(Failure::Refused { code, detail, fix });
         }
@@ -211,21 +217,46 @@ fn trusted(stream: UnixStream) -> Result<UnixStream, String> {
     }
 }
 
+/// What a request carries.
+#[derive(Clone, Debug)]
+pub(super) enum Body<'b> {
+    Nothing,
+    Json(&'b Json),
+    /// The bytes of a plugin.
+    Component(Bytes),
+}
+
+/// What was found in what was sent, as the rest of a sentence.
+fn found(findings: &Json) -> String {
+    /// Whoever has more mends these first.
+    const TOLD_MAX: usize = 5;
+    let told = |finding: &Json| {
+        let text = |key: &str| finding[key].as_str().unwrap_or_default();
+        let fix = if text("fix").is_empty() { String::new() } else { format!(" ({})", text("fix")) };
+        format!(": {}:{}:{}: {}{fix}", text("file"), finding["line"], finding["column"], text("message"))
+    };
+    findings.as_array().into_iter().flatten().take(TOLD_MAX).map(told).collect()
+}
+
 async fn exchange(
     stream: UnixStream,
     method: Method,
     route: &str,
-    body: Option<&Json>,
+    body: Body<'_>,
 ) -> anyhow::Result<(StatusCode, Bytes)> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut request = Request::builder().method(method).uri(format!("/api/v1{route}"));
     request = request.header(header::HOST, "clockjack");
     let body = match body {
-        Some(json) => {
+        Body::Json(json) => {
             request = request.header(header::CONTENT_TYPE, "application/json");
             Full::new(Bytes::from(json.to_string()))
         }
-        None => Full::default(),
+        Body::Component(bytes) => {
+            request = request.header(header::CONTENT_TYPE, "application/wasm");
+            Full::new(bytes)
+        }
+        Body::Nothing => Full::default(),
     };
     let request = request.body(body)?;
     let answered = async {

@@ -6,6 +6,7 @@ mod client;
 mod codes;
 mod compile;
 mod control;
+mod definitions;
 mod dev;
 pub mod diagnostics;
 mod exec;
@@ -98,6 +99,16 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Have a running host look at its manifests and plugins now.
     Reload(plan::ReloadArgs),
+    /// Make the jobs of a file in a running host, or replace them.
+    Apply(definitions::ApplyArgs),
+    /// Make the jobs of a file in a running host; nothing happens where one of them is there already.
+    Import(definitions::ImportArgs),
+    /// Print the jobs that were made in a running host, as a manifest.
+    Export(definitions::ExportArgs),
+    /// Delete a job that was made in a running host.
+    Delete(definitions::DeleteArgs),
+    /// Have a job that was made in a running host fire at other times.
+    Reschedule(definitions::RescheduleArgs),
     /// Start nothing of a job until it is resumed.
     Pause(control::PauseArgs),
     /// Let a paused job go on.
@@ -176,6 +187,11 @@ pub fn main() -> ExitCode {
         Some(Command::Plugins(args)) => plugins::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Reload(args)) => plan::reload(&args),
+        Some(Command::Apply(args)) => definitions::apply(&args),
+        Some(Command::Import(args)) => definitions::import(&args),
+        Some(Command::Export(args)) => definitions::export(&args),
+        Some(Command::Delete(args)) => definitions::delete(&args),
+        Some(Command::Reschedule(args)) => definitions::reschedule(&args),
         Some(Command::Pause(args)) => control::pause(&args),
         Some(Command::Resume(args)) => control::resume(&args),
         Some(Command::Run(args)) => control::run(&args),

@@ -1,13 +1,18 @@
 //! `clockjack plugins`: which code a running host runs, which files it does not, and what a person decides about them.
 
+use std::path::PathBuf;
+
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use clockjack_sandbox::is_base_line;
 use clockjack_schedule::{id::PluginName, manifest::scalar::show_size};
+use hyper::Method;
 use serde_json::{Value as Json, json};
 
 use super::{
     Exit, Output,
-    client::{self, Client, Failure, HostArgs, Said, instant},
+    client::{self, Body, Client, Failure, HostArgs, Said, instant},
+    definitions::{self, DryArgs},
     plan, print, rows,
 };
 use crate::api::view::{Candidate, Generation, Plugin};
@@ -32,6 +37,33 @@ enum PluginsCommand {
     Approve(ApproveArgs),
     /// Go back to an earlier generation; the file that is left is not loaded again by itself.
     Rollback(RollBackArgs),
+    /// Give a running host a plugin: a new one, or the next generation of one that it was given before.
+    Upload(UploadArgs),
+    /// Take back a plugin that was uploaded and that no job uses.
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+struct UploadArgs {
+    /// Its name.
+    plugin: PluginName,
+    /// Its file.
+    #[arg(value_name = "FILE")]
+    component: PathBuf,
+    #[command(flatten)]
+    dry: DryArgs,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+#[derive(Debug, Args)]
+struct DeleteArgs {
+    /// The plugin.
+    plugin: PluginName,
+    #[command(flatten)]
+    dry: DryArgs,
+    #[command(flatten)]
+    host: HostArgs,
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +101,8 @@ pub(super) fn run(args: &PluginsArgs) -> anyhow::Result<Exit> {
     match &args.command {
         Some(PluginsCommand::Approve(args)) => approve(args),
         Some(PluginsCommand::Rollback(args)) => roll_back(args),
+        Some(PluginsCommand::Upload(args)) => upload(args),
+        Some(PluginsCommand::Delete(args)) => delete(args),
         None => client::talk(args.host.output.output, async || match &args.plugin {
             Some(plugin) => show(&args.host, plugin).await,
             None => list(&args.host).await,
@@ -89,6 +123,30 @@ fn roll_back(args: &RollBackArgs) -> anyhow::Result<Exit> {
         let route = format!("/plugins/{}/rollback", args.plugin);
         let answer = Client::of(&args.host).post_slow(&route, &json!({ "generation": args.to })).await?;
         decided(args.host.output.output, &answer)
+    })
+}
+
+fn upload(args: &UploadArgs) -> anyhow::Result<Exit> {
+    let file = &args.component;
+    let bytes = std::fs::read(file).with_context(|| format!("failed to read `{}`", file.display()))?;
+    let output = args.host.output.output;
+    client::talk(output, async || {
+        let route = args.dry.route(&format!("/plugins/{}", args.plugin));
+        let answer = Client::of(&args.host).ask_slow(Method::PUT, &route, Body::Component(bytes.into())).await?;
+        if args.dry.dry_run { definitions::planned(output, &answer) } else { decided(output, &answer) }
+    })
+}
+
+fn delete(args: &DeleteArgs) -> anyhow::Result<Exit> {
+    let output = args.host.output.output;
+    client::talk(output, async || {
+        let route = args.dry.route(&format!("/plugins/{}", args.plugin));
+        let answer = Client::of(&args.host).ask_slow(Method::DELETE, &route, Body::Nothing).await?;
+        match output {
+            _ if args.dry.dry_run => definitions::planned(output, &answer),
+            Output::Json => Said::json(&json!({ "plugin": args.plugin.as_str(), "deleted": true })),
+            Output::Table => Ok(Said::done(format!("{} is deleted", args.plugin))),
+        }
     })
 }
 

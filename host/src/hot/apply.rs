@@ -41,7 +41,13 @@ struct Coming {
 
 impl Task {
     /// Puts another manifest in force, with whatever code was chosen for it. Nothing of it is, after an error.
-    pub(super) async fn put_manifest_in_force(&mut self, set: Arc<Set>, evaluation: Evaluation) -> Result<(), String> {
+    /// `documents` is kept together with what comes in force.
+    pub(super) async fn put_manifest_in_force(
+        &mut self,
+        set: Arc<Set>,
+        evaluation: Evaluation,
+        documents: Vec<Change>,
+    ) -> Result<Plan, String> {
         let before = Arc::clone(&self.in_force);
         let (old, new) = (&before.loaded.manifest, &set.loaded.manifest);
         let change = diff(old, new);
@@ -54,7 +60,7 @@ impl Task {
         let past = Past::new(loaded, self.now());
         self.parts.stores.route(new).await.map_err(|error| error.to_string())?;
         let coming = self.coming(new, &evaluation);
-        self.keep(&coming).await?;
+        self.keep(&coming, documents).await?;
         self.note_candidates(&evaluation);
         self.warn_of_memory(old, new);
         let jobs = self.prepared(new, evaluation.jobs, &coming);
@@ -84,7 +90,7 @@ impl Task {
         self.come(coming).await;
         self.note_faulty(&set, true);
         self.show();
-        Ok(())
+        Ok(plan)
     }
 
     /// Gives up the code of jobs that were removed a while ago.
@@ -107,7 +113,7 @@ impl Task {
         let set = Arc::clone(&self.in_force);
         let manifest = &set.loaded.manifest;
         let coming = self.coming(manifest, &evaluation);
-        if let Err(why) = self.keep(&coming).await {
+        if let Err(why) = self.keep(&coming, Vec::new()).await {
             // The files are looked at again with the next change, or when somebody asks.
             return error!("new code is not put in force: {why}; `clockjack reload` tries it again");
         }
@@ -145,16 +151,20 @@ impl Task {
         coming
     }
 
-    /// Keeps the rows of generations.
-    async fn keep(&self, coming: &[Coming]) -> Result<(), String> {
-        self.keep_rows(coming.iter().map(|coming| coming.generation.row.clone()).collect()).await
+    /// Keeps the rows of generations together with documents.
+    async fn keep(&self, coming: &[Coming], documents: Vec<Change>) -> Result<(), String> {
+        let rows = coming.iter().map(|coming| Change::Generation(Arc::new(coming.generation.row.clone())));
+        self.keep_all(documents.into_iter().chain(rows).collect()).await
     }
 
     pub(super) async fn keep_rows(&self, rows: Vec<GenerationRow>) -> Result<(), String> {
-        if rows.is_empty() {
+        self.keep_all(rows.into_iter().map(|row| Change::Generation(Arc::new(row))).collect()).await
+    }
+
+    async fn keep_all(&self, changes: Vec<Change>) -> Result<(), String> {
+        if changes.is_empty() {
             return Ok(());
         }
-        let changes = rows.into_iter().map(|row| Change::Generation(Arc::new(row))).collect();
         let kept = self.parts.stores.ledger().commit(changes).await;
         kept.map(drop).map_err(|error| error.to_string())
     }

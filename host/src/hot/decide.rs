@@ -79,8 +79,8 @@ impl Task {
     }
 
     async fn put_next_in_force(&mut self, set: Arc<Set>, evaluation: Evaluation) -> bool {
-        match self.put_manifest_in_force(Arc::clone(&set), evaluation).await {
-            Ok(()) => {
+        match self.put_manifest_in_force(Arc::clone(&set), evaluation, Vec::new()).await {
+            Ok(_plan) => {
                 self.next = None;
                 self.watch_anew();
                 true
@@ -143,7 +143,7 @@ impl Task {
         let Some(evaluation) = self.evaluate(&rest, is_anew).await else { return };
         if evaluation.waiting.is_empty()
             && !evaluation.diagnostics.has_errors()
-            && let Err(why) = self.put_manifest_in_force(rest, evaluation).await
+            && let Err(why) = self.put_manifest_in_force(rest, evaluation, Vec::new()).await
         {
             tracing::warn!("nothing is in force yet of what has changed: {why}");
         }

@@ -1,11 +1,15 @@
 //! The handle of the reloader: what others ask of it, and what they read.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clockjack_schedule::id::PluginName;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    edit::{Define, Defined, Rejection, Upload},
     jobs::Jobs,
     view::{Plan, PluginView},
 };
@@ -38,6 +42,29 @@ pub enum Wish {
         digest: Option<String>,
         /// The plugin then.
         answer: oneshot::Sender<Result<PluginView, Refusal>>,
+    },
+    /// Change jobs that were made through the API, all of them or none.
+    Define {
+        /// Which, and how.
+        asked: Define,
+        /// What came of it.
+        answer: oneshot::Sender<Result<Defined, Rejection>>,
+    },
+    /// Take in a plugin.
+    Upload {
+        /// Which.
+        asked: Upload,
+        /// The plugin then.
+        answer: oneshot::Sender<Result<(PluginView, Plan), Rejection>>,
+    },
+    /// Forget a plugin that was uploaded and that no job uses.
+    Unload {
+        /// Which.
+        plugin: PluginName,
+        /// Only say what would happen.
+        is_dry: bool,
+        /// What came of it.
+        answer: oneshot::Sender<Result<Plan, Rejection>>,
     },
     /// Go back to an earlier generation.
     RollBack {
@@ -127,6 +154,37 @@ impl Reloader {
     /// When there is none, or when it does not fit the jobs of now.
     pub async fn roll_back(&self, plugin: PluginName, to: Option<u32>) -> Result<PluginView, Refusal> {
         self.ask(|answer| Wish::RollBack { plugin, to, answer }).await?
+    }
+
+    /// Changes jobs that were made through the API, all of them or none. Who asks is answered once what came of it is kept and
+    /// in force.
+    ///
+    /// # Errors
+    /// When a condition does not hold, when something is wrong with one of them, or when it cannot be kept: nothing changes.
+    pub async fn define(&self, asked: Define) -> Result<Defined, Rejection> {
+        self.ask(|answer| Wish::Define { asked, answer }).await?
+    }
+
+    /// Takes in a plugin, as the next generation where it is known.
+    ///
+    /// # Errors
+    /// When its file cannot be used, or when a manifest has a plugin of that name.
+    pub async fn upload(&self, asked: Upload) -> Result<(PluginView, Plan), Rejection> {
+        self.ask(|answer| Wish::Upload { asked, answer }).await?
+    }
+
+    /// Forgets a plugin that was uploaded.
+    ///
+    /// # Errors
+    /// When it is not known, was not uploaded, or is used.
+    pub async fn unload(&self, plugin: PluginName, is_dry: bool) -> Result<Plan, Rejection> {
+        self.ask(|answer| Wish::Unload { plugin, is_dry, answer }).await?
+    }
+
+    /// Where the files of plugins are put that are uploaded; none where the record of the host is in memory.
+    #[must_use]
+    pub fn uploads(&self) -> Option<PathBuf> {
+        self.jobs.borrow().uploads().map(Path::to_path_buf)
     }
 
     /// How each plugin is, by name.

@@ -1,6 +1,6 @@
 //! The jobs of a host as others see them: what each is, where it comes from, and whether it is in force.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 
 use clockjack_schedule::{
     diagnostic::{Severity, Span},
@@ -21,6 +21,7 @@ use crate::load::{
 pub struct Jobs {
     set: Option<Arc<Set>>,
     given: Arc<Given>,
+    uploads: Option<Arc<Path>>,
 }
 
 /// A job, where it comes from, and whether it is in force.
@@ -118,8 +119,12 @@ impl fmt::Debug for Jobs {
 }
 
 impl Jobs {
-    pub(super) fn of(set: &Arc<Set>, given: &Arc<Given>) -> Self {
-        Self { set: Some(Arc::clone(set)), given: Arc::clone(given) }
+    pub(super) fn of(set: &Arc<Set>, given: &Arc<Given>, uploads: Option<&Path>) -> Self {
+        Self { set: Some(Arc::clone(set)), given: Arc::clone(given), uploads: uploads.map(Into::into) }
+    }
+
+    pub(super) fn uploads(&self) -> Option<&Path> {
+        self.uploads.as_deref()
     }
 
     /// What the host was given beside its files.

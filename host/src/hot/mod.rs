@@ -7,8 +7,10 @@
 mod apply;
 mod bench;
 mod decide;
+mod define;
 mod difference;
 mod dry;
+mod edit;
 mod evaluate;
 mod files;
 mod first;
@@ -22,11 +24,13 @@ mod plan;
 mod reloader;
 mod set;
 mod stamp;
+mod uploads;
 mod view;
 mod watch;
 mod wishes;
 
 pub use self::{
+    edit::{Condition, Define, Defined, Done, Edit, EditKind, Effect, Rejection, Upload},
     first::First,
     handle::{Refusal, Reloader, Wish},
     jobs::{JobState, JobView, Jobs, Origin},

@@ -3,6 +3,7 @@
 //! Three things go on beside it, each at most once and on threads of their own: looking at the stamps of files, reading the
 //! manifest, and loading one plugin. What comes of them is put together here, in one place and one after the other.
 
+mod showing;
 mod waiters;
 
 use std::{
@@ -242,6 +243,18 @@ impl Task {
                 let approved = self.approve(&plugin, digest.as_deref()).await;
                 drop(answer.send(approved));
             }
+            Wish::Define { asked, answer } => {
+                let defined = self.define(asked).await;
+                drop(answer.send(defined));
+            }
+            Wish::Upload { asked, answer } => {
+                let taken = self.upload(asked).await;
+                drop(answer.send(taken));
+            }
+            Wish::Unload { plugin, is_dry, answer } => {
+                let gone = self.unload(plugin, is_dry).await;
+                drop(answer.send(gone));
+            }
             Wish::RollBack { plugin, to, answer } => {
                 let rolled_back = self.roll_back(&plugin, to, "asked for").await;
                 drop(answer.send(rolled_back));
@@ -254,6 +267,11 @@ impl Task {
             self.reading_cause = cause;
         }
         self.wants_reading = self.wants_reading.max(Some(how));
+    }
+
+    /// Has the manifest read once more.
+    pub(super) fn poke(&mut self, cause: &str) {
+        self.read_again(Reading::Changed, cause.to_owned());
     }
 
     /// Begins what is to be done and not done yet: the manifest first, then one plugin after the other.
@@ -450,23 +468,6 @@ impl Task {
             looker.watch(&paths, |path| Stamp::of(path).unless_changed_since(began));
         }));
         self.look_in(SOON);
-    }
-
-    /// Shows everybody how the plugins are.
-    pub(super) fn show(&self) {
-        let manifest = &self.in_force.loaded.manifest;
-        let mut views: Vec<_> = self.lines.iter().map(|(name, line)| line.view(name, manifest)).collect();
-        for (path, (name, fault)) in &self.faulty {
-            let runs = |line: &Line| line.source.file().is_some_and(|file| file.with_extension("") == *path);
-            let is_line = self.lines.get(name).is_some_and(runs);
-            match views.iter_mut().find(|view| is_line && view.name == *name) {
-                Some(view) => view.candidate = view.candidate.take().or(Some(fault.clone())),
-                None => views.push(PluginView::left_out(name.clone(), path, fault.clone())),
-            }
-        }
-        views.sort_by(|a, b| a.name.cmp(&b.name));
-        self.shown.send_replace(views.into());
-        self.jobs.send_replace(Arc::new(Jobs::of(&self.in_force, &self.given)));
     }
 }
 

@@ -18,6 +18,12 @@ use crate::{
     id::JobId,
 };
 
+/// The keys of a job that say when it fires: who reschedules one replaces all of them.
+pub const SCHEDULE_KEYS: [&str; 18] = [
+    "triggers", "cron", "every", "calendar", "at", "any", "all", "after", "start", "end", "except", "jitter", "dst",
+    "anchor", "mode", "overflow", "compat", "day_rule",
+];
+
 /// Reads a definition as if it stood under `jobs`.
 pub(super) fn read_root(index: usize, source: &Source, job: &JobId, findings: &mut Findings) -> Option<Node> {
     let (node, mut diagnostics) = parse(index, &source.text);

@@ -69,7 +69,7 @@ mod build;
 mod command;
 mod counts;
 mod defaults;
-mod definitions;
+pub mod definitions;
 pub mod directories;
 mod grants;
 mod jobs;

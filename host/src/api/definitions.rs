@@ -1,0 +1,230 @@
+//! `/jobs/{job}/definition` and what makes, changes and deletes jobs.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use clockjack_schedule::{id::JobId, manifest::definitions::SCHEDULE_KEYS};
+use serde_json::Value;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    asked::{Asked, Named},
+    problem::{Problem, Problems},
+    router::{Api, near},
+    view::{
+        Plan,
+        definitions::{Definition, JobAsked},
+    },
+};
+use crate::hot::{Condition, Define, Defined, Edit, EditKind, JobView, Jobs};
+
+/// Who asks over the socket: its owner.
+pub(super) const SOCKET: &str = "socket";
+
+/// Its routes.
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(create))
+        .routes(routes!(show))
+        .routes(routes!(replace, patch, delete))
+        .routes(routes!(reschedule))
+}
+
+/// Make a job.
+#[utoipa::path(post, path = "/jobs", tag = "jobs", params(("dry_run" = Option<bool>, Query, description = "Only say what would happen.")), request_body = JobAsked, responses((status = 201, body = Definition), (status = 200, body = Plan, description = "What would happen."), Problems))]
+async fn create(State(api): State<Arc<Api>>, dry: Dry, Asked(asked): Asked<JobAsked>) -> Result<Response, Problem> {
+    let job = id(&asked.id)?;
+    let edit = Edit { kind: EditKind::Put(asked.job), condition: Condition::New };
+    edited(&api, job, edit, dry).await
+}
+
+/// A job as it is written.
+#[utoipa::path(get, path = "/jobs/{job}/definition", tag = "jobs", params(("job" = String, Path)), responses((status = 200, body = Definition), Problems))]
+async fn show(State(api): State<Arc<Api>>, Named(name): Named) -> Result<Response, Problem> {
+    let jobs = api.reloader.jobs();
+    let view = find(&jobs, &name)?;
+    Ok(tagged(StatusCode::OK, Definition::of(&jobs, &view)))
+}
+
+/// Make a job, or replace it.
+#[utoipa::path(put, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header), ("if-none-match" = Option<String>, Header)), request_body = Object, responses((status = 200, body = Definition), (status = 201, body = Definition), Problems))]
+async fn replace(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    dry: Dry,
+    headers: HeaderMap,
+    Asked(job): Asked<Value>,
+) -> Result<Response, Problem> {
+    let edit = Edit { kind: EditKind::Put(job), condition: condition(&headers)? };
+    edited(&api, id(&name)?, edit, dry).await
+}
+
+/// Change a job by a JSON merge patch (RFC 7386).
+#[utoipa::path(patch, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), request_body(content = Object, content_type = "application/merge-patch+json"), responses((status = 200, body = Definition), Problems))]
+async fn patch(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    dry: Dry,
+    headers: HeaderMap,
+    Asked(patch): Asked<Value>,
+) -> Result<Response, Problem> {
+    if !patch.is_object() {
+        let fix = "send the keys that are to change; `null` removes one";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "request.invalid", "the patch is no JSON object", fix));
+    }
+    let edit = Edit { kind: EditKind::Merge(patch), condition: condition(&headers)? };
+    edited(&api, id(&name)?, edit, dry).await
+}
+
+/// Delete a job. What is known of its runs stays.
+#[utoipa::path(delete, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), responses((status = 204), (status = 200, body = Plan, description = "What would happen."), Problems))]
+async fn delete(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    dry: Dry,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let edit = Edit { kind: EditKind::Delete, condition: condition(&headers)? };
+    edited(&api, id(&name)?, edit, dry).await
+}
+
+/// Have a job fire by other triggers than before.
+#[utoipa::path(post, path = "/jobs/{job}/reschedule", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), request_body(content = Object, description = "What takes the place of all keys that say when the job fires, such as `cron`, `every`, `at` or `triggers`."), responses((status = 200, body = Definition), Problems))]
+async fn reschedule(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    dry: Dry,
+    headers: HeaderMap,
+    Asked(asked): Asked<Value>,
+) -> Result<Response, Problem> {
+    let Value::Object(keys) = asked else {
+        let fix = "send an object such as `{ \"cron\": \"30 2 * * *\" }`";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "request.invalid", "the body is no JSON object", fix));
+    };
+    let known = |key: &str| SCHEDULE_KEYS.contains(&key) || key == "timezone";
+    if let Some(other) = keys.keys().find(|key| !known(key)) {
+        let fix = format!("send only {}, `timezone`", SCHEDULE_KEYS.map(|key| format!("`{key}`")).join(", "));
+        let detail = format!("`{other}` does not say when a job fires");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "job.invalid", detail, fix));
+    }
+    let edit = Edit { kind: EditKind::Reschedule(keys), condition: condition(&headers)? };
+    edited(&api, id(&name)?, edit, dry).await
+}
+
+/// Asks for one change, and answers what the job is then.
+async fn edited(api: &Api, job: JobId, edit: Edit, Dry(is_dry): Dry) -> Result<Response, Problem> {
+    let is_deletion = matches!(edit.kind, EditKind::Delete);
+    let edits = BTreeMap::from([(job.clone(), edit)]);
+    let defined = api.reloader.define(Define { edits, by: SOCKET.into(), is_dry }).await?;
+    if is_dry {
+        return Ok(Json(Plan::from(defined.plan)).into_response());
+    }
+    api.settle().await?;
+    if is_deletion {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let jobs = api.reloader.jobs();
+    let view = find(&jobs, job.as_str())?;
+    let is_new = is_created(&defined);
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = tagged(status, Definition::of(&jobs, &view));
+    if is_new && let Ok(place) = HeaderValue::try_from(format!("/api/v1/jobs/{job}")) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+fn is_created(defined: &Defined) -> bool {
+    defined.done.iter().any(|done| done.effect == crate::hot::Effect::Created)
+}
+
+fn tagged(status: StatusCode, definition: Definition) -> Response {
+    let etag = HeaderValue::try_from(definition.etag.as_str());
+    let mut response = (status, Json(definition)).into_response();
+    if let Ok(etag) = etag {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
+fn find(jobs: &Jobs, name: &str) -> Result<JobView, Problem> {
+    let found = name.parse().ok().and_then(|id| jobs.get(&id));
+    found.ok_or_else(|| {
+        let ids = jobs.ids();
+        let fix = near(name, ids.iter().map(|id| id.as_str()), "`clockjack jobs` lists them");
+        Problem::unknown("job.unknown", format!("the host has no job `{name}`"), fix)
+    })
+}
+
+/// The id of a job that may be new.
+pub(super) fn id(text: &str) -> Result<JobId, Problem> {
+    text.parse().map_err(|error| {
+        let detail = format!("`{text}` is no id of a job: {error}");
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "job.invalid", detail, "choose another id")
+    })
+}
+
+/// What the headers of a request ask for.
+fn condition(headers: &HeaderMap) -> Result<Condition, Problem> {
+    let tags = |name: HeaderName| -> Result<Option<Vec<String>>, Problem> {
+        let mut tags = Vec::new();
+        for value in headers.get_all(&name) {
+            let text = value.to_str().map_err(|_not_text| bad_tag(&name))?;
+            tags.extend(text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(ToOwned::to_owned));
+        }
+        let is_tag = |tag: &String| tag == "*" || tag.starts_with('"') && tag.ends_with('"') && 1 < tag.len();
+        match (headers.contains_key(&name), tags.is_empty() || !tags.iter().all(is_tag)) {
+            (false, _) => Ok(None),
+            (true, true) => Err(bad_tag(&name)),
+            (true, false) => Ok(Some(tags)),
+        }
+    };
+    match (tags(header::IF_MATCH)?, tags(header::IF_NONE_MATCH)?) {
+        (None, None) => Ok(Condition::Any),
+        (Some(tags), None) => Ok(Condition::Is(tags)),
+        (None, Some(tags)) if tags == ["*"] => Ok(Condition::Absent),
+        (_, Some(_)) => Err(bad_tag(&header::IF_NONE_MATCH)),
+    }
+}
+
+fn bad_tag(name: &HeaderName) -> Problem {
+    let detail = format!("the header `{name}` cannot be used");
+    let fix = "send `If-Match` with the tag of the header `ETag`, quotes included, or `If-None-Match: *`, and not both";
+    Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, fix)
+}
+
+/// `?dry_run=true`: only say what would happen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dry(pub(super) bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for Dry {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        flag(parts.uri.query(), "dry_run").map(Self)
+    }
+}
+
+/// A word of a query that is `true` or `false`.
+pub(super) fn flag(query: Option<&str>, name: &str) -> Result<bool, Problem> {
+    match word(query, name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => {
+            let detail = format!("`{name}` is neither `true` nor `false`");
+            let fix = format!("write `?{name}=true`, or leave it out");
+            Err(Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, fix))
+        }
+    }
+}
+
+/// A plain word of a query.
+pub(super) fn word<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
+    let pairs = query.unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+}
