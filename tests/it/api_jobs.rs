@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
+    ops::Deref,
     os::unix::net::UnixStream,
     thread,
 };
@@ -19,7 +20,20 @@ const JOBS: &str = "jobs:\n  filed: { plugin: typed, call: nothing, every: 1h }\
 /// A host with the socket that it answers on.
 struct Up {
     host: Running,
+    http: Http,
+}
+
+/// Who asks a host.
+struct Http {
     socket: String,
+}
+
+impl Deref for Up {
+    type Target = Http;
+
+    fn deref(&self) -> &Http {
+        &self.http
+    }
 }
 
 /// An answer.
@@ -51,10 +65,10 @@ fn up(hosted: &Hosted) -> Up {
     wait(&mut host, "a socket", says);
     let line = host.log.iter().map(|line| Line::read(line)).find(says);
     let socket = line.expect("it was waited for").text("socket").to_owned();
-    Up { host, socket }
+    Up { host, http: Http { socket } }
 }
 
-impl Up {
+impl Http {
     #[track_caller]
     fn ask(&self, method: &str, path: &str, headers: &str, media: &str, body: &[u8]) -> Answer {
         let mut stream = UnixStream::connect(&self.socket).expect("somebody listens");
@@ -87,7 +101,9 @@ impl Up {
         let headers = format!("if-match: {etag}\r\n");
         self.ask(method, path, &headers, "application/json", body.to_string().as_bytes())
     }
+}
 
+impl Up {
     #[track_caller]
     fn end(self) {
         self.host.signal("TERM");
@@ -204,8 +220,8 @@ fn two_who_change_one_job_at_once_end_in_one_outcome() {
     let made = up.send("POST", "/jobs", &json!({ "id": "both", "job": beat() }));
     let etag = made.header("etag").to_owned();
     let change = |every: &'static str| {
-        let (up, etag) = (&up, &etag);
-        move || up.send_if("PATCH", "/jobs/both", etag, &json!({ "every": every }))
+        let (http, etag) = (&up.http, &etag);
+        move || http.send_if("PATCH", "/jobs/both", etag, &json!({ "every": every }))
     };
     let (one, other) = thread::scope(|scope| {
         let (one, other) = (scope.spawn(change("1h")), scope.spawn(change("2h")));

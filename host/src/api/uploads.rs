@@ -29,7 +29,7 @@ use super::{
     router::Api,
     view::{self, Plan},
 };
-use crate::hot::Upload;
+use crate::hot::{UNFINISHED, Upload};
 
 /// Largest plugin that is taken in: components that bundle a whole language runtime have about half of it.
 const UPLOAD_BYTES_MAX: usize = 32 << 20;
@@ -112,7 +112,7 @@ fn plugin(name: &str) -> Result<PluginName, Problem> {
 fn temporary(folder: &Path) -> PathBuf {
     static N_UPLOADS: AtomicU64 = AtomicU64::new(0);
     let number = N_UPLOADS.fetch_add(1, Ordering::Relaxed);
-    folder.join(format!(".upload-{}-{number}", std::process::id()))
+    folder.join(format!("{UNFINISHED}{}-{number}", std::process::id()))
 }
 
 /// Writes a body to a file as it comes, and says what its SHA-256 is.

@@ -19,7 +19,7 @@ use super::{
     view::{CandidateState, CandidateView},
 };
 use crate::{
-    load::FaultyUnit,
+    load::{FaultyGiven, FaultyUnit},
     shell::{Event, ManifestNews, PluginNews, PluginNewsKind},
 };
 
@@ -173,6 +173,25 @@ impl Task {
             self.faulty.insert(unit.path.clone(), (unit.plugin.clone(), view));
         }
         news.into_iter().for_each(|news| self.note(news));
+        if is_told {
+            self.tell_faulty_given(set);
+        }
+    }
+
+    /// Says what the host was given and is not in force as it was given, once.
+    fn tell_faulty_given(&mut self, set: &Set) {
+        let reason =
+            |given: &FaultyGiven| given.findings.first().map(|found| found.message.clone()).unwrap_or_default();
+        let now: BTreeMap<_, _> = set.faulty.given.iter().map(|given| (given.name.clone(), reason(given))).collect();
+        for given in &set.faulty.given {
+            let reason = reason(given);
+            if self.told_given.get(&given.name) != Some(&reason) {
+                let what = given.name.to_string();
+                let goes_on = if given.is_kept { "it goes on as it was before" } else { "it is left out" };
+                tracing::warn!(what, "{goes_on}: {reason}");
+            }
+        }
+        self.told_given = now;
     }
 
     /// Holds a manifest against what is known of the files. None where the program itself failed.

@@ -37,6 +37,7 @@ pub use self::{
     made_for::MadeFor,
     reloader::{ReloaderParts, start},
     set::{Set, Sources},
+    uploads::UNFINISHED,
     view::{
         CanaryView, CandidateState, CandidateView, Difference, GenerationView, JobChange, Plan, PluginChange,
         PluginChangeKind, PluginView,

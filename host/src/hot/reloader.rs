@@ -42,11 +42,12 @@ use super::{
     paths::Paths,
     set::{Set, Sources},
     stamp::Stamp,
+    uploads,
     view::{CandidateView, Plan, PluginView},
     watch::Watch,
 };
 use crate::{
-    load::{given::Given, stores::OpenStores},
+    load::{GivenName, given::Given, stores::OpenStores},
     shell::{Event, HostHandle},
 };
 
@@ -99,6 +100,8 @@ pub(super) struct Task {
     pub(super) removed: Vec<(JobId, Duration)>,
     /// Components in directories that something is wrong with, by their paths without an ending.
     pub(super) faulty: BTreeMap<PathBuf, (PluginName, CandidateView)>,
+    /// What the host was given and is not in force as it was given, with why.
+    pub(super) told_given: BTreeMap<GivenName, String>,
     /// A manifest that was read and is not in force.
     pub(super) next: Option<Next>,
     /// Who waits until everything is settled, with what happened since.
@@ -169,6 +172,9 @@ impl Task {
     pub(super) fn new(first: First, parts: ReloaderParts, shown: Shown) -> Self {
         let First { set, lines, histories, files, .. } = first;
         let watch = Watch::new(parts.is_watching);
+        if let Some(folder) = parts.uploads.as_deref() {
+            uploads::clear(folder);
+        }
         let mut task = Self {
             parts,
             given: Arc::clone(&set.given),
@@ -178,6 +184,7 @@ impl Task {
             files,
             removed: Vec::new(),
             faulty: BTreeMap::new(),
+            told_given: BTreeMap::new(),
             next: None,
             waiting: Vec::new(),
             cause: "start".to_owned(),
@@ -227,37 +234,6 @@ impl Task {
                 }
                 () = tokio::time::sleep(LOOK_AFTER_WAITERS), if !self.waiting.is_empty() => {}
                 event = next_of(&mut self.ends) => self.count(event).await,
-            }
-        }
-    }
-
-    async fn fulfil(&mut self, wish: Wish) {
-        match wish {
-            Wish::Reload { cause, answer } => {
-                let asked_at = self.parts.clock.monotonic();
-                self.waiting.push(Waiter { answer, plan: Plan::default(), asked_at });
-                self.read_again(Reading::Asked, cause);
-            }
-            Wish::Plan { files, answer } => self.plan(files, answer),
-            Wish::Approve { plugin, digest, answer } => {
-                let approved = self.approve(&plugin, digest.as_deref()).await;
-                drop(answer.send(approved));
-            }
-            Wish::Define { asked, answer } => {
-                let defined = self.define(asked).await;
-                drop(answer.send(defined));
-            }
-            Wish::Upload { asked, answer } => {
-                let taken = self.upload(asked).await;
-                drop(answer.send(taken));
-            }
-            Wish::Unload { plugin, is_dry, answer } => {
-                let gone = self.unload(plugin, is_dry).await;
-                drop(answer.send(gone));
-            }
-            Wish::RollBack { plugin, to, answer } => {
-                let rolled_back = self.roll_back(&plugin, to, "asked for").await;
-                drop(answer.send(rolled_back));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Plugins that somebody uploads: each has one file beside the ledger, which is replaced by the next upload.
 
-use std::{collections::BTreeSet, fs, sync::Arc};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use clockjack_schedule::{
     id::PluginName,
@@ -158,7 +158,7 @@ impl Task {
     }
 
     /// How a plugin is now.
-    fn shown(&self, name: &PluginName, place: &std::path::Path) -> PluginView {
+    fn shown(&self, name: &PluginName, place: &Path) -> PluginView {
         let manifest = &self.in_force.loaded.manifest;
         match self.lines.get(name) {
             Some(line) => line.view(name, manifest),
@@ -177,8 +177,20 @@ impl Task {
     }
 }
 
+/// How the name of a file begins that is being uploaded.
+pub const UNFINISHED: &str = ".upload-";
+
+/// Removes what was being uploaded when a host came to its end.
+pub(super) fn clear(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
 /// Puts a file in its place, all of it or nothing.
-fn put_file(file: &std::path::Path, place: &std::path::Path) -> Result<(), String> {
+fn put_file(file: &Path, place: &Path) -> Result<(), String> {
     let synced = fs::File::open(file).and_then(|file| file.sync_all());
     let put = synced.and_then(|()| fs::rename(file, place)).and_then(|()| match place.parent() {
         Some(folder) => fs::File::open(folder)?.sync_all(),

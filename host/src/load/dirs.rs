@@ -20,7 +20,7 @@ use clockjack_schedule::{
     },
 };
 
-use super::Loaded;
+use super::{Loaded, stores};
 use crate::settings;
 
 /// Refused with everything below.
@@ -189,8 +189,14 @@ fn own_folders(loaded: &Loaded) -> Vec<PathBuf> {
         StoreUrl::Sqlite(path) => Some(folder_of(path).to_owned()),
         StoreUrl::Memory => None,
     };
-    let ledgers = loaded.manifest.stores.values().chain(&loaded.ledger).filter_map(file);
-    ledgers.chain(settings::state_directory()).map(|folder| resolved(&folder)).collect()
+    let stores = || loaded.manifest.stores.values().chain(&loaded.ledger);
+    let uploads = stores().filter_map(stores::uploads_beside);
+    stores()
+        .filter_map(file)
+        .chain(uploads)
+        .chain(settings::state_directory())
+        .map(|folder| resolved(&folder))
+        .collect()
 }
 
 /// A grant that lets a job write.

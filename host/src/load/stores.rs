@@ -144,7 +144,12 @@ pub async fn given_of(ledger: &dyn Ledger, folder: Option<&Path>) -> Result<Give
 /// Where the files of uploaded plugins are: beside the default ledger. None where that is in memory.
 #[must_use]
 pub fn uploads(places: &BTreeMap<StoreName, StoreUrl>) -> Option<PathBuf> {
-    let Some(StoreUrl::Sqlite(path)) = places.get(&StoreName::default()) else { return None };
+    uploads_beside(places.get(&StoreName::default())?)
+}
+
+/// The same for one store.
+pub(super) fn uploads_beside(store: &StoreUrl) -> Option<PathBuf> {
+    let StoreUrl::Sqlite(path) = store else { return None };
     let mut folder = std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string();
     folder.push(".plugins");
     Some(folder.into())

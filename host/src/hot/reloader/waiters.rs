@@ -1,11 +1,11 @@
-//! Those who wait for a reload: when they are answered, and with what.
+//! Those who wish something of the reloader, and those who wait for a reload: when they are answered, and with what.
 
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::{Next, Reading, Task};
-use crate::hot::{plan, view::Plan};
+use crate::hot::{Wish, plan, view::Plan};
 
 /// How long somebody who asks for a reload waits at the most for what is not his: files that never come to rest, a pile of
 /// components that nobody runs. So long also a manifest waits until what is wrong with it is told.
@@ -20,6 +20,38 @@ pub(in crate::hot) struct Waiter {
 }
 
 impl Task {
+    /// Does what somebody wishes; what takes long is answered when it is done.
+    pub(super) async fn fulfil(&mut self, wish: Wish) {
+        match wish {
+            Wish::Reload { cause, answer } => {
+                let asked_at = self.parts.clock.monotonic();
+                self.waiting.push(Waiter { answer, plan: Plan::default(), asked_at });
+                self.read_again(Reading::Asked, cause);
+            }
+            Wish::Plan { files, answer } => self.plan(files, answer),
+            Wish::Approve { plugin, digest, answer } => {
+                let approved = self.approve(&plugin, digest.as_deref()).await;
+                drop(answer.send(approved));
+            }
+            Wish::Define { asked, answer } => {
+                let defined = self.define(asked).await;
+                drop(answer.send(defined));
+            }
+            Wish::Upload { asked, answer } => {
+                let taken = self.upload(asked).await;
+                drop(answer.send(taken));
+            }
+            Wish::Unload { plugin, is_dry, answer } => {
+                let gone = self.unload(plugin, is_dry).await;
+                drop(answer.send(gone));
+            }
+            Wish::RollBack { plugin, to, answer } => {
+                let rolled_back = self.roll_back(&plugin, to, "asked for").await;
+                drop(answer.send(rolled_back));
+            }
+        }
+    }
+
     /// Whether nothing is to be done and nothing goes on that may change what is in force.
     pub(in crate::hot) fn is_settled(&self) -> bool {
         let works = self.reading.is_some() || self.examining.is_some();
