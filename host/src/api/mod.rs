@@ -4,12 +4,15 @@
 //! Nothing here decides anything.
 
 mod asked;
+mod job_reads;
 mod jobs;
 mod listen;
 mod openapi;
 mod plugins;
 mod problem;
+mod query;
 mod router;
+mod run_reads;
 mod runs;
 mod scheduler;
 pub mod socket;

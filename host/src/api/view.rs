@@ -3,6 +3,10 @@
 //!
 //! Names are those of the manifest and of the ledger; instants are RFC 3339 in UTC; what is not known is `null`.
 
+pub mod jobs;
+pub mod runs;
+pub mod settings;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
