@@ -15,6 +15,7 @@ mod router;
 mod run_reads;
 mod runs;
 mod scheduler;
+mod slots;
 pub mod socket;
 #[cfg(test)]
 pub(crate) mod tests;

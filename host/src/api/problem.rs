@@ -7,12 +7,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use clockjack_schedule::ports::LedgerError;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
 use utoipa::{
     IntoResponses, PartialSchema as _, ToSchema,
     openapi::{ContentBuilder, RefOr, ResponseBuilder, response::Response as Told},
 };
 
+use super::view::slots::Finding;
 use crate::hot::Refusal;
 
 /// The media type of problem details.
@@ -26,6 +28,8 @@ pub(super) struct Problem {
     code: &'static str,
     detail: String,
     fix: String,
+    /// What else is to be said, by name.
+    more: Box<Map<String, Json>>,
 }
 
 impl Problem {
@@ -35,7 +39,14 @@ impl Problem {
         detail: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { status, code, detail: detail.into(), fix: fix.into() }
+        Self { status, code, detail: detail.into(), fix: fix.into(), more: Box::default() }
+    }
+
+    /// The same with something more to say.
+    pub(super) fn with(mut self, name: &str, more: &impl Serialize) -> Self {
+        // What cannot be written as JSON is left out; the problem is told all the same.
+        self.more.insert(name.to_owned(), serde_json::to_value(more).unwrap_or_default());
+        self
     }
 
     /// Nothing of that name is there.
@@ -51,8 +62,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, code, detail, fix } = self;
-        let body = json!({
+        let Self { status, code, detail, fix, more } = self;
+        let mut body = json!({
             "type": format!("urn:clockjack:problem:{code}"),
             "title": status.canonical_reason(),
             "status": status.as_u16(),
@@ -60,6 +71,9 @@ impl IntoResponse for Problem {
             "code": code,
             "fix": fix,
         });
+        if let Json::Object(body) = &mut body {
+            body.extend(*more);
+        }
         (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body.to_string()).into_response()
     }
 }
@@ -102,6 +116,9 @@ struct ProblemView {
     code: String,
     /// What to do about it.
     fix: String,
+    /// What is wrong with what was sent, one by one, where that is known.
+    #[schema(required = false)]
+    findings: Option<Vec<Finding>>,
 }
 
 /// What every route may answer instead of what was asked for.

@@ -17,7 +17,9 @@ use clockjack_schedule::{
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{asked::BODY_BYTES_MAX, job_reads, jobs, openapi, plugins, problem::Problem, run_reads, runs, scheduler};
+use super::{
+    asked::BODY_BYTES_MAX, job_reads, jobs, openapi, plugins, problem::Problem, run_reads, runs, scheduler, slots,
+};
 use crate::{hot::Reloader, shell::HostHandle};
 
 /// How long a decision may take. A ledger that cannot be written, on a full disk for instance, holds up all of them.
@@ -60,6 +62,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(jobs::routes())
         .merge(run_reads::routes())
         .merge(runs::routes())
+        .merge(slots::routes())
         .merge(openapi::routes());
     OpenApiRouter::with_openapi(openapi::frame()).nest("/api/v1", routes)
 }

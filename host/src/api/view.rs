@@ -6,6 +6,7 @@
 pub mod jobs;
 pub mod runs;
 pub mod settings;
+pub mod slots;
 
 use std::path::PathBuf;
 

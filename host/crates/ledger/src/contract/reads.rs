@@ -8,6 +8,7 @@ use clockjack_schedule::{
     outcome::OutcomeCode,
     ports::{
         Captured, Change, JobFilter, Ledger, RunFilter, RunPhase, RunPlace, RunRow, RunState, RunStory, SkipFilter,
+        SkipPlace,
     },
     run::{Cause, Run, SkipReason},
 };
