@@ -12,7 +12,10 @@ use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
 pub use super::settings::Settings;
-use crate::cli::rfc3339;
+use crate::{
+    cli::rfc3339,
+    hot::{JobState, JobView, Origin},
+};
 
 /// A job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -55,6 +58,27 @@ pub struct Job {
     /// Free words for filters.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub labels: Map<String, Json>,
+    /// Where it comes from: `manifest`, `directory`, `api`; `null` where it comes from nowhere any more.
+    pub origin: Option<String>,
+    /// Where it is written, for people: `clockjack.yaml:7`, `revision 3`.
+    pub place: Option<String>,
+    /// Changes whenever its definition does.
+    pub etag: Option<String>,
+    /// What is wrong with it as it stands where it comes from.
+    pub fault: Option<Fault>,
+}
+
+/// What is wrong with a job as it stands where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Fault {
+    /// Stable and dotted.
+    pub code: String,
+    /// What is wrong.
+    pub reason: String,
+    /// What to do about it.
+    pub fix: String,
+    /// It goes on as it was before; else nothing of it is in force.
+    pub kept: bool,
 }
 
 /// How a job is.
@@ -71,11 +95,14 @@ pub enum JobPhase {
     Removed,
     /// The ledger knows it, and the manifest does not have it.
     NotInTheManifest,
+    /// Something is wrong with it as it stands where it comes from, and nothing of it is in force.
+    Broken,
 }
 
 impl JobPhase {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Active, Self::Paused, Self::New, Self::Removed, Self::NotInTheManifest];
+    pub const ALL: [Self; 6] =
+        [Self::Active, Self::Paused, Self::New, Self::Removed, Self::NotInTheManifest, Self::Broken];
 
     /// The word for people.
     #[must_use]
@@ -86,6 +113,35 @@ impl JobPhase {
             Self::New => "new",
             Self::Removed => "removed",
             Self::NotInTheManifest => "not in the manifest",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// Where a job comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobOrigin {
+    /// A manifest.
+    Manifest,
+    /// A component in a directory of plugins.
+    Directory,
+    /// The API.
+    Api,
+}
+
+impl JobOrigin {
+    /// All of them with their words.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("manifest", Self::Manifest), ("directory", Self::Directory), ("api", Self::Api)];
+
+    /// Whether that is where something comes from.
+    #[must_use]
+    pub fn is_of(self, origin: &Origin) -> bool {
+        match origin {
+            Origin::Manifest { .. } => self == Self::Manifest,
+            Origin::Directory { .. } => self == Self::Directory,
+            Origin::Api(_) => self == Self::Api,
         }
     }
 }
@@ -216,7 +272,27 @@ impl From<&Known<'_>> for Job {
             timezone: job.map(|job| job.zone.name().to_owned()),
             description: job.and_then(|job| job.description.as_deref()).map(ToOwned::to_owned),
             labels: labels.unwrap_or_default(),
+            origin: None,
+            place: None,
+            etag: None,
+            fault: None,
         }
+    }
+}
+
+impl Job {
+    /// The same with where it comes from.
+    #[must_use]
+    pub fn from_where(mut self, view: &JobView, etag: String) -> Self {
+        (self.origin, self.place) = (Some(view.origin.as_str().to_owned()), Some(view.origin.place()));
+        self.etag = Some(etag);
+        self.fault = match &view.state {
+            JobState::InForce => None,
+            JobState::Broken { code, reason, fix, is_kept } => {
+                Some(Fault { code: (*code).to_owned(), reason: reason.clone(), fix: fix.clone(), kept: *is_kept })
+            }
+        };
+        self
     }
 }
 
