@@ -9,8 +9,8 @@ use clockjack_ledger::MemoryLedger;
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, KeepOf, Ledger, LedgerError,
-        Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
+        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, JobFilter, JobStory, KeepOf,
+        Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -72,6 +72,10 @@ impl SimLedger {
 impl Ledger for SimLedger {
     fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>> {
         self.inner.load()
+    }
+
+    fn jobs(&self, filter: JobFilter) -> PortFuture<'_, Result<Vec<JobStory>, LedgerError>> {
+        self.inner.jobs(filter)
     }
 
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {

@@ -25,9 +25,8 @@ use super::{
     asked::{Asked, Named},
     problem::{Problem, Problems},
     router::Api,
-    view::{self, AskedBy, JobState, NothingAsked, ResumeAsked, RunAsked},
+    view::{self, AskedBy, JobState, NothingAsked, ResumeAsked, RunAsked, runs::RunDetail},
 };
-use crate::cli::run_json;
 
 /// Longest idempotency key: any id that somebody else gives to something fits.
 const KEY_BYTES_MAX: usize = 256;
@@ -73,7 +72,7 @@ async fn tell(api: &Api, name: &str, input: Input) -> Result<Json<JobState>, Pro
 }
 
 /// Asks for a run. The answer is `202` with the run, or `200` where the key stands for a run that is there already.
-#[utoipa::path(post, path = "/jobs/{job}/run", tag = "jobs", params(("job" = String, Path)), request_body = Option<RunAsked>, responses((status = 200, body = Object), (status = 202, body = Object), Problems))]
+#[utoipa::path(post, path = "/jobs/{job}/run", tag = "jobs", params(("job" = String, Path)), request_body = Option<RunAsked>, responses((status = 200, body = RunDetail), (status = 202, body = RunDetail), Problems))]
 pub(super) async fn run(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -90,7 +89,7 @@ pub(super) async fn run(
         None => RunId::of_request(&job, at, next_request(at)),
     };
     if let Some(story) = api.story(run).await? {
-        return Ok(Json(run_json(&story)).into_response());
+        return Ok(Json(RunDetail::from(&story)).into_response());
     }
     let cause = match asked.cause {
         AskedBy::Api => Cause::Api,
@@ -99,7 +98,7 @@ pub(super) async fn run(
     api.host.send(vec![Input::Fire { job: job.clone(), run, cause, payload, scheduled_for: None }]).await;
     api.settle().await?;
     match api.story(run).await? {
-        Some(story) => Ok((StatusCode::ACCEPTED, Json(run_json(&story))).into_response()),
+        Some(story) => Ok((StatusCode::ACCEPTED, Json(RunDetail::from(&story))).into_response()),
         None => Err(skipped(&job, find_skip(&api, &job, run, at).await?)),
     }
 }
@@ -129,7 +128,7 @@ pub(super) async fn find_skip(
 ) -> Result<Option<Skip>, Problem> {
     // The core reads the clock a moment later; a step back of it is no reason to find nothing.
     let since = asked_at.checked_sub_signed(TimeDelta::minutes(1));
-    let filter = SkipFilter { job: Some(job.clone()), since, until: None, n_max: SKIPS_MAX };
+    let filter = SkipFilter { job: Some(job.clone()), since, n_max: SKIPS_MAX, ..SkipFilter::default() };
     Ok(api.ledger.skips(filter).await?.into_iter().find(|skip| skip.run == Some(run)))
 }
 

@@ -5,14 +5,18 @@
 
 mod asked;
 mod definitions;
+mod job_reads;
 mod jobs;
 mod listen;
 mod openapi;
 mod plugins;
 mod problem;
+mod query;
 mod router;
+mod run_reads;
 mod runs;
 mod scheduler;
+mod slots;
 pub mod socket;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -7,7 +7,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use clockjack_schedule::ports::LedgerError;
-use serde_json::{Value as Json, json};
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
 use utoipa::{
     IntoResponses, PartialSchema as _, ToSchema,
     openapi::{ContentBuilder, RefOr, ResponseBuilder, response::Response as Told},
@@ -29,8 +30,8 @@ pub(super) struct Problem {
     code: &'static str,
     detail: String,
     fix: String,
-    /// Further members, by name.
-    more: Vec<(&'static str, Json)>,
+    /// What else is to be said, by name.
+    more: Box<Map<String, Json>>,
 }
 
 impl Problem {
@@ -40,12 +41,13 @@ impl Problem {
         detail: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { status, code, detail: detail.into(), fix: fix.into(), more: Vec::new() }
+        Self { status, code, detail: detail.into(), fix: fix.into(), more: Box::default() }
     }
 
-    /// Says more, under a name of its own.
-    pub(super) fn with(mut self, name: &'static str, value: Json) -> Self {
-        self.more.push((name, value));
+    /// The same with something more to say.
+    pub(super) fn with(mut self, name: &str, more: &impl Serialize) -> Self {
+        // What cannot be written as JSON is left out; the problem is told all the same.
+        self.more.insert(name.to_owned(), serde_json::to_value(more).unwrap_or_default());
         self
     }
 
@@ -71,8 +73,8 @@ impl IntoResponse for Problem {
             "code": code,
             "fix": fix,
         });
-        for (name, value) in more {
-            body[name] = value;
+        if let Json::Object(body) = &mut body {
+            body.extend(*more);
         }
         (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body.to_string()).into_response()
     }
@@ -99,10 +101,10 @@ impl From<Rejection> for Problem {
         if !findings.is_empty() {
             let text = diagnostics::render(&findings, &sources, diagnostics::Look::Plain);
             problem =
-                problem.with("findings", diagnostics::to_json(&findings, &sources)).with("findings_text", text.into());
+                problem.with("findings", &diagnostics::to_json(&findings, &sources)).with("findings_text", &text);
         }
         match etag {
-            Some(etag) => problem.with("etag", etag.into()),
+            Some(etag) => problem.with("etag", &etag),
             None => problem,
         }
     }
@@ -139,8 +141,8 @@ struct ProblemView {
     code: String,
     /// What to do about it.
     fix: String,
-    /// Everything that is wrong with a definition, each with its place in it: a list, where the problem is one.
-    #[schema(value_type = Option<Vec<Object>>)]
+    /// What is wrong with what was sent, one by one, where that is known.
+    #[schema(required = false, value_type = Option<Vec<Object>>)]
     findings: Option<Json>,
     /// The same for people.
     findings_text: Option<String>,

@@ -10,7 +10,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     diagnostic::did_you_mean,
-    id::RunId,
+    id::{JobId, RunId},
     ports::{Clock, JobRow, Ledger, RunStory},
 };
 
@@ -18,12 +18,15 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    asked::BODY_BYTES_MAX, definitions, jobs, openapi, plugins, problem::Problem, runs, scheduler, transfer, uploads,
+    asked::BODY_BYTES_MAX, definitions, job_reads, jobs, openapi, plugins, problem::Problem, run_reads, runs, scheduler, slots, transfer, uploads,
 };
 use crate::{hot::Reloader, shell::HostHandle};
 
 /// How long a decision may take. A ledger that cannot be written, on a full disk for instance, holds up all of them.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How many names are looked through for the one that was meant.
+const NAMES_MAX: usize = 10_000;
 
 /// What the routes reach the host through.
 pub struct Api {
@@ -55,11 +58,14 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
     let routes = OpenApiRouter::new()
         .merge(scheduler::routes())
         .merge(plugins::routes())
+        .merge(job_reads::routes())
         .merge(jobs::routes())
         .merge(definitions::routes())
         .merge(transfer::routes())
         .merge(uploads::routes())
+        .merge(run_reads::routes())
         .merge(runs::routes())
+        .merge(slots::routes())
         .merge(openapi::routes());
     OpenApiRouter::with_openapi(openapi::frame()).nest("/api/v1", routes)
 }
@@ -103,13 +109,28 @@ impl Api {
 
     /// A job that the ledger knows to be in force; `Err` inside says that there is none.
     async fn kept_job(&self, name: &str) -> Result<Result<JobRow, Problem>, Problem> {
-        let mut rows = self.ledger.load().await?.jobs;
-        rows.retain(|row| row.state.removed_at.is_none());
-        let found = rows.iter().position(|row| row.state.job.as_str() == name);
-        Ok(found.map(|place| rows.swap_remove(place)).ok_or_else(|| {
-            let fix = near(name, rows.iter().map(|row| row.state.job.as_str()), "`clockjack jobs` lists them");
-            Problem::unknown("job.unknown", format!("the host has no job `{name}`"), fix)
-        }))
+        let kept = match name.parse::<JobId>() {
+            Ok(id) => self.ledger.job(&id).await?.filter(|row| row.state.removed_at.is_none()),
+            Err(_no_name) => None,
+        };
+        Ok(kept.ok_or_else(|| self.unknown_job(name)))
+    }
+
+    /// The id of a job that there is, or of which there still is a history.
+    pub(super) async fn known_job(&self, name: &str) -> Result<JobId, Problem> {
+        if let Ok(id) = name.parse::<JobId>()
+            && (self.host.jobs().get(&id).is_some() || self.ledger.job(&id).await?.is_some())
+        {
+            return Ok(id);
+        }
+        Err(self.unknown_job(name))
+    }
+
+    /// That there is no such job, and which one was most likely meant.
+    pub(super) fn unknown_job(&self, name: &str) -> Problem {
+        let jobs = self.host.jobs().page(None, NAMES_MAX);
+        let fix = near(name, jobs.iter().map(|job| job.id.as_str()), "`clockjack jobs` lists them");
+        Problem::unknown("job.unknown", format!("the host has no job `{name}`"), fix)
     }
 
     /// A run with all that is kept of it.

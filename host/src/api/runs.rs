@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::{Json, extract::State, http::StatusCode};
 use chrono::DateTime;
 use clockjack_schedule::{core::Input, ports::RunStory};
-use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -13,27 +12,30 @@ use super::{
     jobs::find_skip,
     problem::{Problem, Problems},
     router::Api,
-    view::NothingAsked,
+    view::{
+        NothingAsked,
+        runs::{Cancelled, RunDetail, SkippedRun},
+    },
 };
-use crate::cli::{find_run, rfc3339, run_json};
+use crate::cli::{find_run, rfc3339};
 
 /// Its routes.
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(show)).routes(routes!(cancel))
 }
 
-#[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(("run" = String, Path)), responses((status = 200, body = Object), Problems))]
-pub(super) async fn show(State(api): State<Arc<Api>>, Named(text): Named) -> Result<Json<Value>, Problem> {
-    Ok(Json(run_json(&find(&api, &text).await?)))
+#[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(("run" = String, Path)), responses((status = 200, body = RunDetail), Problems))]
+pub(super) async fn show(State(api): State<Arc<Api>>, Named(text): Named) -> Result<Json<RunDetail>, Problem> {
+    Ok(Json(RunDetail::from(&find(&api, &text).await?)))
 }
 
 /// Asks a run to end. The answer is `202`: a guest has a moment to end by itself.
-#[utoipa::path(post, path = "/runs/{run}/cancel", tag = "runs", params(("run" = String, Path)), request_body = Option<NothingAsked>, responses((status = 202, body = Object), Problems))]
+#[utoipa::path(post, path = "/runs/{run}/cancel", tag = "runs", params(("run" = String, Path)), request_body = Option<NothingAsked>, responses((status = 202, body = Cancelled), Problems))]
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     Named(text): Named,
     Asked(NothingAsked {}): Asked<NothingAsked>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<Cancelled>), Problem> {
     let story = find(&api, &text).await?;
     let run = &story.row.run;
     if let Some(finish) = story.row.finish() {
@@ -45,16 +47,16 @@ pub(super) async fn cancel(
     api.host.send(vec![Input::Cancel(run.id)]).await;
     api.settle().await?;
     let then = match api.story(run.id).await? {
-        Some(story) => run_json(&story),
+        Some(story) => Cancelled::Run(Box::new(RunDetail::from(&story))),
         None => {
             // What had not begun is a skip of its slot.
-            let reason = find_skip(&api, &run.job, run.id, at.min(run.scheduled_for)).await?;
-            json!({
-                "id": run.id.to_string(),
-                "job": run.job.as_str(),
-                "scheduled_for": rfc3339(run.scheduled_for),
-                "state": "skipped",
-                "reason": reason.map(|skip| skip.reason.as_str()),
+            let skip = find_skip(&api, &run.job, run.id, at.min(run.scheduled_for)).await?;
+            Cancelled::Skip(SkippedRun {
+                id: run.id.to_string(),
+                job: run.job.to_string(),
+                scheduled_for: rfc3339(run.scheduled_for),
+                state: "skipped".to_owned(),
+                reason: skip.map(|skip| skip.reason.as_str().to_owned()),
             })
         }
     };

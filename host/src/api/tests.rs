@@ -37,11 +37,12 @@ use crate::{
 
 mod of_jobs;
 pub(crate) mod of_plugins;
+mod of_reads;
 
 const MANIFEST: &str = "
 version: 1
 jobs:
-  backup: { plugin: ./a.wasm, every: 1h }
+  backup: { plugin: ./a.wasm, every: 1h, labels: { team: ops } }
   slow: { plugin: ./a.wasm, every: 1h }
   slow-queue: { plugin: ./a.wasm, every: 1h, overlap: queue }
 ";

@@ -103,7 +103,7 @@ fn jobs_of(manifest: Value) -> Result<Map<String, Value>, Problem> {
             if found.has_errors() {
                 let sources = [clockjack_schedule::diagnostic::Source::new("import", text)];
                 let findings = diagnostics::to_json(found.all(), &sources);
-                return Err(invalid("the manifest cannot be read".to_owned()).with("findings", findings));
+                return Err(invalid("the manifest cannot be read".to_owned()).with("findings", &findings));
             }
             node.map(|node| node.to_json()).unwrap_or_default()
         }

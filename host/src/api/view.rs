@@ -4,6 +4,10 @@
 //! Names are those of the manifest and of the ledger; instants are RFC 3339 in UTC; what is not known is `null`.
 
 pub mod definitions;
+pub mod jobs;
+pub mod runs;
+pub mod settings;
+pub mod slots;
 
 use std::path::PathBuf;
 

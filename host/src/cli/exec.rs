@@ -414,7 +414,7 @@ fn view(report: &Report, duration: Duration) -> Json {
         "cpu_time_ms": print::millis(report.cpu_time),
         "memory_peak_bytes": report.memory_peak_bytes,
         "fuel_used": report.fuel_used,
-        "usage": rows::usage_json(report.usage),
+        "usage": crate::api::view::runs::used(report.usage),
         "stdout": report.stdout.text,
         "stdout_bytes": report.stdout.n_bytes,
         "stdout_truncated": 0 < report.stdout.n_bytes_dropped,

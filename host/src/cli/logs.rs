@@ -5,13 +5,14 @@ use clockjack_schedule::{
     id::JobId,
     ports::{Finish, RunStory},
 };
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::{
     Exit, Output, find, jobs, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
     rows, show,
 };
+use crate::api::view::runs::Written;
 
 #[derive(Debug, Args)]
 pub(super) struct LogsArgs {
@@ -39,7 +40,7 @@ pub(super) async fn logs(
     let story = story(reading, subject).await?;
     let finish = chosen(&story, attempt)?;
     match output {
-        Output::Json => Answer::json(&json(&story, finish)),
+        Output::Json => Answer::json(&json(&story, finish)?),
         Output::Table => {
             let text = show::written(&finish.report);
             let outcome = &finish.report.outcome;
@@ -78,7 +79,7 @@ async fn story(reading: &Reading, subject: &str) -> Result<RunStory, Trouble> {
 
 /// The attempt that is meant.
 fn chosen(story: &RunStory, number: Option<u32>) -> Result<&Finish, Trouble> {
-    let ended = show::ended_attempts(story);
+    let ended = rows::ended_attempts(story);
     let chosen = match number {
         Some(number) => ended.iter().find(|finish| finish.n_attempts == number).copied(),
         None => ended.last().copied(),
@@ -98,15 +99,20 @@ fn chosen(story: &RunStory, number: Option<u32>) -> Result<&Finish, Trouble> {
     })
 }
 
-fn json(story: &RunStory, finish: &Finish) -> Json {
-    let mut object = Map::new();
-    object.insert("run".to_owned(), json!(story.row.run.id.to_string()));
-    object.insert("job".to_owned(), json!(story.row.run.job.as_str()));
-    object.insert("scheduled_for".to_owned(), rows::instant(Some(story.row.run.scheduled_for)));
-    object.insert("attempt".to_owned(), json!(finish.n_attempts));
-    object.insert("outcome".to_owned(), json!(finish.report.outcome.code.as_str()));
-    object.extend(rows::written_json(Some(&finish.report)));
-    Json::Object(object)
+fn json(story: &RunStory, finish: &Finish) -> Result<Json, serde_json::Error> {
+    let mut object = json!({
+        "run": story.row.run.id.to_string(),
+        "job": story.row.run.job.as_str(),
+        "scheduled_for": rows::instant(Some(story.row.run.scheduled_for)),
+        "attempt": finish.n_attempts,
+        "outcome": finish.report.outcome.code.as_str(),
+    });
+    if let (Json::Object(object), Json::Object(written)) =
+        (&mut object, serde_json::to_value(Written::from(&finish.report))?)
+    {
+        object.extend(written);
+    }
+    Ok(object)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ mod print;
 mod reading;
 mod refusal;
 mod reloads;
-mod rows;
+pub(crate) mod rows;
 mod runs;
 mod schema;
 mod serve;
@@ -46,7 +46,10 @@ use clap::{
 use clockjack_schedule::manifest::source::Source;
 
 pub use self::exit::Exit;
-pub(crate) use self::{find::find_run, print::rfc3339, show::run_json};
+pub(crate) use self::{
+    find::find_run,
+    print::{millis, rfc3339},
+};
 
 /// A scheduler whose jobs are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]

@@ -80,6 +80,6 @@ pub(super) fn rounded(duration: std::time::Duration) -> std::time::Duration {
 }
 
 /// A duration for programs: milliseconds, to the microsecond.
-pub(super) fn millis(duration: std::time::Duration) -> f64 {
+pub(crate) fn millis(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -89,6 +89,11 @@ impl Answer {
         Self { data: data.into(), talk: None }
     }
 
+    /// What programs get, in the very form in which the control interface gives it.
+    pub(super) fn view(view: &impl serde::Serialize) -> Result<Self, Trouble> {
+        Self::json(&serde_json::to_value(view)?)
+    }
+
     pub(super) fn json(value: &serde_json::Value) -> Result<Self, Trouble> {
         Ok(Self::of(serde_json::to_string_pretty(value)?))
     }

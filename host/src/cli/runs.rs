@@ -6,7 +6,7 @@ use clockjack_schedule::{
     diagnostic::did_you_mean,
     id::JobId,
     outcome::OutcomeCode,
-    ports::{RunFilter, RunRow, SkipFilter},
+    ports::{RunFilter, RunPlace, RunRow, SkipFilter},
     run::Skip,
 };
 use serde_json::Value as Json;
@@ -16,6 +16,7 @@ use super::{
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
     rows, show,
 };
+use crate::api::view::runs as view;
 
 /// Most rows that are printed at once.
 const ROWS_MAX: u64 = 100_000;
@@ -95,16 +96,22 @@ pub(super) async fn list(reading: &Reading, args: &ListArgs) -> Result<Answer, T
     let (since, until) = (moment("--since", &args.since)?, moment("--until", &args.until)?);
     let until = until.or_else(|| (!args.planned).then(|| reading.until_now()));
     let beyond = match &args.before {
-        Some(text) => Some(find::run(reading, text).await?.row.run.id),
+        Some(text) => Some(RunPlace::of(&find::run(reading, text).await?.row.run)),
         None => None,
     };
     let n_rows = usize::try_from(args.n).unwrap_or(usize::MAX);
     // One more than is shown tells whether there is another page.
-    let filter =
-        RunFilter { job: args.job.clone(), outcome: None, since, until, beyond, n_max: n_rows.saturating_add(1) };
+    let filter = RunFilter {
+        job: args.job.clone(),
+        since,
+        until,
+        beyond,
+        n_max: n_rows.saturating_add(1),
+        ..RunFilter::default()
+    };
     let mut rows: Vec<_> = runs(reading, &filter, &outcomes).await?.into_iter().map(Row::Run).collect();
     if args.skips {
-        let filter = SkipFilter { job: args.job.clone(), since, until, n_max: filter.n_max };
+        let filter = SkipFilter { job: args.job.clone(), since, until, n_max: filter.n_max, ..SkipFilter::default() };
         rows.extend(reading.ledger.skips(filter).await?.into_iter().map(Row::Skip));
         rows.sort_by_key(|row| std::cmp::Reverse(row.slot()));
     }
@@ -112,7 +119,7 @@ pub(super) async fn list(reading: &Reading, args: &ListArgs) -> Result<Answer, T
     rows.truncate(n_rows);
     let more = rows.last().filter(|_| has_more).map(|last| format!("more: {}", next_page(args, last)));
     let answer = match args.reading.output.output {
-        Output::Json => Answer::json(&rows.iter().map(Row::json).collect())?,
+        Output::Json => Answer::json(&rows.iter().map(Row::json).collect::<Result<_, _>>()?)?,
         Output::Table if rows.is_empty() => {
             let talk = "no run; `clockjack why JOB` says what became of a job's slots".to_owned();
             return Ok(Answer { data: String::new(), talk: Some(talk) });
@@ -214,10 +221,10 @@ impl Row {
         }
     }
 
-    fn json(&self) -> Json {
+    fn json(&self) -> Result<Json, serde_json::Error> {
         match self {
-            Self::Run(row) => Json::Object(rows::run_json(row)),
-            Self::Skip(skip) => rows::skip_json(skip),
+            Self::Run(row) => serde_json::to_value(view::Run::from(row)),
+            Self::Skip(skip) => serde_json::to_value(view::Skip::from(skip)),
         }
     }
 

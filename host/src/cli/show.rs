@@ -3,16 +3,15 @@
 use clap::Args;
 use clockjack_schedule::{
     manifest::scalar::show_size,
-    payload::Payload,
-    ports::{Captured, Finish, LogLine, Report, RunRow, RunState, RunStory},
+    ports::{Captured, Finish, LogLine, Report, RunState, RunStory},
 };
-use serde_json::{Map, Value as Json, json};
 
 use super::{
     Exit, Output, find, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
-    rows,
+    rows::{self, ended_attempts},
 };
+use crate::api::view::runs::RunDetail;
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
@@ -31,50 +30,9 @@ pub(super) fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
 pub(super) async fn show(reading: &Reading, run: &str, output: Output) -> Result<Answer, Trouble> {
     let story = find::run(reading, run).await?;
     match output {
-        Output::Json => Answer::json(&run_json(&story)),
+        Output::Json => Answer::view(&RunDetail::from(&story)),
         Output::Table => Ok(Answer::of(print::plain(page(&story).trim_end()))),
     }
-}
-
-/// The attempts that have ended, first to last. The end of a run that waited for its next attempt is none itself.
-pub(super) fn ended_attempts(story: &RunStory) -> Vec<&Finish> {
-    let n_before = story.attempts.last().map_or(0, |last| last.n_attempts);
-    let last = story.row.finish().filter(|finish| n_before < finish.n_attempts);
-    story.attempts.iter().chain(last).collect()
-}
-
-/// A run for programs, with all that is kept of it.
-pub(crate) fn run_json(story: &RunStory) -> Json {
-    let mut object = rows::run_json(&story.row);
-    let report = story.row.finish().map(|finish| &finish.report);
-    let payload = story.row.run.payload.as_ref();
-    object.insert("payload".to_owned(), json!(payload.map(Payload::json)));
-    object.insert("output".to_owned(), json!(report.and_then(|report| report.outcome.output.as_ref())));
-    object.extend(rows::written_json(report));
-    object.insert("progress".to_owned(), json!(report.and_then(|report| report.progress.as_ref())));
-    let ended = ended_attempts(story).into_iter().map(attempt_json);
-    object.insert("attempt_list".to_owned(), ended.chain(open_attempt(&story.row)).collect());
-    Json::Object(object)
-}
-
-fn attempt_json(finish: &Finish) -> Json {
-    let mut object = Map::new();
-    object.insert("number".to_owned(), json!(finish.n_attempts));
-    object.insert("started_at".to_owned(), rows::instant(finish.started_at));
-    object.extend(rows::end_json(Some(finish)));
-    object.insert("output".to_owned(), json!(finish.report.outcome.output));
-    object.extend(rows::written_json(Some(&finish.report)));
-    Json::Object(object)
-}
-
-/// The attempt that goes on.
-fn open_attempt(row: &RunRow) -> Option<Json> {
-    let RunState::Open { n_attempts, claimed_at: Some(claimed_at), .. } = &row.state else { return None };
-    let mut object = Map::new();
-    object.insert("number".to_owned(), json!(n_attempts + 1));
-    object.insert("started_at".to_owned(), rows::instant(Some(*claimed_at)));
-    object.extend(rows::end_json(None));
-    Some(Json::Object(object))
 }
 
 fn page(story: &RunStory) -> String {

@@ -122,7 +122,8 @@ async fn slot(subject: &Subject<'_>, at: DateTime<Utc>) -> Result<Vec<Explained>
         explained.push(explain::run(subject, &row).await?);
     }
     let around = Around::of(subject, at);
-    let skips = reading.ledger.skips(SkipFilter { job, since: Some(at), until: after, n_max: 0 }).await?;
+    let skips =
+        reading.ledger.skips(SkipFilter { job, since: Some(at), until: after, ..SkipFilter::default() }).await?;
     for skip in skips {
         let is_an_end = skip.first == at || skip.last == at;
         // What lies between two slots of a gap is none of its slots.

@@ -12,7 +12,7 @@ use clockjack_schedule::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Bus, Event,
+    Bus, Event, InForce,
     scheduler::{Change, Message, NewCodes},
 };
 
@@ -30,11 +30,12 @@ pub struct CodeChange {
 pub struct HostHandle {
     bus: Bus,
     inbox: mpsc::Sender<Message>,
+    in_force: InForce,
 }
 
 impl HostHandle {
-    pub(super) fn new(bus: Bus, inbox: mpsc::Sender<Message>) -> Self {
-        Self { bus, inbox }
+    pub(super) fn new(bus: Bus, inbox: mpsc::Sender<Message>, in_force: InForce) -> Self {
+        Self { bus, inbox, in_force }
     }
 
     /// Changes the set of jobs while the host runs. Jobs that came back get what the ledger knows of them.
@@ -75,6 +76,12 @@ impl HostHandle {
         drop(self.inbox.send(Message::Code(NewCodes { generations, done })).await);
         // A host that stops ends its attempts by itself.
         drop(answer.await);
+    }
+
+    /// The jobs that are in force.
+    #[must_use]
+    pub fn jobs(&self) -> &InForce {
+        &self.in_force
     }
 
     /// Where to listen.

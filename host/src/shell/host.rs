@@ -124,12 +124,13 @@ impl Host {
             last_turn: None,
             left_over: vec![Input::Pools(pools)],
         };
+        let in_force = jobs.in_force.clone();
         let pruner = Pruner { ledger: Arc::clone(&ledger), clock: Arc::clone(&clock), jobs, stop: stop.clone() };
         let pruner = guests.spawn(pruner.work());
         let (scheduler, recorder) = spawn(scheduler, recorder);
         let (scheduler, recorder) = (Some(scheduler), Some(recorder));
         Self {
-            handle: HostHandle::new(bus, inbox),
+            handle: HostHandle::new(bus, inbox, in_force),
             clock,
             counts,
             dispatcher,

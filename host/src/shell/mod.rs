@@ -6,6 +6,7 @@ mod crash;
 mod dispatcher;
 mod handle;
 mod host;
+mod in_force;
 mod keeper;
 mod news;
 mod pruner;
@@ -18,6 +19,7 @@ pub use self::{
     bus::{Bus, Event},
     handle::{CodeChange, HostHandle},
     host::{Host, HostError, HostParts},
+    in_force::InForce,
     news::{ManifestNews, PluginNews, PluginNewsKind},
     recorder::Summary,
 };

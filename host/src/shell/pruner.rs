@@ -14,6 +14,8 @@ use clockjack_schedule::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::in_force::InForce;
+
 /// How long after the start the first round begins: late enough to be out of the way of what a host catches up with, and
 /// early enough that one which is started again and again prunes at all.
 const FIRST: Duration = Duration::from_secs(5);
@@ -41,13 +43,13 @@ const BREATH: Duration = Duration::from_millis(20);
 /// Whose history is pruned. Clones are the same list.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Jobs {
+    /// Jobs of this life.
+    pub(super) in_force: InForce,
     list: Arc<Mutex<List>>,
 }
 
 #[derive(Debug, Default)]
 struct List {
-    /// Jobs of this life. Notes of definitions that nobody else holds go with the next round.
-    jobs: Vec<Arc<Job>>,
     /// Jobs that are in no manifest any more. Nobody says what to keep of them, so it is what jobs that say nothing keep.
     gone: BTreeSet<JobId>,
     /// Whose history has grown since the last round.
@@ -75,13 +77,13 @@ impl Jobs {
 
     /// Notes a job.
     pub(super) fn add(&self, job: Arc<Job>) {
-        let mut list = self.list();
-        list.gone.remove(&job.id);
-        list.jobs.push(job);
+        self.list().gone.remove(&job.id);
+        self.in_force.put(job);
     }
 
     /// Notes that a job is gone.
     pub(super) fn gone(&self, job: &JobId) {
+        self.in_force.remove(job);
         self.list().gone.insert(job.clone());
     }
 
@@ -89,17 +91,11 @@ impl Jobs {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What to keep of some of them, from a place in the list on.
-    fn chunk(&self, from: usize, now: DateTime<Utc>) -> Vec<KeepOf> {
+    /// What to keep of some that are gone, from a place in the list on.
+    fn chunk_of_gone(&self, from: usize, now: DateTime<Utc>) -> Vec<KeepOf> {
         let list = self.list();
-        let living = list.jobs.iter().map(|job| (&job.id, job.policy.keep));
-        let gone = list.gone.iter().map(|job| (job, Keep::default()));
-        let chosen = living.chain(gone).skip(from).take(JOBS_MAX);
-        chosen.map(|(job, keep)| keep_of(job, keep, now)).collect()
-    }
-
-    fn forget_old(&self) {
-        self.list().jobs.retain(|job| 1 < Arc::strong_count(job));
+        let chosen = list.gone.iter().skip(from).take(JOBS_MAX);
+        chosen.map(|job| keep_of(job, Keep::default(), now)).collect()
     }
 }
 
@@ -132,7 +128,6 @@ impl Pruner {
             // What has not grown may have become too old.
             if whole_at <= self.clock.monotonic() {
                 whole_at = self.clock.monotonic() + WHOLE_PAUSE;
-                self.jobs.forget_old();
                 if self.round().await {
                     return;
                 }
@@ -161,10 +156,21 @@ impl Pruner {
 
     /// Goes through all jobs once; answers whether the host stops.
     async fn round(&self) -> bool {
-        let mut n_seen = 0;
         let mut n_rows = ROWS_MAX;
+        let mut beyond = None;
         loop {
-            let keep = self.jobs.chunk(n_seen, self.clock.now());
+            let jobs = self.jobs.in_force.page(beyond.as_ref(), JOBS_MAX);
+            let Some(last) = jobs.last() else { break };
+            beyond = Some(last.id.clone());
+            let now = self.clock.now();
+            let keep: Vec<_> = jobs.iter().map(|job| keep_of(&job.id, job.policy.keep, now)).collect();
+            if self.prune(&keep, &mut n_rows).await {
+                return true;
+            }
+        }
+        let mut n_seen = 0;
+        loop {
+            let keep = self.jobs.chunk_of_gone(n_seen, self.clock.now());
             if keep.is_empty() {
                 return false;
             }

@@ -17,8 +17,8 @@ use std::{
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, KeepOf, Ledger, LedgerError,
-        Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
+        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, JobFilter, JobStory, KeepOf,
+        Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -93,6 +93,10 @@ impl FaultyLedger {
 impl Ledger for FaultyLedger {
     fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>> {
         self.ledger.load()
+    }
+
+    fn jobs(&self, filter: JobFilter) -> PortFuture<'_, Result<Vec<JobStory>, LedgerError>> {
+        self.ledger.jobs(filter)
     }
 
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {

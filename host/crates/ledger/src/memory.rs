@@ -4,9 +4,10 @@
 
 mod documents;
 mod generations;
+mod reads;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map::Entry::Vacant},
     future::ready,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -16,9 +17,9 @@ use clockjack_schedule::{
     id::{JobId, RunId, RunMap},
     outcome::{OutcomeCode, json_bytes},
     ports::{
-        Again, Captured, Change, Claim, Committed, Document, DocumentKind, EventBatch, EventMark, Finish,
-        GenerationRow, JobRow, KeepOf, Ledger, LedgerError, Loaded, LogLine, OpenRun, PortFuture, Pruned, Report,
-        RunFilter, RunRow, RunState, RunStory, SkipFilter,
+        Again, Change, Claim, Committed, Document, DocumentKind, EventBatch, EventMark, Finish, GenerationRow,
+        JobFilter, JobStory, KeepOf, Ledger, LedgerError, Loaded, LogLine, PortFuture, Pruned, Report, RunFilter,
+        RunRow, RunState, RunStory, SkipFilter, SkipPlace,
     },
     run::{JobState, Run, Skip},
     state::{Entry as StateEntry, Kept, StateChange},
@@ -51,6 +52,10 @@ struct State {
     last: BTreeMap<JobId, Last>,
     watermark: Option<DateTime<Utc>>,
     runs: RunMap<Entry>,
+    /// Their places in the order of [`Ledger::runs`], the other way round.
+    by_slot: BTreeSet<(DateTime<Utc>, JobId, RunId)>,
+    /// The runs of each job, oldest slot first.
+    by_job: HashMap<JobId, BTreeSet<(DateTime<Utc>, RunId)>>,
     /// Finished runs in the order of their ends, for making place. Some may have been pruned.
     finished: VecDeque<RunId>,
     /// How many of `runs` have ended.
@@ -123,6 +128,10 @@ impl Ledger for MemoryLedger {
         Box::pin(ready(Ok(self.lock().load())))
     }
 
+    fn jobs(&self, filter: JobFilter) -> PortFuture<'_, Result<Vec<JobStory>, LedgerError>> {
+        Box::pin(ready(Ok(self.lock().find_jobs(&filter))))
+    }
+
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {
         let mut committed = Committed::default();
         let mut state = self.lock();
@@ -148,6 +157,7 @@ impl Ledger for MemoryLedger {
             filter.job.as_ref().is_none_or(|job| skip.job == *job)
                 && filter.since.is_none_or(|since| since <= skip.last)
                 && filter.until.is_none_or(|until| skip.first < until)
+                && filter.beyond.as_ref().is_none_or(|beyond| SkipPlace::of(skip) < *beyond)
         });
         let skips = found.take(bound(filter.n_max)).cloned().collect();
         Box::pin(ready(Ok(skips)))
@@ -191,7 +201,7 @@ impl State {
             Change::Plan(run) => self.plan(run),
             Change::TakeBack { job: _, run } => {
                 if self.runs.get(&run).is_some_and(Entry::is_untouched) {
-                    self.runs.remove(&run);
+                    self.forget(run);
                 }
             }
             Change::Skip(skip) => self.skip(skip),
@@ -227,8 +237,13 @@ impl State {
 
     fn plan(&mut self, run: Arc<Run>) {
         let progress = Progress::Open { n_attempts: 0, claimed_at: None, retry_at: None };
-        let id = run.id;
-        self.runs.entry(id).or_insert(Entry { run, n_interrupted: 0, progress, attempts: Vec::new() });
+        let Vacant(place) = self.runs.entry(run.id) else { return };
+        self.by_slot.insert((run.scheduled_for, run.job.clone(), run.id));
+        match self.by_job.get_mut(&run.job) {
+            Some(runs) => drop(runs.insert((run.scheduled_for, run.id))),
+            None => drop(self.by_job.insert(run.job.clone(), [(run.scheduled_for, run.id)].into())),
+        }
+        place.insert(Entry { run, n_interrupted: 0, progress, attempts: Vec::new() });
     }
 
     fn claim(&mut self, claim: &Claim) -> bool {
@@ -299,9 +314,23 @@ impl State {
         true
     }
 
+    /// Takes a run out of everything that leads to it.
+    fn forget(&mut self, run: RunId) -> Option<Entry> {
+        let entry = self.runs.remove(&run)?;
+        let Run { scheduled_for, job, .. } = &*entry.run;
+        self.by_slot.remove(&(*scheduled_for, job.clone(), run));
+        if let Some(runs) = self.by_job.get_mut(job) {
+            runs.remove(&(*scheduled_for, run));
+            if runs.is_empty() {
+                self.by_job.remove(job);
+            }
+        }
+        Some(entry)
+    }
+
     /// Forgets a run with all that its attempts wrote.
     fn remove(&mut self, run: RunId) {
-        let Some(entry) = self.runs.remove(&run) else { return };
+        let Some(entry) = self.forget(run) else { return };
         let ended = match &entry.progress {
             Progress::Open { .. } => None,
             Progress::Ended(finish) => Some(&**finish),
@@ -340,64 +369,6 @@ impl State {
         }
         pruned
     }
-
-    /// What is kept of some jobs, oldest first, in one walk over everything.
-    fn history_of(&self, keep: &[KeepOf]) -> Vec<History> {
-        let places: HashMap<&JobId, usize> = keep.iter().enumerate().map(|(place, keep)| (&keep.job, place)).collect();
-        let mut histories: Vec<_> = keep.iter().map(|_| History::default()).collect();
-        for entry in self.runs.values().filter(|entry| !entry.is_open()) {
-            if let Some(place) = places.get(&entry.run.job) {
-                histories[*place].runs.push((entry.run.scheduled_for, entry.run.id));
-            }
-        }
-        for key in self.skips.keys() {
-            if let Some(place) = places.get(&key.1) {
-                histories[*place].skips.push(key.clone());
-            }
-        }
-        histories.iter_mut().for_each(|history| history.runs.sort_unstable());
-        histories
-    }
-
-    fn load(&self) -> Loaded {
-        let mut open: BTreeMap<&JobId, Vec<OpenRun>> = BTreeMap::new();
-        for entry in self.runs.values() {
-            if let Progress::Open { n_attempts, claimed_at, retry_at } = entry.progress {
-                let (run, n_interrupted) = (Arc::clone(&entry.run), entry.n_interrupted);
-                let row = OpenRun { run, n_attempts, n_interrupted, claimed_at, retry_at };
-                open.entry(&entry.run.job).or_default().push(row);
-            }
-        }
-        let job_row = |state: &JobState| {
-            let mut open = open.remove(&state.job).unwrap_or_default();
-            open.sort_by_key(|open| (open.run.scheduled_for, open.run.id));
-            let last = self.last.get(&state.job).copied().unwrap_or_default();
-            JobRow { state: state.clone(), last_finished: last.finished, last_success: last.success, open }
-        };
-        Loaded { jobs: self.jobs.values().map(job_row).collect(), watermark: self.watermark }
-    }
-
-    fn find_runs(&self, filter: &RunFilter) -> Vec<RunRow> {
-        let beyond = match filter.beyond {
-            Some(id) => match self.runs.get(&id) {
-                Some(entry) => Some(entry.place()),
-                // Nothing is known to come after a run that is not there.
-                None => return Vec::new(),
-            },
-            None => None,
-        };
-        let mut found: Vec<&Entry> = self
-            .runs
-            .values()
-            .filter(|entry| filter.job.as_ref().is_none_or(|job| entry.run.job == *job))
-            .filter(|entry| filter.outcome.is_none_or(|outcome| entry.code() == Some(outcome)))
-            .filter(|entry| filter.since.is_none_or(|since| since <= entry.run.scheduled_for))
-            .filter(|entry| filter.until.is_none_or(|until| entry.run.scheduled_for < until))
-            .filter(|entry| beyond.is_none_or(|beyond| entry.place() < beyond))
-            .collect();
-        found.sort_by(|a, b| b.place().cmp(&a.place()));
-        found.into_iter().take(bound(filter.n_max)).map(|entry| listed(entry.row())).collect()
-    }
 }
 
 impl Entry {
@@ -421,11 +392,6 @@ impl Entry {
             Progress::Open { .. } => None,
             Progress::Ended(finish) => Some(finish.report.outcome.code),
         }
-    }
-
-    /// Its place in the order of [`Ledger::runs`], the other way round.
-    fn place(&self) -> (DateTime<Utc>, &JobId, RunId) {
-        (self.run.scheduled_for, &self.run.job, self.run.id)
     }
 
     fn row(&self) -> RunRow {
@@ -454,27 +420,6 @@ fn remember(kept: &mut Kept, change: &StateChange) {
             None => drop(kept.entries.remove(&write.key)),
         }
     }
-}
-
-/// A row as [`Ledger::runs`] gives it: without what may be large.
-fn listed(row: RunRow) -> RunRow {
-    let state = match row.state {
-        RunState::Open { .. } => row.state,
-        RunState::Ended(finish) => {
-            let mut finish = Arc::unwrap_or_clone(finish);
-            finish.report.outcome.output = None;
-            finish.report.stdout = Captured::default();
-            finish.report.stderr = Captured::default();
-            finish.report.logs = Vec::new();
-            RunState::Ended(Arc::new(finish))
-        }
-    };
-    let run = if row.run.payload.is_some() {
-        Arc::new(Run { payload: None, ..Arc::unwrap_or_clone(row.run) })
-    } else {
-        row.run
-    };
-    RunRow { run, state }
 }
 
 /// About how many bytes the payload of a run holds.

@@ -5,6 +5,7 @@
 //! it may be kept, so that it is to be repeated, which every ledger allows. A job that moves to another store leaves its history, and the runs that have not ended, where
 //! they are; their ends find them there.
 
+mod jobs;
 mod port;
 mod state;
 
@@ -13,7 +14,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     id::{JobId, RunId, StoreName},
     ports::{
@@ -273,17 +274,9 @@ impl Stores {
     }
 
     async fn runs_of_all(&self, filter: RunFilter) -> Result<Vec<RunRow>, LedgerError> {
-        let beyond = match filter.beyond {
-            Some(id) => match self.story(id).await? {
-                Some(story) => Some(story.row.run),
-                None => return Ok(Vec::new()),
-            },
-            None => None,
-        };
-        let beyond = beyond.as_ref().map(|run| (run.scheduled_for, &run.job, run.id));
         let mut rows = Vec::new();
         for ledger in &self.ledgers {
-            rows.append(&mut runs_beyond(&**ledger, &filter, beyond).await?);
+            rows.append(&mut ledger.runs(filter.clone()).await?);
         }
         rows.sort_by(|a, b| place(b).cmp(&place(a)));
         rows.dedup_by_key(|row| row.run.id);
@@ -451,29 +444,6 @@ type Place<'r> = (DateTime<Utc>, &'r JobId, RunId);
 
 fn place(row: &RunRow) -> Place<'_> {
     (row.run.scheduled_for, &row.run.job, row.run.id)
-}
-
-/// The runs of one store that come after a place, which need not be one of its own.
-async fn runs_beyond(
-    ledger: &dyn Ledger,
-    filter: &RunFilter,
-    beyond: Option<Place<'_>>,
-) -> Result<Vec<RunRow>, LedgerError> {
-    let Some(beyond) = beyond else { return ledger.runs(filter.clone()).await };
-    let after = beyond.0.checked_add_signed(TimeDelta::microseconds(1)).unwrap_or(beyond.0);
-    let until = Some(filter.until.map_or(after, |until| until.min(after)));
-    let mut n_asked = filter.n_max;
-    loop {
-        let wider = RunFilter { until, beyond: None, n_max: n_asked, ..filter.clone() };
-        let mut rows = ledger.runs(wider).await?;
-        let is_all = filter.n_max == 0 || rows.len() < n_asked;
-        rows.retain(|row| place(row) < beyond);
-        // Runs of the very same slot that come before the place may have used the bound up.
-        if is_all || filter.n_max <= rows.len() {
-            return Ok(rows);
-        }
-        n_asked *= 2;
-    }
 }
 
 /// A bound of zero is none.

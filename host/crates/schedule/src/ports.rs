@@ -2,13 +2,13 @@
 //!
 //! Each port has two implementations and a contract suite that both pass.
 
-use std::{future::Future, num::NonZeroU32, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
 use crate::{
     id::{JobId, RunId},
-    outcome::{Outcome, OutcomeCode},
+    outcome::Outcome,
     run::{Cut, Decision, JobState, Run, Skip},
     state::{Draft, Kept, StateChange},
     stop::Stop,
@@ -18,7 +18,9 @@ mod admission;
 mod attempt;
 mod code;
 mod documents;
+mod filters;
 mod generations;
+mod rows;
 mod states;
 mod usage;
 mod vault;
@@ -28,7 +30,9 @@ pub use admission::Admission;
 pub use attempt::Attempt;
 pub use code::CodePin;
 pub use documents::{Document, DocumentKind, EventBatch, EventMark};
+pub use filters::{JobFilter, KeepOf, Pruned, RunFilter, RunPlace, SkipFilter, SkipPlace};
 pub use generations::{GENERATIONS_MAX, GenerationRow, Left};
+pub use rows::{JobRow, JobStory, Loaded, OpenRun, RunPhase, RunRow, RunState, RunStory};
 pub use states::{KeepError, StateAccess, States};
 pub use usage::{Figure, Usage};
 pub use vault::Vault;
@@ -144,6 +148,16 @@ impl Report {
 pub trait Ledger: Send + Sync {
     /// What a host needs to go on: jobs, unfinished runs, the watermark.
     fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>>;
+
+    /// What is known of jobs that were ever seen, by id, with the newest run of each that has ended. Of a job of several
+    /// stores `decided_until` is what its own one kept.
+    fn jobs(&self, filter: JobFilter) -> PortFuture<'_, Result<Vec<JobStory>, LedgerError>>;
+
+    /// What is known of one job. It reads that job alone.
+    fn job(&self, job: &JobId) -> PortFuture<'_, Result<Option<JobRow>, LedgerError>> {
+        let found = self.jobs(JobFilter { only: Some(vec![job.clone()]), ..JobFilter::default() });
+        Box::pin(async move { Ok(found.await?.pop().map(|story| story.row)) })
+    }
 
     /// Keeps a batch.
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>>;
@@ -368,138 +382,4 @@ impl Finish {
             state: None,
         }
     }
-}
-
-/// What a host needs to go on.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Loaded {
-    /// Every job that was ever seen and whose history is kept, by id.
-    pub jobs: Vec<JobRow>,
-    /// Every slot of every job that is not paused is decided up to here.
-    pub watermark: Option<DateTime<Utc>>,
-}
-
-/// What the ledger knows of a job.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JobRow {
-    /// Its state as it was last kept.
-    pub state: JobState,
-    /// When its last run ended.
-    pub last_finished: Option<DateTime<Utc>>,
-    /// The slot of its last run that succeeded.
-    pub last_success: Option<DateTime<Utc>>,
-    /// Its runs that have not ended, oldest slot first.
-    pub open: Vec<OpenRun>,
-}
-
-/// A run that has not ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OpenRun {
-    /// The run.
-    pub run: Arc<Run>,
-    /// How many attempts have ended.
-    pub n_attempts: u32,
-    /// How many of them were cut by a stop of the host.
-    pub n_interrupted: u32,
-    /// When the next attempt was claimed, if it was: it has begun, or was about to.
-    pub claimed_at: Option<DateTime<Utc>>,
-    /// When the next attempt is due, after one that ended.
-    pub retry_at: Option<DateTime<Utc>>,
-}
-
-/// What the ledger knows of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunRow {
-    /// The run.
-    pub run: Arc<Run>,
-    /// How far it is.
-    pub state: RunState,
-}
-
-/// How far a run is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RunState {
-    /// It has not ended.
-    Open {
-        /// How many attempts have ended.
-        n_attempts: u32,
-        /// When the next attempt was claimed.
-        claimed_at: Option<DateTime<Utc>>,
-        /// When the next attempt is due, after one that ended.
-        retry_at: Option<DateTime<Utc>>,
-    },
-    /// It has ended.
-    Ended(Arc<Finish>),
-}
-
-impl RunRow {
-    /// How it ended, if it has.
-    #[must_use]
-    pub fn finish(&self) -> Option<&Finish> {
-        match &self.state {
-            RunState::Open { .. } => None,
-            RunState::Ended(finish) => Some(finish),
-        }
-    }
-}
-
-/// All that is kept of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunStory {
-    /// The run; where it has ended, with the whole report of its last attempt.
-    pub row: RunRow,
-    /// Its earlier attempts with their whole reports, first to last.
-    pub attempts: Vec<Finish>,
-}
-
-/// Which runs to read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RunFilter {
-    /// Only of this job.
-    pub job: Option<JobId>,
-    /// Only with this outcome, which leaves those out that have not ended.
-    pub outcome: Option<OutcomeCode>,
-    /// Only slots at or after this instant.
-    pub since: Option<DateTime<Utc>>,
-    /// Only slots before this instant.
-    pub until: Option<DateTime<Utc>>,
-    /// Only runs that come after this one in the order of the answer: the next page.
-    pub beyond: Option<RunId>,
-    /// At most this many; zero means no bound.
-    pub n_max: usize,
-}
-
-/// Which skips to read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SkipFilter {
-    /// Only of this job.
-    pub job: Option<JobId>,
-    /// Only those whose last slot is at or after this instant.
-    pub since: Option<DateTime<Utc>>,
-    /// Only those whose first slot is before this instant.
-    pub until: Option<DateTime<Utc>>,
-    /// At most this many; zero means no bound.
-    pub n_max: usize,
-}
-
-/// What to keep of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeepOf {
-    /// Which job.
-    pub job: JobId,
-    /// Slots before this instant go.
-    pub since: DateTime<Utc>,
-    /// More runs than this, and more skips than this, go.
-    pub n_max: NonZeroU32,
-}
-
-/// What a pruning removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// How many finished runs.
-    pub n_runs: usize,
-    /// How many skips.
-    pub n_skips: usize,
-    /// There is more to remove.
-    pub has_more: bool,
 }

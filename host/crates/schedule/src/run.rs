@@ -136,6 +136,17 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Misfired,
+        Self::Coalesced,
+        Self::Overlapping,
+        Self::Paused,
+        Self::Removed,
+        Self::Cancelled,
+        Self::Overloaded,
+    ];
+
     /// The stable string.
     #[must_use]
     pub fn as_str(self) -> &'static str {

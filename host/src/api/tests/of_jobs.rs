@@ -3,7 +3,7 @@
 use super::*;
 
 /// Waits until a run has ended.
-async fn ended(world: &World, id: &str) -> Json {
+pub(super) async fn ended(world: &World, id: &str) -> Json {
     loop {
         let run = world.get(&format!("/api/v1/runs/{id}")).await;
         assert_eq!(run.status, 200, "{run:?}");

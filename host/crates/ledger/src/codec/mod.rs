@@ -16,7 +16,7 @@ pub(crate) use generation::{generation_values, read_generation};
 pub(crate) use parts::{LAST_ATTEMPT, Part, log_values, part_values, read_log, read_part};
 pub(crate) use report::Belongings;
 pub(crate) use rows::{
-    attempt_values, job_values, last_values, mark_values, open_values, payload_values, read_attempt, read_job,
+    Last, attempt_values, job_values, last_values, mark_values, open_values, payload_values, read_attempt, read_job,
     read_last, read_mark, read_open, read_payload, read_run, read_skip, run_values, skip_values,
 };
 pub(crate) use state::{read_state, read_state_version, state_values, state_version_values};

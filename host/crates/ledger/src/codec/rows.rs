@@ -265,19 +265,8 @@ fn read_cause(text: &str) -> Result<Cause, Undecodable> {
     }
 }
 
-/// Every reason of a skip.
-const REASONS: [SkipReason; 7] = [
-    SkipReason::Misfired,
-    SkipReason::Coalesced,
-    SkipReason::Overlapping,
-    SkipReason::Paused,
-    SkipReason::Removed,
-    SkipReason::Cancelled,
-    SkipReason::Overloaded,
-];
-
 fn read_reason(text: &str) -> Result<SkipReason, Undecodable> {
-    let reason = REASONS.into_iter().find(|reason| reason.as_str() == text);
+    let reason = SkipReason::ALL.into_iter().find(|reason| reason.as_str() == text);
     reason.ok_or_else(|| Undecodable(format!("`{text}` is no reason of a skip")))
 }
 

@@ -6,7 +6,10 @@ use chrono::TimeDelta;
 use clockjack_schedule::{
     id::RunId,
     outcome::OutcomeCode,
-    ports::{Captured, Change, Ledger, RunFilter, RunRow, RunState, RunStory, SkipFilter},
+    ports::{
+        Captured, Change, JobFilter, Ledger, RunFilter, RunPhase, RunPlace, RunRow, RunState, RunStory, SkipFilter,
+        SkipPlace,
+    },
     run::{Cause, Run, SkipReason},
 };
 
@@ -20,6 +23,8 @@ pub(super) async fn check(open: &Open<'_>) {
     a_listed_run_has_no_heavy_parts(open).await;
     skips_are_told_newest_first(open).await;
     open_runs_are_loaded_oldest_first(open).await;
+    runs_are_found_by_how_far_they_are(open).await;
+    jobs_are_told_with_their_last_run(open).await;
     every_cause_and_outcome_reads_back(open).await;
 }
 
@@ -62,9 +67,10 @@ async fn filters_narrow(open: &Open<'_>) {
     let all = RunFilter {
         job: Some(job("a")),
         outcome: Some(OutcomeCode::Failed),
+        phase: Some(RunPhase::Ended),
         since: Some(at(0)),
         until: Some(at(2)),
-        beyond: Some(runs[1].id),
+        beyond: Some(RunPlace::of(&runs[1])),
         n_max: 5,
     };
     assert_eq!(found(all).await, [0], "by all of them");
@@ -83,15 +89,19 @@ async fn pages_follow_each_other(open: &Open<'_>) {
         let mut beyond = None;
         let mut read = Vec::new();
         loop {
-            let page = ids(&*ledger, RunFilter { beyond, n_max, ..RunFilter::default() }).await;
+            let filter = RunFilter { beyond, n_max, ..RunFilter::default() };
+            let page = ledger.runs(filter).await.expect("runs can be read");
             let Some(last) = page.last() else { break };
-            beyond = Some(*last);
-            read.extend(page);
+            beyond = Some(RunPlace::of(&last.run));
+            read.extend(page.iter().map(|row| row.run.id));
         }
         assert_eq!(read, all, "pages of {n_max}");
     }
-    let unknown = RunFilter { beyond: Some(RunId::from_u128(7)), ..RunFilter::default() };
-    assert_eq!(ids(&*ledger, unknown).await, [], "nothing is known to come after what is not there");
+    let gone = RunPlace { slot: at(1), job: job("c"), run: RunId::from_u128(7) };
+    let rest = ids(&*ledger, RunFilter { beyond: Some(gone.clone()), ..RunFilter::default() }).await;
+    let mut all = ledger.runs(RunFilter::default()).await.expect("runs can be read");
+    all.retain(|row| RunPlace::of(&row.run) < gone);
+    assert_eq!(rest, all.iter().map(|row| row.run.id).collect::<Vec<_>>(), "no run needs to be at the place");
 }
 
 async fn a_run_is_told_with_all_that_is_kept_of_it(open: &Open<'_>) {
@@ -178,6 +188,8 @@ async fn skips_are_told_newest_first(open: &Open<'_>) {
     let early = found(SkipFilter { until: Some(at(5)), ..any() }).await;
     assert_eq!(early, skips[3..], "which begin before an instant");
     assert_eq!(found(SkipFilter { n_max: 2, ..any() }).await, skips[..2], "bounded");
+    let beyond = Some(SkipPlace::of(&skips[1]));
+    assert_eq!(found(SkipFilter { beyond, n_max: 2, ..any() }).await, skips[2..4], "the next page");
 }
 
 async fn open_runs_are_loaded_oldest_first(open: &Open<'_>) {
@@ -194,6 +206,57 @@ async fn open_runs_are_loaded_oldest_first(open: &Open<'_>) {
         .collect();
     let wanted = [("a", vec![runs[3].id, runs[1].id]), ("b", vec![runs[2].id])];
     assert_eq!(told, wanted, "the unfinished runs of each job that was seen, oldest slot first");
+}
+
+async fn runs_are_found_by_how_far_they_are(open: &Open<'_>) {
+    let ledger = open().await;
+    let [planned, running, retrying, ended] = [0, 1, 2, 3].map(|seconds| run("a", seconds));
+    commit(&*ledger, [&planned, &running, &retrying, &ended].map(plan).into()).await;
+    let failed = again(&retrying, OutcomeCode::Failed, 1);
+    commit(&*ledger, vec![claim(&running, 1, 1), failed, finish(&ended, OutcomeCode::Failed)]).await;
+    let found = async |filter: RunFilter| ids(&*ledger, filter).await;
+    for (phase, run) in RunPhase::ALL.into_iter().zip([planned, running, retrying, ended]) {
+        let filter = RunFilter { phase: Some(phase), ..RunFilter::default() };
+        assert_eq!(found(filter.clone()).await, [run.id], "{phase:?}");
+        let of_other = RunFilter { job: Some(job("b")), ..filter.clone() };
+        assert_eq!(found(of_other).await, [], "{phase:?} of another job");
+        let wanted = if phase == RunPhase::Ended { vec![run.id] } else { Vec::new() };
+        let failed = RunFilter { outcome: Some(OutcomeCode::Failed), ..filter };
+        assert_eq!(found(failed).await, wanted, "{phase:?} and failed");
+    }
+}
+
+async fn jobs_are_told_with_their_last_run(open: &Open<'_>) {
+    let ledger = open().await;
+    let jobs = ["a", "b", "ba", "c"].map(|id| Change::Job(state(id, 0)));
+    let runs = [run("a", 1), run("a", 3), run("a", 2), run("a", 9), run("b", 4), run("d", 5)];
+    let payload = Arc::new(Run { payload: payload(), ..Run::clone(&run("b", 7)) });
+    commit(&*ledger, jobs.into_iter().chain(runs.iter().map(plan)).chain([plan(&payload)]).collect()).await;
+    // They end in another order than that of their slots.
+    for run in [&runs[1], &runs[0], &runs[2], &runs[5]] {
+        commit(&*ledger, vec![finish(run, OutcomeCode::Failed)]).await;
+    }
+    let found = async |filter: JobFilter| ledger.jobs(filter).await.expect("jobs can be read");
+    let stories = found(JobFilter::default()).await;
+    let rows: Vec<_> = stories.iter().map(|story| story.row.clone()).collect();
+    assert_eq!(rows, ledger.load().await.expect("a ledger can be loaded").jobs, "the same as at the start of a host");
+    let lasts: Vec<_> = stories.iter().map(|story| story.last.as_ref().map(|last| last.run.id)).collect();
+    assert_eq!(lasts, [Some(runs[1].id), None, None, None], "the newest slot that has ended");
+    let of = |ids: &[&str]| Some(ids.iter().map(|id| job(id)).collect());
+    let named = async |filter: JobFilter| {
+        found(filter).await.iter().map(|story| story.row.state.job.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let any = JobFilter::default;
+    assert_eq!(named(any()).await, "a b ba c", "by id");
+    assert_eq!(named(JobFilter { n_max: 2, ..any() }).await, "a b", "bounded");
+    assert_eq!(named(JobFilter { beyond: Some(job("b")), n_max: 1, ..any() }).await, "ba", "the next page");
+    assert_eq!(named(JobFilter { beyond: Some(job("aa")), ..any() }).await, "b ba c", "beyond what is not there");
+    assert_eq!(named(JobFilter { only: of(&["c", "x", "a", "c"]), ..any() }).await, "a c", "some, each once");
+    let both = JobFilter { only: of(&["c", "a", "b"]), beyond: Some(job("a")), n_max: 1 };
+    assert_eq!(named(both).await, "b", "by all of them");
+    assert_eq!(named(JobFilter { only: of(&[]), ..any() }).await, "", "none");
+    assert_eq!(ledger.job(&job("b")).await.expect("a job can be read").as_ref(), Some(&rows[1]), "one");
+    assert_eq!(ledger.job(&job("d")).await.expect("a job can be read"), None, "one that was never seen");
 }
 
 async fn every_cause_and_outcome_reads_back(open: &Open<'_>) {

@@ -7,8 +7,8 @@ use clockjack_schedule::{
     id::RunId,
     outcome::OutcomeCode,
     ports::{
-        Change, Document, DocumentKind, EventBatch, GenerationRow, KeepOf, Ledger, Left, Loaded, RunFilter, RunRow,
-        RunStory, SkipFilter,
+        Change, Document, DocumentKind, EventBatch, GenerationRow, JobFilter, JobStory, KeepOf, Ledger, Left, Loaded,
+        RunFilter, RunPhase, RunPlace, RunRow, RunStory, SkipFilter, SkipPlace,
     },
     run::{Cause, JobState, Run, Skip, SkipReason},
     state::{Kept, StateChange, StateWrite},
@@ -23,6 +23,8 @@ const JOBS: [&str; 4] = ["a", "b", "ba", "c"];
 pub struct Seen {
     /// What it loads.
     pub loaded: Loaded,
+    /// Its jobs, each with its newest run that has ended.
+    pub jobs: Vec<JobStory>,
     /// Its runs.
     pub runs: Vec<RunRow>,
     /// The same with everything.
@@ -42,6 +44,7 @@ pub struct Seen {
 /// Asks a ledger everything.
 pub async fn seen(ledger: &dyn Ledger) -> Seen {
     let loaded = ledger.load().await.expect("a ledger can be loaded");
+    let jobs = ledger.jobs(JobFilter::default()).await.expect("jobs can be read");
     let runs = ledger.runs(RunFilter::default()).await.expect("runs can be read");
     let mut stories = Vec::new();
     for row in &runs {
@@ -58,7 +61,7 @@ pub async fn seen(ledger: &dyn Ledger) -> Seen {
         documents.append(&mut ledger.documents(kind).await.expect("documents can be read"));
     }
     let events = ledger.events(0, 0).await.expect("events can be read");
-    Seen { loaded, runs, stories, skips, states, generations, documents, events }
+    Seen { loaded, jobs, runs, stories, skips, states, generations, documents, events }
 }
 
 /// Does the same random things with a model and a ledger, and compares after each. A failure names the seed.
@@ -81,10 +84,14 @@ pub async fn check(model: &dyn Ledger, ledger: &dyn Ledger, seed: u64, n_batches
             let (wanted, found) = (seen(model).await, seen(ledger).await);
             assert_eq!(found.loaded, wanted.loaded, "{what}");
             assert_eq!(found, wanted, "{what}");
-            let filter = dice.filter(&wanted.runs);
+            let (runs, skips) = (wanted.runs, wanted.skips);
+            let filter = dice.filter(&runs);
             let wanted = model.runs(filter.clone()).await.expect("runs can be read");
             assert_eq!(ledger.runs(filter).await.expect("runs can be read"), wanted, "{what}");
-            let filter = dice.skip_filter();
+            let filter = dice.job_filter();
+            let wanted = model.jobs(filter.clone()).await.expect("jobs can be read");
+            assert_eq!(ledger.jobs(filter).await.expect("jobs can be read"), wanted, "{what}");
+            let filter = dice.skip_filter(&skips);
             let wanted = model.skips(filter.clone()).await.expect("skips can be read");
             assert_eq!(ledger.skips(filter).await.expect("skips can be read"), wanted, "{what}");
         }
@@ -257,14 +264,34 @@ impl Dice {
 
     fn filter(&mut self, runs: &[RunRow]) -> RunFilter {
         let outcome = self.one_in(3).then(|| self.code());
-        let beyond = if self.one_in(2) || runs.is_empty() { None } else { Some(runs[self.below(runs.len())].run.id) };
+        let beyond = if self.one_in(2) || runs.is_empty() {
+            None
+        } else {
+            Some(RunPlace::of(&runs[self.below(runs.len())].run))
+        };
         let job_wanted = self.one_in(2).then(|| job(self.pick(&JOBS)));
         let (since, until, n_max) = (self.maybe_at(), self.maybe_at(), self.below(9));
-        RunFilter { job: job_wanted, outcome, since, until, beyond, n_max }
+        let phase = self.one_in(3).then(|| self.pick(&RunPhase::ALL));
+        RunFilter { job: job_wanted, outcome, phase, since, until, beyond, n_max }
     }
 
-    fn skip_filter(&mut self) -> SkipFilter {
+    fn job_filter(&mut self) -> JobFilter {
+        let only = self.one_in(2).then(|| (0..self.below(4)).map(|_| job(self.pick(&JOBS))).collect());
+        JobFilter { only, beyond: self.one_in(2).then(|| job(self.pick(&JOBS))), n_max: self.below(4) }
+    }
+
+    fn skip_filter(&mut self, skips: &[Skip]) -> SkipFilter {
         let job_wanted = self.one_in(2).then(|| job(self.pick(&JOBS)));
-        SkipFilter { job: job_wanted, since: self.maybe_at(), until: self.maybe_at(), n_max: self.below(9) }
+        SkipFilter {
+            job: job_wanted,
+            since: self.maybe_at(),
+            until: self.maybe_at(),
+            beyond: if self.one_in(2) || skips.is_empty() {
+                None
+            } else {
+                Some(SkipPlace::of(&skips[self.below(skips.len())]))
+            },
+            n_max: self.below(9),
+        }
     }
 }

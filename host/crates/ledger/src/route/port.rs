@@ -3,8 +3,8 @@
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, KeepOf, Ledger, LedgerError,
-        Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
+        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, JobFilter, JobStory, KeepOf,
+        Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -15,6 +15,13 @@ use super::Stores;
 impl Ledger for Stores {
     fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>> {
         self.only().map_or_else(|| Box::pin(self.load_all()) as _, |only| only.load())
+    }
+
+    fn jobs(&self, filter: JobFilter) -> PortFuture<'_, Result<Vec<JobStory>, LedgerError>> {
+        match self.only() {
+            Some(only) => only.jobs(filter),
+            None => Box::pin(self.jobs_of_all(filter)),
+        }
     }
 
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {

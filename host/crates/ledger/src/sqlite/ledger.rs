@@ -5,8 +5,8 @@ use std::{num::NonZeroU32, path::Path, sync::Arc};
 use clockjack_schedule::{
     id::{JobId, RunId},
     ports::{
-        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, KeepOf, Ledger, LedgerError,
-        Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
+        Change, Committed, Document, DocumentKind, EventBatch, EventMark, GenerationRow, JobFilter, JobStory, KeepOf,
+        Ledger, LedgerError, Loaded, PortFuture, Pruned, RunFilter, RunRow, RunStory, SkipFilter,
     },
     run::Skip,
     state::Kept,
@@ -103,6 +103,10 @@ impl Ledger for SqliteLedger {
         Box::pin(self.reads.load())
     }
 
+    fn jobs(&self, filter: JobFilter) -> PortFuture<'_, Result<Vec<JobStory>, LedgerError>> {
+        Box::pin(async move { self.reads.jobs(&filter).await })
+    }
+
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {
         Box::pin(self.writer.commit(changes))
     }
@@ -185,6 +189,10 @@ impl SqliteReader {
 impl Ledger for SqliteReader {
     fn load(&self) -> PortFuture<'_, Result<Loaded, LedgerError>> {
         Box::pin(self.reads.load())
+    }
+
+    fn jobs(&self, filter: JobFilter) -> PortFuture<'_, Result<Vec<JobStory>, LedgerError>> {
+        Box::pin(async move { self.reads.jobs(&filter).await })
     }
 
     fn commit(&self, _changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>> {

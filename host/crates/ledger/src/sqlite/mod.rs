@@ -6,6 +6,7 @@
 mod connection;
 mod fault;
 mod fold;
+mod jobs;
 mod ledger;
 mod open;
 mod owner;

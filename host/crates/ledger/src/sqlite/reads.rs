@@ -4,10 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use clockjack_schedule::{
     id::{JobId, RunId},
-    payload::Payload,
     ports::{
-        Document, DocumentKind, EventBatch, EventMark, GenerationRow, JobRow, KeepOf, LedgerError, Loaded, LogLine,
-        OpenRun, Report, RunFilter, RunRow, RunState, RunStory, SkipFilter,
+        Document, DocumentKind, EventBatch, EventMark, GenerationRow, JobFilter, JobStory, KeepOf, LedgerError, Loaded,
+        LogLine, OpenRun, Report, RunFilter, RunPhase, RunPlace, RunRow, RunState, RunStory, SkipFilter, SkipPlace,
     },
     run::Skip,
     state::Kept,
@@ -20,6 +19,7 @@ use sqlx::{
 use super::{
     connection::{connect_options, rows},
     fault::{Fault, Faults},
+    jobs::{jobs, load},
     sql,
     writer::Doomed,
 };
@@ -73,6 +73,10 @@ impl Reads {
         self.ask(async |sqlite| load(sqlite).await).await
     }
 
+    pub(super) async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobStory>, LedgerError> {
+        self.ask(async |sqlite| jobs(sqlite, filter).await).await
+    }
+
     pub(super) async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, LedgerError> {
         self.ask(async |sqlite| runs(sqlite, filter).await).await
     }
@@ -113,35 +117,6 @@ impl Reads {
     }
 }
 
-async fn load(sqlite: &mut SqliteConnection) -> Result<Loaded, Fault> {
-    let mut lasts = HashMap::new();
-    for row in rows(sqlite, sql::LASTS.to_owned(), Vec::new()).await? {
-        let (job, finished, success) = codec::read_last(row)?;
-        lasts.insert(job, (finished, success));
-    }
-    let payloads = rows(sqlite, sql::OPEN_PAYLOADS.to_owned(), Vec::new()).await?.into_iter().map(codec::read_payload);
-    let mut payloads: HashMap<RunId, Payload> = payloads.collect::<Result<_, _>>()?;
-    let mut open: HashMap<JobId, Vec<OpenRun>> = HashMap::new();
-    for row in rows(sqlite, sql::OPEN_ROWS.to_owned(), Vec::new()).await? {
-        let mut row = codec::read_open(row)?;
-        if let Some(payload) = payloads.remove(&row.run.id) {
-            Arc::make_mut(&mut row.run).payload = Some(payload);
-        }
-        open.entry(row.run.job.clone()).or_default().push(row);
-    }
-    let mut jobs = Vec::new();
-    for row in rows(sqlite, sql::JOBS.to_owned(), Vec::new()).await? {
-        let state = codec::read_job(row)?;
-        let last = lasts.get(&state.job);
-        let (last_finished, last_success) = (last.map(|last| last.0), last.and_then(|last| last.1));
-        let open = open.remove(&state.job).unwrap_or_default();
-        jobs.push(JobRow { state, last_finished, last_success, open });
-    }
-    let mark = rows(sqlite, sql::MARK.to_owned(), Vec::new()).await?.pop();
-    let watermark = mark.map(codec::read_mark).transpose()?;
-    Ok(Loaded { jobs, watermark })
-}
-
 /// Everything that a statement finds.
 async fn all<T>(
     sqlite: &mut SqliteConnection,
@@ -162,32 +137,43 @@ async fn state(sqlite: &mut SqliteConnection, job: &JobId) -> Result<Kept, Fault
     Ok(Kept { version, entries })
 }
 
+/// Nothing has come of it yet.
+const UNTOUCHED: &str = "claimed_at IS NULL AND retry_at IS NULL AND n_attempts = 0";
+
+/// An attempt of it has ended, and the next one has not begun.
+const BETWEEN_ATTEMPTS: &str = "claimed_at IS NULL AND (retry_at IS NOT NULL OR n_attempts <> 0)";
+
 async fn runs(sqlite: &mut SqliteConnection, filter: &RunFilter) -> Result<Vec<RunRow>, Fault> {
     let mut wanted = Wanted::default();
     wanted.add("job = ?", filter.job.as_ref().map(Value::from));
     wanted.add("slot >= ?", filter.since.map(Value::from));
     wanted.add("slot < ?", filter.until.map(Value::from));
-    if let Some(beyond) = filter.beyond {
-        // The place of a run never changes, so that it may be looked up first.
-        let place = rows(sqlite, sql::PLACE.to_owned(), vec![beyond.into()]).await?.pop();
-        let Some(place) = place else { return Ok(Vec::new()) };
+    if let Some(RunPlace { slot, job, run }) = &filter.beyond {
         wanted.conditions.push("(slot, job, id) < (?, ?, ?)");
-        wanted.values.extend(place);
-        wanted.values.push(beyond.into());
+        wanted.values.extend([(*slot).into(), job.into(), (*run).into()]);
     }
-    let ended = filter.outcome.is_some().then_some("code = ?");
-    let sql = sql::runs(&wanted.condition(), ended);
+    let from = match (filter.outcome, filter.phase) {
+        (Some(_), None | Some(RunPhase::Ended)) => sql::From::Ended("code = ?"),
+        // Only what has ended has an outcome.
+        (Some(_), Some(_)) => return Ok(Vec::new()),
+        (None, Some(RunPhase::Ended)) => sql::From::Ended("1 = 1"),
+        (None, Some(RunPhase::Running)) => sql::From::Open("claimed_at IS NOT NULL"),
+        (None, Some(RunPhase::Planned)) => sql::From::Open(UNTOUCHED),
+        (None, Some(RunPhase::Retrying)) => sql::From::Open(BETWEEN_ATTEMPTS),
+        (None, None) => sql::From::Both,
+    };
+    let sql = sql::runs(&wanted.condition(), from);
     let mut values = wanted.values.clone();
-    values.extend(match filter.outcome {
-        Some(code) => vec![code.as_str().into()],
-        None => wanted.values,
-    });
+    values.extend(filter.outcome.map(|code| Value::from(code.as_str())));
+    if from == sql::From::Both {
+        values.extend(wanted.values);
+    }
     values.push(limit(filter.n_max));
     rows(sqlite, sql, values).await?.into_iter().map(|row| listed(row).map_err(Fault::from)).collect()
 }
 
 /// A row of either table: the first column says of which.
-fn listed(mut row: Vec<Value>) -> Result<RunRow, Undecodable> {
+pub(super) fn listed(mut row: Vec<Value>) -> Result<RunRow, Undecodable> {
     if row.is_empty() {
         return Err(Undecodable("a run has no columns".to_owned()));
     }
@@ -276,6 +262,11 @@ async fn skips(sqlite: &mut SqliteConnection, filter: &SkipFilter) -> Result<Vec
     wanted.add("job = ?", filter.job.as_ref().map(Value::from));
     wanted.add("last >= ?", filter.since.map(Value::from));
     wanted.add("first < ?", filter.until.map(Value::from));
+    if let Some(SkipPlace { last, job, first, run, reason }) = &filter.beyond {
+        wanted.conditions.push("(last, job, first, run, reason) < (?, ?, ?, ?, ?)");
+        let run = run.map_or(Value::Blob(Vec::new()), Value::from);
+        wanted.values.extend([(*last).into(), job.into(), (*first).into(), run, (*reason).into()]);
+    }
     let sql = sql::skips(&wanted.condition());
     wanted.values.push(limit(filter.n_max));
     let rows = rows(sqlite, sql, wanted.values).await?;
@@ -309,26 +300,26 @@ fn later(oldest: Option<Vec<Value>>, since: Vec<Value>) -> Result<Vec<Value>, Un
 
 /// Conditions and their arguments.
 #[derive(Default)]
-struct Wanted {
+pub(super) struct Wanted {
     conditions: Vec<&'static str>,
-    values: Vec<Value>,
+    pub(super) values: Vec<Value>,
 }
 
 impl Wanted {
-    fn add(&mut self, condition: &'static str, value: Option<Value>) {
+    pub(super) fn add(&mut self, condition: &'static str, value: Option<Value>) {
         if let Some(value) = value {
             self.conditions.push(condition);
             self.values.push(value);
         }
     }
 
-    fn condition(&self) -> String {
+    pub(super) fn condition(&self) -> String {
         if self.conditions.is_empty() { "1 = 1".to_owned() } else { self.conditions.join(" AND ") }
     }
 }
 
 /// A bound of zero is none.
-fn limit(n_max: usize) -> Value {
+pub(super) fn limit(n_max: usize) -> Value {
     if n_max == 0 { limit_of(usize::MAX) } else { limit_of(n_max) }
 }
 

@@ -47,6 +47,18 @@ pub(super) const NEWEST_RUN: &str = "SELECT max(id) FROM run";
 pub(super) const JOBS: &str = "SELECT id, first_seen, decided_until, paused, paused_in_manifest, trigger_hash, \
      removed_at, checksum FROM job ORDER BY id";
 pub(super) const LASTS: &str = "SELECT job, job_checksum, finished_at, success_at, checksum FROM last";
+/// What is known of jobs whose ids are in an array as JSON.
+pub(super) const LASTS_OF: &str = "SELECT job, job_checksum, finished_at, success_at, checksum FROM last \
+     WHERE job IN (SELECT value FROM json_each(?))";
+pub(super) const OPEN_ROWS_OF: &str = "SELECT id, job, slot, due_at, cause, n_attempts, n_interrupted, retry_at, \
+     checksum, claimed_at, claimed_copy FROM open WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, slot, id";
+pub(super) const OPEN_PAYLOADS_OF: &str = "SELECT run, text, checksum FROM payload WHERE run IN (SELECT id FROM open \
+     WHERE job IN (SELECT value FROM json_each(?)))";
+/// Of each the run of the newest slot that has ended.
+pub(super) const NEWEST_RUNS_OF: &str = "SELECT 1 AS source, id, job, slot, due_at, cause, started_at, finished_at, \
+     duration_ns, n_attempts, code, message, cpu_ns, memory_bytes, generation, digest, extra, checksum FROM run \
+     WHERE id IN (SELECT (SELECT id FROM run WHERE job = wanted.value ORDER BY slot DESC, id DESC LIMIT 1) \
+     FROM json_each(?) AS wanted)";
 pub(super) const MARK: &str = "SELECT id, at, checksum FROM watermark";
 pub(super) const STATE: &str = "SELECT job, key, version, value, checksum FROM state WHERE job = ?";
 pub(super) const STATE_VERSION: &str = "SELECT job, version, checksum FROM state_version WHERE job = ?";
@@ -66,8 +78,6 @@ pub(super) const LOGS: &str =
     "SELECT run, attempt, number, at, level, message, fields, checksum FROM log WHERE run = ? ORDER BY attempt, number";
 pub(super) const OPEN_PAYLOADS: &str = "SELECT run, text, checksum FROM payload WHERE run IN (SELECT id FROM open)";
 pub(super) const PAYLOAD: &str = "SELECT run, text, checksum FROM payload WHERE run = ?";
-pub(super) const PLACE: &str =
-    "SELECT slot, job FROM open WHERE id = ?1 UNION ALL SELECT slot, job FROM run WHERE id = ?1";
 pub(super) const OLDEST_KEPT_RUN: &str =
     "SELECT slot, id FROM run WHERE job = ? ORDER BY slot DESC, id DESC LIMIT 1 OFFSET ?";
 pub(super) const RUNS_TO_PRUNE: &str =
@@ -77,16 +87,35 @@ pub(super) const OLDEST_KEPT_SKIP: &str = "SELECT last, first, run, reason FROM 
 pub(super) const SKIPS_TO_PRUNE: &str = "SELECT last, job, first, run, reason FROM skip WHERE job = ? \
      AND (last, first, run, reason) < (?, ?, ?, ?) ORDER BY last, first, run, reason LIMIT ?";
 
-/// The runs that fit, from both tables. `wanted` and `ended` are conditions; the second one holds for `run` alone.
-pub(super) fn runs(wanted: &str, only_ended: Option<&str>) -> String {
+/// From which table runs are read, and under which further condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    Both,
+    Ended(&'static str),
+    Open(&'static str),
+}
+
+/// The runs that fit. `wanted` is a condition that holds for both tables.
+pub(super) fn runs(wanted: &str, from: From) -> String {
     let order = "ORDER BY slot DESC, job DESC, id DESC LIMIT ?";
-    match only_ended {
-        Some(ended) => format!("SELECT 1 AS source, {RUN} FROM run WHERE {wanted} AND {ended} {order}"),
-        None => format!(
+    match from {
+        From::Ended(ended) => format!("SELECT 1 AS source, {RUN} FROM run WHERE {wanted} AND {ended} {order}"),
+        From::Open(open) => {
+            format!("SELECT {FROM_OPEN} AS source, {OPEN}, {OPEN_PADDING} FROM open WHERE {wanted} AND {open} {order}")
+        }
+        From::Both => format!(
             "SELECT 1 AS source, {RUN} FROM run WHERE {wanted} UNION ALL \
              SELECT {FROM_OPEN}, {OPEN}, {OPEN_PADDING} FROM open WHERE {wanted} {order}"
         ),
     }
+}
+
+/// The jobs that fit.
+pub(super) fn jobs(wanted: &str) -> String {
+    format!(
+        "SELECT id, first_seen, decided_until, paused, paused_in_manifest, trigger_hash, removed_at, checksum FROM job \
+         WHERE {wanted} ORDER BY id LIMIT ?"
+    )
 }
 
 /// The skips that fit.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use clockjack_schedule::ports::{DocumentKind, RunFilter, SkipFilter};
+use clockjack_schedule::ports::{DocumentKind, JobFilter, RunFilter, SkipFilter};
 
 use super::*;
 use crate::contract::refinement::{Dice, Seen};
@@ -14,6 +14,7 @@ const N_FLIPS: u64 = 100;
 async fn read(path: &Path) -> Result<Seen, LedgerError> {
     let ledger = SqliteLedger::open(path, options()).await?;
     let loaded = ledger.load().await?;
+    let jobs = ledger.jobs(JobFilter::default()).await?;
     let runs = ledger.runs(RunFilter::default()).await?;
     let mut stories = Vec::new();
     for row in &runs {
@@ -39,7 +40,7 @@ async fn read(path: &Path) -> Result<Seen, LedgerError> {
         documents.append(&mut ledger.documents(kind).await?);
     }
     let events = ledger.events(0, 0).await?;
-    Ok(Seen { loaded, runs, stories, skips, states, generations, documents, events })
+    Ok(Seen { loaded, jobs, runs, stories, skips, states, generations, documents, events })
 }
 
 /// Flips bytes of a copy, and gives what was read of it: the truth, or a refusal that names the file.

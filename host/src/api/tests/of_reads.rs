@@ -1,0 +1,147 @@
+//! What is read of jobs, runs and slots, by pages.
+
+use super::*;
+
+/// All pages of a list, one by one.
+async fn pages(world: &World, path: &str, name: &str) -> Vec<Vec<String>> {
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("/api/v1/{path}{cursor}")).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        let items = page.body["items"].as_array().unwrap();
+        pages.push(items.iter().map(|item| item[name].as_str().unwrap().to_owned()).collect());
+        match page.body["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return pages,
+        }
+    }
+}
+
+#[tokio::test]
+async fn jobs_are_listed_by_pages() {
+    let world = world().await;
+    assert_eq!(pages(&world, "jobs?limit=2", "job").await, [vec!["backup", "slow"], vec!["slow-queue"]]);
+    assert_eq!(pages(&world, "jobs?limit=3", "job").await, [["backup", "slow", "slow-queue"]]);
+    assert_eq!(pages(&world, "jobs?q=SLOW&limit=1", "job").await, [["slow"], ["slow-queue"]]);
+    assert_eq!(pages(&world, "jobs?label=team:ops", "job").await, [["backup"]]);
+    assert_eq!(pages(&world, "jobs?label=team", "job").await, [["backup"]]);
+    assert_eq!(pages(&world, "jobs?label=team:dev", "job").await, [[""; 0]]);
+    assert_eq!(pages(&world, "jobs?pool=default&limit=1", "job").await, [["backup"], ["slow"], ["slow-queue"]]);
+    assert_eq!(pages(&world, "jobs?plugin=nothing", "job").await, [[""; 0]]);
+    let paused = world.post("/api/v1/jobs/slow/pause", json!({})).await;
+    assert_eq!(paused.status, 200, "{paused:?}");
+    assert_eq!(pages(&world, "jobs?state=paused", "job").await, [["slow"]]);
+    assert_eq!(pages(&world, "jobs?state=active&limit=1", "job").await, [["backup"], ["slow-queue"]]);
+    assert_eq!(pages(&world, "jobs?state=removed", "job").await, [[""; 0]]);
+    let told = [
+        world.get("/api/v1/jobs?limit=0").await.problem(),
+        world.get("/api/v1/jobs?limit=ten").await.problem(),
+        world.get("/api/v1/jobs?limit=1&limit=2").await.problem(),
+        world.get("/api/v1/jobs?stat=paused").await.problem(),
+        world.get("/api/v1/jobs?state=asleep").await.problem(),
+        world.get("/api/v1/jobs?cursor=%2F").await.problem(),
+        world.get("/api/v1/jobs/slo").await.problem(),
+        world.get("/api/v1/jobs/slow?verbose=1").await.problem(),
+    ];
+    expect_test::expect![[r#""#]].assert_eq(&told.join("\n"));
+}
+
+#[tokio::test]
+async fn a_job_is_shown_with_all_that_holds_for_it() {
+    let world = world().await;
+    let run = world.post("/api/v1/jobs/backup/run", json!({})).await;
+    of_jobs::ended(&world, run.body["id"].as_str().unwrap()).await;
+    let listed = world.get("/api/v1/jobs?q=backup").await;
+    let mut shown = world.get("/api/v1/jobs/backup").await;
+    assert_eq!(shown.status, 200, "{shown:?}");
+    let job = shown.body.as_object_mut().unwrap();
+    for (name, value) in listed.body["items"][0].as_object().unwrap() {
+        assert_eq!(job[name], *value, "a list tells the same");
+    }
+    assert_eq!(job["last_run"]["id"], run.body["id"]);
+    for changing in ["next", "first_seen", "last_run"] {
+        assert!(job.remove(changing).is_some_and(|value| !value.is_null()), "{changing}");
+    }
+    expect_test::expect![[r#""#]].assert_eq(&format!("{:#}", shown.body));
+}
+
+#[tokio::test]
+async fn runs_are_listed_by_pages_the_newest_first() {
+    let world = world().await;
+    let mut ids = Vec::new();
+    for job in ["backup", "backup", "slow", "backup"] {
+        let run = world.post(&format!("/api/v1/jobs/{job}/run"), json!({})).await;
+        assert_eq!(run.status, 202, "{run:?}");
+        let id = run.body["id"].as_str().unwrap().to_owned();
+        if job == "backup" {
+            of_jobs::ended(&world, &id).await;
+        }
+        ids.push(id);
+    }
+    ids.reverse();
+    assert_eq!(pages(&world, "runs?limit=3", "id").await, [&ids[..3], &ids[3..]]);
+    assert_eq!(pages(&world, "runs?limit=4", "id").await, [&ids[..]]);
+    assert_eq!(pages(&world, "runs?job=slow", "id").await, [&ids[1..2]]);
+    assert_eq!(pages(&world, "runs?state=running", "id").await, [&ids[1..2]]);
+    assert_eq!(
+        pages(&world, "runs?state=ended&job=backup&limit=2", "id").await.concat(),
+        [ids[0].clone(), ids[2].clone(), ids[3].clone()]
+    );
+    assert_eq!(pages(&world, "runs?outcome=succeeded&outcome=failed&limit=3", "id").await.len(), 1);
+    assert_eq!(pages(&world, "runs?outcome=failed", "id").await, [[""; 0]]);
+    assert_eq!(pages(&world, "runs?until=2020-01-01T00:00:00Z", "id").await, [[""; 0]]);
+    let told = [
+        world.get("/api/v1/runs?outcome=fine").await.problem(),
+        world.get("/api/v1/runs?since=yesterday").await.problem(),
+        world.get("/api/v1/runs?cursor=abc").await.problem(),
+        world.get("/api/v1/runs?job=a%20b").await.problem(),
+    ];
+    expect_test::expect![[r#""#]].assert_eq(&told.join("\n"));
+    let again = world.post("/api/v1/jobs/slow/run", json!({})).await;
+    assert_eq!(again.body["code"], "run.skipped", "{again:?}");
+    let skips = world.get("/api/v1/jobs/slow/skips").await;
+    assert_eq!((skips.status, &skips.body["items"][0]["reason"]), (200, &json!("overlapping")), "{skips:?}");
+    assert_eq!(skips.body["items"][0]["by"], json!(ids[1]));
+    for _ in 0..3 {
+        world.post("/api/v1/jobs/slow/run", json!({})).await;
+    }
+    assert_eq!(pages(&world, "jobs/slow/skips?limit=3", "job").await.concat(), ["slow"; 4]);
+}
+
+#[tokio::test]
+async fn slots_are_told_before_they_come() {
+    let world = world().await;
+    let slots = world.get("/api/v1/jobs/backup/slots?n=3&from=2027-01-15T12:00:00Z").await;
+    assert_eq!((slots.status, slots.body["items"].as_array().map(Vec::len)), (200, Some(3)), "{slots:?}");
+    let asked = json!({
+        "trigger": { "cron": "30 2 * * *" },
+        "timezone": "Europe/Berlin",
+        "from": "2027-03-27T12:00:00Z",
+        "n": 2,
+    });
+    let told = world.post("/api/v1/triggers/preview", asked).await;
+    assert_eq!(told.status, 200, "{told:?}");
+    expect_test::expect![[r#""#]].assert_eq(&format!("{:#}", told.body));
+    let asked = json!({ "triggers": [{ "every": "1h", "anchor": "2027-01-15T00:00:00Z" }, { "at": "2027-01-15T12:30:00Z" }],
+        "from": "2027-01-15T12:00:00Z", "until": "2027-01-15T14:00:00Z" });
+    let told = world.post("/api/v1/triggers/preview", asked).await;
+    let at: Vec<_> = told.body["items"].as_array().unwrap().iter().map(|slot| slot["at"].as_str().unwrap()).collect();
+    assert_eq!(at, ["2027-01-15T12:00:00Z", "2027-01-15T12:30:00Z", "2027-01-15T13:00:00Z"]);
+    let refused = world
+        .post("/api/v1/triggers/preview", json!({ "triggers": [{ "every": "1h" }, { "cron": "61 * * * *" }] }))
+        .await;
+    let finding = &refused.body["findings"][0];
+    let told = [
+        refused.problem(),
+        format!("{} {} {}", finding["path"], finding["code"], finding["severity"]),
+        world.post("/api/v1/triggers/preview", json!({})).await.problem(),
+        world
+            .post("/api/v1/triggers/preview", json!({ "trigger": { "every": "1h" }, "timezone": "Berlin" }))
+            .await
+            .problem(),
+        world.post("/api/v1/triggers/preview", json!({ "trigger": { "every": "1h" }, "n": 0 })).await.problem(),
+        world.post("/api/v1/triggers/preview", json!({ "trigger": { "every": "1h" }, "from": "now" })).await.problem(),
+        world.post("/api/v1/triggers/preview", json!({ "trigger": "x".repeat(70_000) })).await.problem(),
+    ];
+    expect_test::expect![[r#""#]].assert_eq(&told.join("\n"));
+}
