@@ -4,9 +4,12 @@
 //! Nothing here decides anything.
 
 mod asked;
+mod backfills;
+mod ending;
 mod jobs;
 mod listen;
 mod openapi;
+mod pauses;
 mod plugins;
 mod problem;
 mod router;

@@ -17,6 +17,7 @@ use super::{
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
     rows,
 };
+use crate::operate::{PauseNote, Pauses, Whose};
 
 #[derive(Debug, Args)]
 pub(super) struct JobsArgs {
@@ -46,6 +47,7 @@ struct Line<'l> {
     state: &'static str,
     next: Option<DateTime<Utc>>,
     last: Option<RunRow>,
+    pause: Option<PauseNote>,
 }
 
 pub(super) async fn list(reading: &Reading, wanted: &[JobId], output: Output) -> Result<Answer, Trouble> {
@@ -53,6 +55,7 @@ pub(super) async fn list(reading: &Reading, wanted: &[JobId], output: Output) ->
     for id in wanted {
         reading.known(&loaded, id)?;
     }
+    let notes: BTreeMap<_, _> = Pauses::all(&*reading.ledger).await?.into_iter().collect();
     let rows: BTreeMap<&JobId, &JobRow> = loaded.jobs.iter().map(|row| (&row.state.job, row)).collect();
     let known = reading.manifest.jobs.keys().chain(rows.keys().copied());
     let ids: BTreeSet<_> = known.filter(|id| wanted.is_empty() || wanted.contains(id)).collect();
@@ -61,7 +64,8 @@ pub(super) async fn list(reading: &Reading, wanted: &[JobId], output: Output) ->
         let (job, row) = (reading.job(id).map(|job| &**job), rows.get(id).copied());
         let state = if is_new(reading, job, row, &rows) { NEW } else { state(reading, job, row) };
         let next = job.filter(|_| state == "active").and_then(|job| next(reading, job, row));
-        lines.push(Line { id: id.clone(), job, row, state, next, last: last_run(reading, row).await? });
+        let pause = if state == "paused" { pause_of(&notes, row) } else { None };
+        lines.push(Line { id: id.clone(), job, row, state, next, last: last_run(reading, row).await?, pause });
     }
     match output {
         Output::Json => Answer::json(&lines.iter().map(Line::json).collect()),
@@ -96,6 +100,22 @@ fn state(reading: &Reading, job: Option<&Job>, row: Option<&JobRow>) -> &'static
         Some(_) | None if is_paused => "paused",
         Some(_) | None => "active",
     }
+}
+
+/// Why a job is paused, where somebody said so.
+pub(super) fn pause_of(notes: &BTreeMap<Whose, PauseNote>, row: Option<&JobRow>) -> Option<PauseNote> {
+    let state = &row?.state;
+    let whose = if state.paused_with_all { Whose::All } else { Whose::Job(state.job.clone()) };
+    notes.get(&whose).filter(|_| state.paused).cloned()
+}
+
+fn pause_json(note: &PauseNote) -> Json {
+    json!({
+        "note": note.note,
+        "until": rows::instant(note.until),
+        "by": note.by,
+        "at": print::rfc3339(note.at),
+    })
 }
 
 /// Its next slot. One that counts from the end of the last run is known only when that has ended.
@@ -137,7 +157,7 @@ impl Line<'_> {
         });
         vec![
             self.id.to_string(),
-            self.state.to_owned(),
+            self.pause.as_ref().map_or_else(|| self.state.to_owned(), |note| format!("{}{}", self.state, note.told())),
             rows::shown_or_none(self.next),
             last.unwrap_or_else(|| rows::NONE.to_owned()),
             self.n_running().to_string(),
@@ -160,6 +180,8 @@ impl Line<'_> {
             "job": self.id.as_str(),
             "state": self.state.replace(' ', "_"),
             "paused": paused.unwrap_or_default(),
+            "paused_with_all": self.row.is_some_and(|row| row.state.paused_with_all),
+            "pause": self.pause.as_ref().map(pause_json),
             "next": rows::instant(self.next),
             "last_run": last,
             "running": self.n_running(),

@@ -49,6 +49,7 @@ pub(crate) fn run_json(story: &RunStory) -> Json {
     let report = story.row.finish().map(|finish| &finish.report);
     let payload = story.row.run.payload.as_ref();
     object.insert("payload".to_owned(), json!(payload.map(Payload::json)));
+    object.insert("args".to_owned(), json!(payload.and_then(Payload::args)));
     object.insert("output".to_owned(), json!(report.and_then(|report| report.outcome.output.as_ref())));
     object.extend(rows::written_json(report));
     object.insert("progress".to_owned(), json!(report.and_then(|report| report.progress.as_ref())));
@@ -95,8 +96,16 @@ fn page(story: &RunStory) -> String {
     text.push_str("\nattempts\n");
     text.push_str(&attempts(story));
     if let Some(payload) = &row.run.payload {
-        let payload = serde_json::to_string_pretty(payload.json()).unwrap_or_default();
-        text.push_str(&format!("\npayload\n{}\n", indented(&payload)));
+        let part = |name: &str, json: &Json| {
+            let shown = serde_json::to_string_pretty(json).unwrap_or_default();
+            format!("\n{name}\n{}\n", indented(&shown))
+        };
+        if let Some(args) = payload.args() {
+            text.push_str(&part("arguments of this run", args));
+        }
+        if payload.args().is_none() || !payload.json().is_null() {
+            text.push_str(&part("payload", payload.json()));
+        }
     }
     if let Some(finish) = row.finish() {
         text.push_str(&output(&finish.report));

@@ -16,8 +16,8 @@ mod tests;
 
 pub use self::{
     bus::{Bus, Event},
-    handle::{CodeChange, HostHandle},
-    host::{Host, HostError, HostParts},
+    handle::{CodeChange, Definition, HostHandle},
+    host::{Drained, Host, HostError, HostParts},
     news::{ManifestNews, PluginNews, PluginNewsKind},
     recorder::Summary,
 };
