@@ -9,5 +9,6 @@ pub mod clock;
 pub mod hot;
 pub mod load;
 pub mod logging;
+pub mod operate;
 pub mod settings;
 pub mod shell;

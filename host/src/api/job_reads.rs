@@ -25,7 +25,10 @@ use super::{
     router::Api,
     view::jobs::{Job, JobDetail, JobOrigin, JobPhase, Jobs, Known},
 };
-use crate::hot::{self, JobState, JobView};
+use crate::{
+    hot::{self, JobState, JobView},
+    operate::{PauseNote, Pauses, Whose, pause_of},
+};
 
 /// How many jobs are looked at for one page. Whoever looks for few among many goes on with the next page.
 const SEEN_MAX: usize = 20_000;
@@ -143,6 +146,7 @@ impl Wanted {
 #[utoipa::path(get, path = "/jobs", tag = "jobs", operation_id = "list_jobs", params(JobsAsked), responses((status = 200, body = Jobs), Problems))]
 async fn list(State(api): State<Arc<Api>>, query: Query) -> Result<Json<Jobs>, Problem> {
     let wanted = Wanted::read(query)?;
+    let notes = Pauses::all(&*api.ledger).await?.into_iter().collect();
     let mut cursor = wanted.cursor.clone();
     let (mut items, mut n_seen) = (Vec::new(), 0);
     loop {
@@ -154,7 +158,7 @@ async fn list(State(api): State<Arc<Api>>, query: Query) -> Result<Json<Jobs>, P
             if !wanted.fits(view.as_ref(), id, job.as_deref()) {
                 continue;
             }
-            let known = known(&api, id, view.as_ref(), job.as_deref(), story.as_ref());
+            let known = known(&api, id, view.as_ref(), job.as_deref(), story.as_ref(), &notes);
             if wanted.state.is_some_and(|state| state != known.state) {
                 continue;
             }
@@ -253,6 +257,7 @@ fn known<'k>(
     view: Option<&JobView>,
     job: Option<&'k job::Job>,
     story: Option<&'k JobStory>,
+    notes: &'k BTreeMap<Whose, PauseNote>,
 ) -> Known<'k> {
     let row = story.map(|story| &story.row);
     let is_removed = row.is_some_and(|row| row.state.removed_at.is_some());
@@ -268,7 +273,8 @@ fn known<'k>(
         None if is_removed => JobPhase::Removed,
         None => JobPhase::NotInTheManifest,
     };
-    Known { id, job, row, last: story.and_then(|story| story.last.as_ref()), state, now: api.clock.now() }
+    let (last, pause) = (story.and_then(|story| story.last.as_ref()), pause_of(notes, row));
+    Known { id, job, row, last, pause, state, now: api.clock.now() }
 }
 
 /// A job with where it comes from.
@@ -295,7 +301,8 @@ async fn show(State(api): State<Arc<Api>>, Named(name): Named, query: Query) -> 
     if job.is_none() && story.is_none() && view.is_none() {
         return Err(api.unknown_job(&name));
     }
-    let mut detail = JobDetail::from(&known(&api, &id, view.as_ref(), job.as_deref(), story.as_ref()));
+    let notes = Pauses::all(&*api.ledger).await?.into_iter().collect();
+    let mut detail = JobDetail::from(&known(&api, &id, view.as_ref(), job.as_deref(), story.as_ref(), &notes));
     detail.job = shown(&origins, view.as_ref(), detail.job);
     let tag = detail.job.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok());
     let tag = tag.map(|tag| [(header::ETAG, tag)]);

@@ -13,7 +13,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
-    core::{Input, ResumeFrom},
+    core::Input,
     id::{JobId, RunId},
     payload::Payload,
     ports::SkipFilter,
@@ -25,50 +25,20 @@ use super::{
     asked::{Asked, Named},
     problem::{Problem, Problems},
     router::Api,
-    view::{self, AskedBy, JobState, NothingAsked, ResumeAsked, RunAsked, runs::RunDetail},
+    view::{AskedBy, RunAsked, runs::RunDetail},
 };
 
 /// Longest idempotency key: any id that somebody else gives to something fits.
 const KEY_BYTES_MAX: usize = 256;
+
+const TOO_LARGE: &str = "put what is large into a file that the job may read, and send its name";
 
 /// How many skips are looked through for the one of a run that was asked for just now.
 const SKIPS_MAX: usize = 1_000;
 
 /// Its routes.
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(pause)).routes(routes!(resume)).routes(routes!(run))
-}
-
-#[utoipa::path(post, path = "/jobs/{job}/pause", tag = "jobs", params(("job" = String, Path)), request_body = Option<NothingAsked>, responses((status = 200, body = JobState), Problems))]
-pub(super) async fn pause(
-    State(api): State<Arc<Api>>,
-    Named(name): Named,
-    Asked(NothingAsked {}): Asked<NothingAsked>,
-) -> Result<Json<JobState>, Problem> {
-    let job = api.job(&name).await?.state.job;
-    tell(&api, &name, Input::Pause(job)).await
-}
-
-#[utoipa::path(post, path = "/jobs/{job}/resume", tag = "jobs", params(("job" = String, Path)), request_body = Option<ResumeAsked>, responses((status = 200, body = JobState), Problems))]
-pub(super) async fn resume(
-    State(api): State<Arc<Api>>,
-    Named(name): Named,
-    Asked(asked): Asked<ResumeAsked>,
-) -> Result<Json<JobState>, Problem> {
-    let job = api.job(&name).await?.state.job;
-    let from = match asked.from {
-        view::ResumeFrom::Now => ResumeFrom::Now,
-        view::ResumeFrom::Last => ResumeFrom::Last,
-    };
-    tell(&api, &name, Input::Resume { job, from }).await
-}
-
-/// Gives the core an input, and says how the job is then.
-async fn tell(api: &Api, name: &str, input: Input) -> Result<Json<JobState>, Problem> {
-    api.host.send(vec![input]).await;
-    api.settle().await?;
-    let state = api.job(name).await?.state;
-    Ok(Json(JobState { job: state.job.to_string(), paused: state.paused }))
+    OpenApiRouter::new().routes(routes!(run))
 }
 
 /// Asks for a run. The answer is `202` with the run, or `200` where the key stands for a run that is there already.
@@ -80,9 +50,9 @@ pub(super) async fn run(
 ) -> Result<Response, Problem> {
     let job = api.job(&name).await?.state.job;
     let payload = asked.payload.map(Payload::new).transpose().map_err(|error| {
-        let fix = "put what is large into a file that the job may read, and send its name";
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "payload.invalid", format!("`payload`: {error}"), fix)
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "payload.invalid", format!("`payload`: {error}"), TOO_LARGE)
     })?;
+    let payload = with_args(&api, &job, payload, asked.args)?;
     let at = api.clock.now();
     let run = match &asked.key {
         Some(key) => RunId::of_key(&job, checked_key(key)?),
@@ -101,6 +71,23 @@ pub(super) async fn run(
         Some(story) => Ok((StatusCode::ACCEPTED, Json(RunDetail::from(&story))).into_response()),
         None => Err(skipped(&job, find_skip(&api, &job, run, at).await?)),
     }
+}
+
+/// What comes with a run, its own arguments among it. Whether they fit is seen here, and not when the run begins.
+fn with_args(
+    api: &Api,
+    job: &JobId,
+    payload: Option<Payload>,
+    args: Option<serde_json::Value>,
+) -> Result<Option<Payload>, Problem> {
+    let Some(args) = args else { return Ok(payload) };
+    let invalid = |detail, fix: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "args.invalid", detail, fix);
+    api.executor.check_args(job, &args).map_err(|misfit| {
+        let fix = format!("send arguments that fit the function of `{job}`; `clockjack inspect` shows its types");
+        invalid(misfit.to_string(), fix)
+    })?;
+    let kept = Payload::with_args(payload, args);
+    kept.map(Some).map_err(|error| invalid(format!("`args`: {error}"), TOO_LARGE.to_owned()))
 }
 
 fn checked_key(key: &str) -> Result<&str, Problem> {

@@ -4,11 +4,14 @@
 //! Nothing here decides anything.
 
 mod asked;
+mod backfills;
 mod definitions;
+mod ending;
 mod job_reads;
 mod jobs;
 mod listen;
 mod openapi;
+mod pauses;
 mod plugins;
 mod problem;
 mod query;

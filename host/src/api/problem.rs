@@ -100,8 +100,7 @@ impl From<Rejection> for Problem {
         };
         if !findings.is_empty() {
             let text = diagnostics::render(&findings, &sources, diagnostics::Look::Plain);
-            problem =
-                problem.with("findings", &diagnostics::to_json(&findings, &sources)).with("findings_text", &text);
+            problem = problem.with("findings", &diagnostics::to_json(&findings, &sources)).with("findings_text", &text);
         }
         match etag {
             Some(etag) => problem.with("etag", &etag),

@@ -6,21 +6,23 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
+    middleware::from_fn_with_state,
 };
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     diagnostic::did_you_mean,
     id::{JobId, RunId},
-    ports::{Clock, JobRow, Ledger, RunStory},
+    ports::{Clock, Executor, JobRow, Ledger, RunStory},
 };
 
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    asked::BODY_BYTES_MAX, definitions, job_reads, jobs, openapi, plugins, problem::Problem, run_reads, runs, scheduler, slots, transfer, uploads,
+    asked::BODY_BYTES_MAX, backfills, definitions, ending, job_reads, jobs, openapi, pauses, plugins, problem::Problem,
+    run_reads, runs, scheduler, slots, transfer, uploads,
 };
-use crate::{hot::Reloader, shell::HostHandle};
+use crate::{hot::Reloader, operate::Operator, shell::HostHandle};
 
 /// How long a decision may take. A ledger that cannot be written, on a full disk for instance, holds up all of them.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -38,6 +40,10 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// What decides which code and which manifest is in force.
     pub reloader: Reloader,
+    /// What runs guests, and knows what their functions take.
+    pub executor: Arc<dyn Executor>,
+    /// What is remembered of pauses and backfills, and the wish for the end.
+    pub operator: Operator,
     /// What does not change while it runs.
     pub about: About,
 }
@@ -64,6 +70,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(transfer::routes())
         .merge(uploads::routes())
         .merge(run_reads::routes())
+        .merge(pauses::routes())
+        .merge(backfills::routes())
+        .merge(ending::routes())
         .merge(runs::routes())
         .merge(slots::routes())
         .merge(openapi::routes());
@@ -78,11 +87,13 @@ pub(super) fn document() -> OpenApi {
 /// All that a host answers to.
 pub fn router(api: Api) -> Router {
     let (routes, _document) = routes().split_for_parts();
+    let api = Arc::new(api);
     routes
+        .layer(from_fn_with_state(Arc::clone(&api), ending::refuse_writes))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Arc::new(api))
+        .with_state(api)
 }
 
 async fn no_route(uri: Uri) -> Problem {

@@ -6,14 +6,15 @@ use chrono::{DateTime, Utc};
 use clockjack_ledger::MemoryLedger;
 use clockjack_schedule::{
     diagnostic::Source,
-    id::PoolName,
+    id::{JobId, PoolName},
     job::Ceilings,
     manifest::{
         directories::Found,
         resolve::{ResolveOptions, resolve_partial},
     },
     outcome::{Outcome, OutcomeCode},
-    ports::{Attempt, Clock, Executor, Ledger, PortFuture, Report},
+    ports::{ArgsMisfit, Attempt, Clock, DocumentKind, Executor, Ledger, PortFuture, Report, RunFilter},
+    run::Cause,
     zone::Zones,
 };
 use serde_json::{Value as Json, json};
@@ -32,10 +33,12 @@ use super::{
 use crate::{
     clock::SystemClock,
     hot::{PluginView, Reloader, Wish},
+    operate::{self, Ending, OperateParts, Operating, Operator},
     shell::{Host, HostParts},
 };
 
 mod of_jobs;
+mod of_operating;
 pub(crate) mod of_plugins;
 mod of_reads;
 
@@ -45,12 +48,21 @@ jobs:
   backup: { plugin: ./a.wasm, every: 1h, labels: { team: ops } }
   slow: { plugin: ./a.wasm, every: 1h }
   slow-queue: { plugin: ./a.wasm, every: 1h, overlap: queue }
+  minutely: { plugin: ./a.wasm, cron: '* * * * *' }
+  slow-minutely: { plugin: ./a.wasm, cron: '* * * * *' }
 ";
 
 /// Runs of slow jobs go on until somebody ends them; all others end at once, with the payload as their output.
 struct Scripted;
 
 impl Executor for Scripted {
+    fn check_args(&self, _job: &JobId, args: &Json) -> Result<(), ArgsMisfit> {
+        match args["dais"] {
+            Json::Null => Ok(()),
+            _ => Err(ArgsMisfit { path: "args.dais".to_owned(), message: "there is no such parameter".to_owned() }),
+        }
+    }
+
     fn execute(&self, attempt: Attempt) -> PortFuture<'static, Report> {
         Box::pin(async move {
             if !attempt.run.job.as_str().starts_with("slow") {
@@ -68,7 +80,10 @@ impl Executor for Scripted {
 /// A host that answers, with what its reloader is asked and shows.
 struct World {
     folder: TempDir,
-    _host: Host,
+    host: Host,
+    ledger: Arc<dyn Ledger>,
+    _operating: Operating,
+    operator: Operator,
     server: Server,
     wishes: mpsc::Receiver<Wish>,
     shown: watch::Sender<Arc<[PluginView]>>,
@@ -124,12 +139,23 @@ async fn world() -> World {
         files: vec!["clockjack.yaml".into()],
         ledger: "memory:".to_owned(),
     };
+    let kept = Arc::clone(&ledger);
     let folder = TempDir::new().unwrap();
     let socket = Socket::open(&Place::Given(folder.path().join("s"))).await.unwrap();
-    let api = Api { host: host.handle(), ledger, clock, reloader, about };
+    let parts = OperateParts { clock: Arc::clone(&clock), ledger: Arc::clone(&ledger), host: host.handle() };
+    let (operator, operating) = operate::start(parts, Ending::new(Duration::from_secs(10)), &Handle::current());
+    let api = Api {
+        host: host.handle(),
+        ledger,
+        clock,
+        reloader,
+        executor: Arc::new(Scripted),
+        operator: operator.clone(),
+        about,
+    };
     let server = serve(socket, router(api), &Handle::current());
-    let world = World { folder, _host: host, server, wishes, shown };
-    while world.get("/api/v1/scheduler").await.body["jobs"] != 3 {
+    let world = World { folder, host, ledger: kept, _operating: operating, operator, server, wishes, shown };
+    while world.get("/api/v1/scheduler").await.body["jobs"] != 5 {
         tokio::task::yield_now().await;
     }
     world
@@ -177,7 +203,7 @@ async fn the_host_says_what_it_is() {
         "started_at": "2027-01-15T12:00:00Z",
         "files": ["clockjack.yaml"],
         "ledger": "memory:",
-        "jobs": 3,
+        "jobs": 5,
         "plugins": 0,
     });
     assert_eq!(told.body, expected);
@@ -209,8 +235,8 @@ async fn what_cannot_be_answered_says_why() {
         405 method.not_allowed: `/api/v1/jobs/backup/pause` cannot be asked with GET; the header `allow` of this answer names the methods of the route
         405 method.not_allowed: `/api/v1/plugins` cannot be asked with POST; the header `allow` of this answer names the methods of the route
         400 request.invalid: the body of the request cannot be used: unknown field `form`, expected `from` at line 1 column 7; send a JSON object with the keys of this route
-        400 request.invalid: the body of the request cannot be used: unknown variant `then`, expected `now` or `last` at line 1 column 14; send a JSON object with the keys of this route
-        400 request.invalid: the body of the request cannot be used: unknown field `from`, there are no fields at line 1 column 7; send a JSON object with the keys of this route
+        422 resume.invalid: `from` is `then`; write `now`, `last`, or an instant such as `2027-01-15T08:00:00Z`
+        400 request.invalid: the body of the request cannot be used: unknown field `from`, expected `note` or `until` at line 1 column 7; send a JSON object with the keys of this route
         400 request.invalid: the body of the request cannot be used: EOF while parsing a value at line 1 column 9; send a JSON object with the keys of this route
         413 request.too_large: the body of the request has more than 1048576 bytes; put what is large into a file that the job may read, and send its name
         415 request.media_type: the body of the request is not said to be JSON; send the body as JSON with the header `Content-Type: application/json`

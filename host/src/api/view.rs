@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
+pub mod operate;
+
 use crate::{
     cli::{diagnostics, rfc3339},
     hot,
@@ -189,15 +191,6 @@ pub struct PluginChange {
     pub difference: Option<Difference>,
 }
 
-/// Whether a job goes on.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct JobState {
-    /// Which job.
-    pub job: String,
-    /// Whether it is paused.
-    pub paused: bool,
-}
-
 /// Approve what waits for it.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -228,25 +221,6 @@ pub struct PlanAsked {
 #[serde(deny_unknown_fields, default)]
 pub struct NothingAsked {}
 
-/// Let a job go on.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ResumeAsked {
-    /// From where.
-    pub from: ResumeFrom,
-}
-
-/// From where a paused job goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ResumeFrom {
-    /// The slots of the pause are skipped.
-    #[default]
-    Now,
-    /// The slots of the pause are a backlog, as after a downtime.
-    Last,
-}
-
 /// Run a job now.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -255,6 +229,9 @@ pub struct RunAsked {
     pub key: Option<String>,
     /// What `${payload.…}` in the arguments of the job stands for.
     pub payload: Option<Json>,
+    /// Arguments that take the place of those of the job, for this run: by name for a function, a list of words for a
+    /// command. They are kept with the run and hold for all its attempts.
+    pub args: Option<Json>,
     /// Who asks.
     pub cause: AskedBy,
 }

@@ -1,8 +1,8 @@
-//! `clockjack pause`, `resume`, `run` and `cancel`: what a person asks of a running host.
+//! `clockjack run` and `cancel`: what a person asks of a job of a running host.
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use clockjack_schedule::{id::JobId, outcome::OutcomeCode};
 use serde_json::{Value as Json, json};
 
@@ -14,32 +14,6 @@ use super::{
 
 /// How often `--wait` looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-
-#[derive(Debug, Args)]
-pub(super) struct PauseArgs {
-    /// The job.
-    job: JobId,
-    #[command(flatten)]
-    host: HostArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ResumeArgs {
-    /// The job.
-    job: JobId,
-    /// From where it goes on: `now` skips the slots of the pause, `last` treats them as after a downtime.
-    #[arg(long, value_enum, default_value = "now")]
-    from: From,
-    #[command(flatten)]
-    host: HostArgs,
-}
-
-/// From where a job goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum From {
-    Now,
-    Last,
-}
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -54,6 +28,12 @@ pub(super) struct RunArgs {
     /// A value for `${payload.…}` in the arguments of the job.
     #[arg(long, value_name = "JSON", value_parser = parse_json)]
     payload: Option<Json>,
+    /// An argument that takes the place of that of the job, for this run: JSON, or text where it is none. May be repeated.
+    #[arg(long = "arg", value_name = "NAME=VALUE", value_parser = parse_argument, conflicts_with = "args")]
+    named: Vec<(String, Json)>,
+    /// The same as JSON: an object for a function, a list of words for a command.
+    #[arg(long, value_name = "JSON", value_parser = parse_json)]
+    args: Option<Json>,
     #[command(flatten)]
     host: HostArgs,
 }
@@ -71,33 +51,26 @@ fn parse_json(text: &str) -> Result<Json, String> {
     serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}; words are written `'\"word\"'`"))
 }
 
-pub(super) fn pause(args: &PauseArgs) -> anyhow::Result<Exit> {
-    client::talk(args.host.output.output, async || {
-        let route = format!("/jobs/{}/pause", args.job);
-        let answer = Client::of(&args.host).post(&route, &json!({})).await?;
-        let job = &args.job;
-        let text = format!("{job} is paused; `clockjack resume {job}` lets it go on");
-        said(args.host.output.output, &answer, text)
-    })
+fn parse_argument(text: &str) -> Result<(String, Json), String> {
+    let (name, value) = text.split_once('=').ok_or("it has no `=`; write `name=value`")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_error| Json::String(value.to_owned()));
+    Ok((name.to_owned(), value))
 }
 
-pub(super) fn resume(args: &ResumeArgs) -> anyhow::Result<Exit> {
-    client::talk(args.host.output.output, async || {
-        let from = match args.from {
-            From::Now => "now",
-            From::Last => "last",
-        };
-        let route = format!("/jobs/{}/resume", args.job);
-        let answer = Client::of(&args.host).post(&route, &json!({ "from": from })).await?;
-        said(args.host.output.output, &answer, format!("{} goes on", args.job))
-    })
+impl RunArgs {
+    /// The arguments for this run.
+    fn given(&self) -> Option<Json> {
+        let named = || Json::Object(self.named.iter().cloned().collect());
+        self.args.clone().or_else(|| (!self.named.is_empty()).then(named))
+    }
 }
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     client::talk(args.host.output.output, async || {
         let client = Client::of(&args.host);
         let mut body = json!({ "cause": "manual" });
-        let given = [("key", args.key.as_ref().map(|key| json!(key))), ("payload", args.payload.clone())];
+        let key = args.key.as_ref().map(|key| json!(key));
+        let given = [("key", key), ("payload", args.payload.clone()), ("args", args.given())];
         for (name, value) in given.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             body[name] = value;
         }
@@ -181,7 +154,7 @@ pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<Exit> {
 }
 
 /// An answer for programs as it is, or words for people.
-fn said(output: Output, answer: &Json, text: String) -> Result<Said, Failure> {
+pub(super) fn said(output: Output, answer: &Json, text: String) -> Result<Said, Failure> {
     match output {
         Output::Json => Said::json(answer),
         Output::Table => Ok(Said::done(print::plain(&text))),

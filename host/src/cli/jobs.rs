@@ -15,7 +15,10 @@ use super::{
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
     rows,
 };
-use crate::api::view::jobs::{self as view, JobPhase, Known};
+use crate::{
+    api::view::jobs::{self as view, JobPhase, Known},
+    operate::{Pauses, pause_of},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct JobsArgs {
@@ -39,6 +42,7 @@ pub(super) async fn list(reading: &Reading, wanted: &[JobId], output: Output) ->
     for id in wanted {
         reading.known(&loaded, id)?;
     }
+    let notes: BTreeMap<_, _> = Pauses::all(&*reading.ledger).await?.into_iter().collect();
     let rows: BTreeMap<&JobId, &JobRow> = loaded.jobs.iter().map(|row| (&row.state.job, row)).collect();
     let known = reading.manifest.jobs.keys().chain(rows.keys().copied());
     let ids: BTreeSet<_> = known.filter(|id| wanted.is_empty() || wanted.contains(id)).collect();
@@ -49,7 +53,8 @@ pub(super) async fn list(reading: &Reading, wanted: &[JobId], output: Output) ->
     let known = ids.into_iter().zip(&lasts).map(|(id, last)| {
         let (job, row) = (reading.job(id).map(|job| &**job), rows.get(id).copied());
         let state = if is_new(reading, job, row, &rows) { JobPhase::New } else { state(reading, job, row) };
-        Known { id, job, row, last: last.as_ref(), state, now: reading.now }
+        let pause = pause_of(&notes, row);
+        Known { id, job, row, last: last.as_ref(), pause, state, now: reading.now }
     });
     let lines: Vec<_> = known.collect();
     match output {
@@ -109,9 +114,10 @@ fn cells(reading: &Reading, known: &Known<'_>) -> Vec<String> {
         let ago = rows::span(rows::distance(reading.now, finish.finished_at));
         format!("{} {ago} ago", finish.report.outcome.code)
     });
+    let state = known.state.as_str();
     vec![
         known.id.to_string(),
-        known.state.as_str().to_owned(),
+        known.pause.map_or_else(|| state.to_owned(), |note| format!("{state}{}", note.told())),
         rows::shown_or_none(known.next()),
         last.unwrap_or_else(|| rows::NONE.to_owned()),
         known.n_running().to_string(),

@@ -1,6 +1,7 @@
 //! The command line. Data goes to stdout, talk to stderr; only this module prints.
 
 mod advise;
+mod backfill;
 mod check;
 mod client;
 mod codes;
@@ -20,6 +21,7 @@ mod lock;
 mod logs;
 mod new;
 mod next;
+mod pause;
 mod plan;
 mod plugins;
 mod print;
@@ -31,6 +33,7 @@ mod runs;
 mod schema;
 mod serve;
 mod show;
+mod shutdown;
 mod signals;
 mod story;
 mod up;
@@ -112,14 +115,20 @@ enum Command {
     Delete(definitions::DeleteArgs),
     /// Have a job that was made in a running host fire at other times.
     Reschedule(definitions::RescheduleArgs),
-    /// Start nothing of a job until it is resumed.
-    Pause(control::PauseArgs),
-    /// Let a paused job go on.
-    Resume(control::ResumeArgs),
+    /// Start nothing of a job, or of any, until it is resumed.
+    Pause(pause::PauseArgs),
+    /// Let a paused job go on, or the whole host.
+    Resume(pause::ResumeArgs),
     /// Run a job of a running host now.
     Run(control::RunArgs),
     /// End a run of a running host before its time.
     Cancel(control::CancelArgs),
+    /// Make up for slots of the past, a few at a time.
+    Backfill(backfill::BackfillArgs),
+    /// List what is made up for, show one of them, or cancel it.
+    Backfills(backfill::BackfillsArgs),
+    /// End a running host as a signal does, and wait until it is gone.
+    Shutdown(shutdown::ShutdownArgs),
     /// Say what a code means and what to do about it.
     Explain(codes::ExplainArgs),
     /// Run the attempts of one job for the host that started this process.
@@ -195,8 +204,11 @@ pub fn main() -> ExitCode {
         Some(Command::Export(args)) => definitions::export(&args),
         Some(Command::Delete(args)) => definitions::delete(&args),
         Some(Command::Reschedule(args)) => definitions::reschedule(&args),
-        Some(Command::Pause(args)) => control::pause(&args),
-        Some(Command::Resume(args)) => control::resume(&args),
+        Some(Command::Pause(args)) => pause::pause(&args),
+        Some(Command::Resume(args)) => pause::resume(&args),
+        Some(Command::Backfill(args)) => backfill::run(&args),
+        Some(Command::Backfills(args)) => backfill::list(&args),
+        Some(Command::Shutdown(args)) => shutdown::run(&args),
         Some(Command::Run(args)) => control::run(&args),
         Some(Command::Cancel(args)) => control::cancel(&args),
         Some(Command::Explain(args)) => codes::run(&args),

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clockjack_sandbox::{Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     manifest::scalar::{show_duration, show_size},
-    ports::{Clock as _, Ledger},
+    ports::Clock as _,
 };
 use tokio::{runtime::Runtime, signal::unix::Signal, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,8 @@ use crate::{
     hot::{self, First, MadeFor, Reloader, ReloaderParts, Sources},
     load::{self, stores::OpenStores},
     logging::Log,
-    shell::{Host, HostError, HostHandle, HostParts},
+    operate::{self, Ending, OperateParts},
+    shell::{Host, HostError, HostParts, Summary},
 };
 
 /// How long the reloader may take to end what it is at: a commit of the ledger, not a compilation.
@@ -54,6 +55,7 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
     info!(memory = show_size(made_for.shared_bytes), "memory that all attempts share");
     let executor = SandboxExecutor::new(sandbox.clone()).with_workers(load::workers());
     let executor = executor.with_memory(made_for.shared_bytes);
+    let api_executor = Arc::new(executor.clone());
     let clock = Arc::new(SystemClock);
     let began = clock.monotonic();
     let mut host = Host::start(HostParts {
@@ -67,8 +69,15 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
     let teller = story::tell(host.bus().listen(), args.log_format, told.clone());
     first.keep(&*ledger.ledger()).await?;
     executor.put_all(first.prepared());
+    let whole = operate::begin(&*api_ledger, &host.handle(), args.paused.then(|| clock.now())).await?;
+    if let Some(note) = whole {
+        warn!("the host is paused{}: nothing starts until `clockjack resume --all`", note.told());
+    }
     host.take_in(first.set.manifest().jobs.values().map(Arc::clone).collect()).await?;
     let (handle, is_watching) = (host.handle(), !args.no_watch);
+    let ending = Ending::new(args.grace);
+    let operating = OperateParts { clock: clock.clone(), ledger: ledger.ledger(), host: host.handle() };
+    let (operator, operating) = operate::start(operating, ending.clone(), guests.handle());
     let parts = ReloaderParts {
         sources,
         sandbox,
@@ -82,32 +91,75 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
     };
     let still = CancellationToken::new();
     let (reloader, reloading) = hot::start(first, parts, guests.handle(), still.clone());
-    let control = control(args, about, api_ledger, host.handle(), reloader.clone(), guests).await;
-    let time_is_up = after(args.for_);
-    tokio::pin!(time_is_up);
-    let failure = loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Asked::End => break None,
-                Asked::Reload => reloader.poke("SIGHUP").await,
-            },
-            () = &mut time_is_up => break None,
-            failure = host.failed() => break Some(failure),
-        }
+    let api = Api {
+        host: host.handle(),
+        ledger: api_ledger,
+        clock: Arc::new(SystemClock),
+        executor: api_executor,
+        reloader: reloader.clone(),
+        operator,
+        about,
     };
+    let control = control(args, api, guests).await;
+    let failure = until_the_end(&mut host, &mut signals, &reloader, &ending, args.for_).await;
+    // From here on nothing is changed through the socket; reads are answered until the last run has ended.
+    let grace = ending.ask(None);
     still.cancel();
     settle(reloading).await;
-    tell_end(failure.as_ref(), show_duration(args.grace), host.n_unfinished());
+    tell_end(failure.as_ref(), show_duration(grace), host.n_unfinished());
+    let hurry = async {
+        tokio::select! {
+            () = signals.end() => {}
+            () = ending.hurried(grace) => {}
+        }
+    };
+    let drained = host.drain(grace, hurry).await;
+    operating.end().await;
     if let Some(control) = control {
         control.end().await;
     }
-    let summary = host.shut_down(args.grace, signals.end()).await;
+    let summary = drained.close().await;
     told.cancel();
     teller.await?;
+    let took = SystemClock.monotonic().saturating_sub(began);
+    Ok(concluded(failure, summary, took, args, log))
+}
+
+/// Waits until somebody ends the host or it cannot go on, and says why in that case.
+async fn until_the_end(
+    host: &mut Host,
+    signals: &mut Signals,
+    reloader: &Reloader,
+    ending: &Ending,
+    time: Option<Duration>,
+) -> Option<HostError> {
+    let time_is_up = after(time);
+    tokio::pin!(time_is_up);
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Asked::End => return None,
+                Asked::Reload => reloader.poke("SIGHUP").await,
+            },
+            () = &mut time_is_up => return None,
+            _ = ending.asked() => return None,
+            failure = host.failed() => return Some(failure),
+        }
+    }
+}
+
+/// Says how it was, or why it could not go on.
+fn concluded(
+    failure: Option<HostError>,
+    summary: Result<Summary, HostError>,
+    took: Duration,
+    args: &UpArgs,
+    log: &Log,
+) -> Exit {
     match (failure, summary) {
         (None, Ok(summary)) => {
-            story::conclude(&summary, SystemClock.monotonic().saturating_sub(began), args.log_format, log);
-            Ok(Exit::Done)
+            story::conclude(&summary, took, args.log_format, log);
+            Exit::Done
         }
         (Some(error), _) | (None, Err(error)) => {
             error!(
@@ -115,7 +167,7 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
                  next start",
                 chain(&error)
             );
-            Ok(Exit::HostFailed)
+            Exit::HostFailed
         }
     }
 }
@@ -136,14 +188,7 @@ async fn settle(mut reloading: JoinHandle<()>) {
 }
 
 /// Opens the socket of the host. Jobs run without one too.
-async fn control(
-    args: &UpArgs,
-    about: About,
-    ledger: Arc<dyn Ledger>,
-    host: HostHandle,
-    reloader: Reloader,
-    guests: &Runtime,
-) -> Option<api::Server> {
+async fn control(args: &UpArgs, api: Api, guests: &Runtime) -> Option<api::Server> {
     if args.control.no_api {
         return None;
     }
@@ -159,7 +204,6 @@ async fn control(
         }
     };
     info!(socket = %socket.path().display(), "commands talk to this host through its socket");
-    let api = Api { host, ledger, clock: Arc::new(SystemClock), reloader, about };
     // Beside the guests and not on the ring: who asks makes no slot late.
     Some(api::serve(socket, api::router(api), guests.handle()))
 }

@@ -53,8 +53,16 @@ fn page(story: &RunStory) -> String {
     text.push_str("\nattempts\n");
     text.push_str(&attempts(story));
     if let Some(payload) = &row.run.payload {
-        let payload = serde_json::to_string_pretty(payload.json()).unwrap_or_default();
-        text.push_str(&format!("\npayload\n{}\n", indented(&payload)));
+        let part = |name: &str, json: &Json| {
+            let shown = serde_json::to_string_pretty(json).unwrap_or_default();
+            format!("\n{name}\n{}\n", indented(&shown))
+        };
+        if let Some(args) = payload.args() {
+            text.push_str(&part("arguments of this run", args));
+        }
+        if payload.args().is_none() || !payload.json().is_null() {
+            text.push_str(&part("payload", payload.json()));
+        }
     }
     if let Some(finish) = row.finish() {
         text.push_str(&output(&finish.report));

@@ -57,6 +57,9 @@ pub(super) struct UpArgs {
     /// Do not watch the files of the manifest and of its plugins; changes count after SIGHUP or `clockjack reload`.
     #[arg(long)]
     pub(super) no_watch: bool,
+    /// Start nothing until `clockjack resume --all`.
+    #[arg(long)]
+    pub(super) paused: bool,
     /// Stop by itself after this time.
     #[arg(long = "for", value_name = "DURATION", value_parser = scalar::parse_duration)]
     pub(super) for_: Option<Duration>,

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     core::Input,
     id::{JobId, PoolName},
@@ -23,6 +24,17 @@ pub struct CodeChange {
     pub job: JobId,
     /// The generation of its plugin that it runs from now on.
     pub generation: u32,
+}
+
+/// What the core knows of a job.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// How it is defined.
+    pub job: Arc<Job>,
+    /// When it was first seen: its triggers count from here.
+    pub first_seen: DateTime<Utc>,
+    /// Whether it is paused.
+    pub is_paused: bool,
 }
 
 /// A running host, for others. Clones are the same host.
@@ -61,6 +73,19 @@ impl HostHandle {
     pub async fn settle(&self) -> Result<(), LedgerError> {
         // A change has a turn of its own, after the commit of the one before; this one changes nothing.
         self.change(Vec::new(), Vec::new(), Vec::new()).await
+    }
+
+    /// A job as the core has it now. None where it has none of that name, and where the host has stopped.
+    pub async fn definition(&self, job: &JobId) -> Option<Definition> {
+        let (answer, told) = oneshot::channel();
+        drop(self.inbox.send(Message::Define { job: job.clone(), answer }).await);
+        told.await.ok().flatten()
+    }
+
+    /// Whether the host takes no inputs any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.inbox.is_closed()
     }
 
     /// Gives the pools other sizes.

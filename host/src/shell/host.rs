@@ -203,6 +203,12 @@ impl Host {
     /// # Errors
     /// When the last rows could not be written. What goes on gets its time all the same.
     pub async fn shut_down(self, grace: Duration, hurry: impl Future<Output = ()>) -> Result<Summary, HostError> {
+        self.drain(grace, hurry).await.close().await
+    }
+
+    /// The first part of [`Host::shut_down`]: no more starts, drain for `grace` or until `hurry` is done, then end what still
+    /// goes on. What was kept can be read until the second part, [`Drained::close`].
+    pub async fn drain(self, grace: Duration, hurry: impl Future<Output = ()>) -> Drained {
         let Self { handle, counts, dispatcher, ledger, stop, mut scheduler, mut recorder, pruner, .. } = self;
         stop.cancel();
         let scheduled = if scheduler.is_some() { end_of(&mut scheduler).await } else { Ok(()) };
@@ -219,7 +225,25 @@ impl Host {
         drop((dispatcher, handle));
         let recorded = if recorder.is_some() { end_of(&mut recorder).await } else { Ok(()) };
         drop(pruner.await);
-        scheduled.and(recorded)?;
+        Drained { counts, ledger, ended: scheduled.and(recorded) }
+    }
+}
+
+/// A host of which nothing goes on any more.
+pub struct Drained {
+    counts: Counts,
+    ledger: Arc<dyn Ledger>,
+    ended: Result<(), HostError>,
+}
+
+impl Drained {
+    /// Closes the ledger. Nobody may read it any more.
+    ///
+    /// # Errors
+    /// When the last rows could not be written.
+    pub async fn close(self) -> Result<Summary, HostError> {
+        let Self { counts, ledger, ended } = self;
+        ended?;
         ledger.close().await?;
         Ok(counts.read())
     }

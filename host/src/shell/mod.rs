@@ -17,8 +17,8 @@ mod tests;
 
 pub use self::{
     bus::{Bus, Event},
-    handle::{CodeChange, HostHandle},
-    host::{Host, HostError, HostParts},
+    handle::{CodeChange, Definition, HostHandle},
+    host::{Drained, Host, HostError, HostParts},
     in_force::InForce,
     news::{ManifestNews, PluginNews, PluginNewsKind},
     recorder::Summary,

@@ -17,7 +17,7 @@ use super::{
     Bus, Event,
     crash::crash_point,
     dispatcher::{Dispatcher, STALE_AFTER, reload::NewCode},
-    handle::CodeChange,
+    handle::{CodeChange, Definition},
     keeper::Keeper,
     pruner::Jobs,
     recorder::Counts,
@@ -41,6 +41,13 @@ pub(super) enum Message {
     Change(Change),
     /// Other code for jobs.
     Code(NewCodes),
+    /// The wish to know how a job is defined.
+    Define {
+        /// Which.
+        job: JobId,
+        /// Told what is known of it.
+        answer: oneshot::Sender<Option<Definition>>,
+    },
 }
 
 /// Other code for jobs, which the executor has by now.
@@ -124,8 +131,19 @@ impl Scheduler {
                 self.replace_code(codes);
                 Vec::new()
             }
+            Some(Message::Define { job, answer }) => {
+                // Whoever asked may not wait for it.
+                let _listened = answer.send(self.definition(&job));
+                Vec::new()
+            }
             None => Vec::new(),
         }
+    }
+
+    fn definition(&self, job: &JobId) -> Option<Definition> {
+        let (first_seen, is_paused) = self.core.known(job)?;
+        let job = Arc::clone(self.core.job(job)?);
+        Some(Definition { job, first_seen, is_paused })
     }
 
     /// Changes the set of jobs. What the ledger knows of jobs that come back is read here, where every earlier decision

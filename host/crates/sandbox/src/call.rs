@@ -8,6 +8,7 @@ use clockjack_schedule::{
     diagnostic::did_you_mean,
     job::{Arguments, Grants, Limits},
     manifest::scalar::show_size,
+    payload::Payload,
     ports::Attempt,
 };
 use serde_json::Value as Json;
@@ -27,6 +28,10 @@ use crate::{
         typename::{type_name, unsupported_part},
     },
 };
+
+mod replaced;
+
+use self::replaced::Replaced;
 
 /// A call that is ready to run.
 pub struct Call {
@@ -206,11 +211,16 @@ impl Call {
 
     /// The arguments of an attempt, where they differ from one to the next.
     pub(crate) fn fill(&self, attempt: &Attempt) -> Result<Option<Filled>, String> {
-        if self.templated.is_empty() {
+        let args = attempt.run.payload.as_ref().and_then(Payload::args);
+        if self.templated.is_empty() && args.is_none() {
             return Ok(None);
         }
         let mut filled = Filled { values: self.values.clone(), command_line: self.command_line.clone() };
-        for Templated { index, path, json, folder } in &self.templated {
+        let replaced = match args {
+            Some(args) => self.replace(args, &mut filled).map_err(|misfit| misfit.to_string())?,
+            None => Replaced::default(),
+        };
+        for Templated { index, path, json, folder } in self.templated.iter().filter(|it| !replaced.has(it.index)) {
             let told = |message: String| format!("{path}: {message}");
             if let Some(word) = filled.command_line.get_mut(*index) {
                 *word = templates::word(json.as_str().unwrap_or_default(), attempt).map_err(told)?;

@@ -56,8 +56,13 @@ pub(crate) struct CpuSpent {
     pub(crate) limit: Duration,
 }
 
-/// How long a guest may go on after a request to stop: enough to see `cancel-requested` and to put things in order.
-pub(crate) const STOP_GRACE: Duration = Duration::from_millis(250);
+/// How long a guest may go on after a request to stop that looks for such requests: enough to see `cancel-requested` and to
+/// put things in order.
+const STOP_GRACE: Duration = Duration::from_millis(250);
+
+/// How long one may go on that has not looked for requests until then. Most never do, and whoever cancels a run sees its end
+/// within a tenth of a second.
+const UNWATCHED_GRACE: Duration = Duration::from_millis(30);
 
 /// Somebody asked the attempt to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +75,27 @@ pub(crate) struct Supervised<F> {
     stop: Stop,
     /// Runs from the request on.
     grace: Option<Pin<Box<Sleep>>>,
+    /// What runs is the time of a guest that looks for requests.
+    is_longer: bool,
 }
 
 impl<F> Supervised<F> {
     pub(crate) fn new(inner: F, meter: Arc<CpuMeter>, stop: Stop) -> Self {
-        Self { inner, meter, stop, grace: None }
+        Self { inner, meter, stop, grace: None, is_longer: false }
+    }
+
+    /// Whether the time after a request to stop is over.
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(UNWATCHED_GRACE)));
+        if grace.as_mut().poll(context).is_pending() {
+            return false;
+        }
+        if self.is_longer || !self.stop.is_watched() {
+            return true;
+        }
+        self.is_longer = true;
+        grace.as_mut().set(tokio::time::sleep(STOP_GRACE - UNWATCHED_GRACE));
+        grace.as_mut().poll(context).is_ready()
     }
 }
 
@@ -84,11 +105,8 @@ impl<F: Future + Unpin> Future for Supervised<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // First the waker, then the flag: a request between the two wakes us again.
         self.stop.wake(context.waker());
-        if self.stop.is_requested() {
-            let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(STOP_GRACE)));
-            if grace.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Err(Stopped));
-            }
+        if self.stop.is_requested() && self.is_over(context) {
+            return Poll::Ready(Err(Stopped));
         }
         let exact = self.meter.long.load(Relaxed);
         let now = if exact { thread_nanos } else { monotonic_nanos };

@@ -9,9 +9,10 @@ use std::{
 use clockjack_schedule::{
     id::JobId,
     outcome::{Outcome, OutcomeCode},
-    ports::{Admission, Attempt, CodePin, Executor, PortFuture, Report},
+    ports::{Admission, ArgsMisfit, Attempt, CodePin, Executor, PortFuture, Report},
     stop::Stop,
 };
+use serde_json::Value as Json;
 
 use crate::{admission::MemoryBudget, attempt::Facts, engine::Sandbox, prepared::Prepared, worker::Workers};
 
@@ -161,6 +162,13 @@ impl Executor for SandboxExecutor {
                 }
             }
         })
+    }
+
+    fn check_args(&self, job: &JobId, args: &Json) -> Result<(), ArgsMisfit> {
+        let Some(prepared) = self.prepared(job) else {
+            return Err(ArgsMisfit { path: "args".to_owned(), message: "no plugin is loaded for the job".to_owned() });
+        };
+        prepared.call.check_args(args)
     }
 
     fn execute(&self, mut attempt: Attempt) -> PortFuture<'static, Report> {

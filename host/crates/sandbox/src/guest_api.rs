@@ -95,6 +95,7 @@ impl run_api::Host for GuestState {
     }
 
     fn cancel_requested(&mut self) -> bool {
+        self.facts.attempt.stop.watch();
         self.facts.attempt.stop.is_requested()
     }
 

@@ -17,7 +17,11 @@ use crate::outcome::is_deeper;
 /// assert!(Payload::new("x".repeat(70_000).into()).is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Payload(Arc<Json>);
+pub struct Payload {
+    value: Arc<Json>,
+    /// Arguments that take the place of those of the job, for this run.
+    args: Option<Arc<Json>>,
+}
 
 /// Most bytes of a payload, written as JSON: enough for names, places and figures; what is larger belongs into a file.
 pub const BYTES_MAX: usize = 64 << 10;
@@ -42,21 +46,39 @@ impl Payload {
     /// # Errors
     /// When it is not.
     pub fn new(json: Json) -> Result<Self, PayloadError> {
-        if is_deeper(&json, DEPTH_MAX) {
-            return Err(PayloadError::TooDeep);
-        }
-        let n_bytes = json.to_string().len();
-        if BYTES_MAX < n_bytes {
-            return Err(PayloadError::TooLarge(n_bytes));
-        }
-        Ok(Self(Arc::new(json)))
+        Ok(Self { value: Arc::new(bounded(json)?), args: None })
+    }
+
+    /// Arguments that take the place of those of the job, for one run: by name for a function, all of them as a list for a
+    /// command. With a value or without one, which is null then.
+    ///
+    /// # Errors
+    /// When they are too much for what is kept with a run.
+    pub fn with_args(value: Option<Self>, args: Json) -> Result<Self, PayloadError> {
+        let value = value.map_or_else(|| Arc::new(Json::Null), |payload| payload.value);
+        Ok(Self { value, args: Some(Arc::new(bounded(args)?)) })
     }
 
     /// The value.
     #[must_use]
     pub fn json(&self) -> &Json {
-        &self.0
+        &self.value
     }
+
+    /// The arguments that take the place of those of the job.
+    #[must_use]
+    pub fn args(&self) -> Option<&Json> {
+        self.args.as_deref()
+    }
+}
+
+/// A value that is small enough.
+fn bounded(json: Json) -> Result<Json, PayloadError> {
+    if is_deeper(&json, DEPTH_MAX) {
+        return Err(PayloadError::TooDeep);
+    }
+    let n_bytes = json.to_string().len();
+    if BYTES_MAX < n_bytes { Err(PayloadError::TooLarge(n_bytes)) } else { Ok(json) }
 }
 
 #[cfg(test)]

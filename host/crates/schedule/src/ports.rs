@@ -5,6 +5,7 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use serde_json::Value as Json;
 
 use crate::{
     id::{JobId, RunId},
@@ -15,6 +16,7 @@ use crate::{
 };
 
 mod admission;
+mod args;
 mod attempt;
 mod code;
 mod documents;
@@ -27,6 +29,7 @@ mod vault;
 mod written;
 
 pub use admission::Admission;
+pub use args::ArgsMisfit;
 pub use attempt::Attempt;
 pub use code::CodePin;
 pub use documents::{Document, DocumentKind, EventBatch, EventMark};
@@ -63,6 +66,14 @@ pub trait Executor: Send + Sync {
     /// at once.
     fn admit(&self, _job: &JobId, _stop: &Stop) -> PortFuture<'static, Option<Admission>> {
         Box::pin(std::future::ready(Some(Admission::default())))
+    }
+
+    /// Whether arguments can take the place of those of a job, for one run. Without knowing better, they can.
+    ///
+    /// # Errors
+    /// Which of them cannot, and why.
+    fn check_args(&self, _job: &JobId, _args: &Json) -> Result<(), ArgsMisfit> {
+        Ok(())
     }
 
     /// Runs one attempt to its end.

@@ -26,6 +26,7 @@ pub struct Stop {
 #[derive(Debug, Default)]
 struct Shared {
     requested: AtomicBool,
+    is_watched: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -41,6 +42,17 @@ impl Stop {
     #[must_use]
     pub fn is_requested(&self) -> bool {
         self.shared.requested.load(SeqCst)
+    }
+
+    /// Notes that the guest itself looks whether somebody asked, and so may end by itself.
+    pub fn watch(&self) {
+        self.shared.is_watched.store(true, SeqCst);
+    }
+
+    /// Whether the guest itself looks whether somebody asked.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.shared.is_watched.load(SeqCst)
     }
 
     /// Says whom to wake. One waits at a time: the last one who said so.

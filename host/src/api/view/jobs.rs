@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
+use super::operate::Pause;
 pub use super::settings::Settings;
 use crate::{
     cli::rfc3339,
     hot::{JobState, JobView, Origin},
+    operate::PauseNote,
 };
 
 /// A job.
@@ -26,6 +28,10 @@ pub struct Job {
     pub state: JobPhase,
     /// Whether it is paused.
     pub paused: bool,
+    /// It is paused because the whole host is.
+    pub paused_with_all: bool,
+    /// Why it is paused and until when, where somebody said so.
+    pub pause: Option<Pause>,
     /// Its next slot, where that is known.
     #[schema(format = DateTime)]
     pub next: Option<String>,
@@ -209,6 +215,8 @@ pub struct Known<'k> {
     pub row: Option<&'k JobRow>,
     /// Its newest run that has ended.
     pub last: Option<&'k RunRow>,
+    /// Why it is paused, where somebody said so.
+    pub pause: Option<&'k PauseNote>,
     /// How it is.
     pub state: JobPhase,
     /// The time.
@@ -258,6 +266,8 @@ impl From<&Known<'_>> for Job {
             job: known.id.to_string(),
             state: known.state,
             paused: known.is_paused(),
+            paused_with_all: row.is_some_and(|row| row.state.paused_with_all),
+            pause: known.pause.map(Into::into),
             next: known.next().map(rfc3339),
             last_run: known.last.and_then(last_run),
             running: known.n_running(),

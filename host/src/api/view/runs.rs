@@ -99,6 +99,8 @@ pub struct RunDetail {
     pub run: Run,
     /// What came with the wish for it.
     pub payload: Option<Json>,
+    /// The arguments that it was asked for with, instead of those of its job.
+    pub args: Option<Json>,
     /// What the function returned, or the value of its error.
     pub output: Option<Json>,
     /// What the last attempt wrote and logged.
@@ -345,6 +347,7 @@ impl From<&RunStory> for RunDetail {
         Self {
             run: (&story.row).into(),
             payload: story.row.run.payload.as_ref().map(Payload::json).cloned(),
+            args: story.row.run.payload.as_ref().and_then(Payload::args).cloned(),
             output: report.and_then(|report| report.outcome.output.clone()),
             written: report.map(Into::into).unwrap_or_default(),
             progress: report.and_then(|report| report.progress.clone()),

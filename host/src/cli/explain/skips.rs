@@ -9,7 +9,10 @@ use clockjack_schedule::{
 };
 
 use super::Explained;
-use crate::cli::{find, reading::Trouble, rows, why::Subject};
+use crate::{
+    cli::{find, reading::Trouble, rows, why::Subject},
+    operate::{Pauses, pause_of},
+};
 
 /// Slots that became no run.
 pub(in crate::cli) async fn skip(subject: &Subject<'_>, skip: &Skip) -> Result<Explained, Trouble> {
@@ -17,7 +20,10 @@ pub(in crate::cli) async fn skip(subject: &Subject<'_>, skip: &Skip) -> Result<E
         Some(run) => find::story(subject.reading, run).await?.map(|story| story.row),
         None => None,
     };
-    let explanation = skipped(skip, by.as_ref(), subject.job);
+    let mut explanation = skipped(skip, by.as_ref(), subject.job);
+    if skip.reason == SkipReason::Paused {
+        explanation.push_str(&still_paused(subject).await?);
+    }
     Ok(Explained {
         slot: (skip.count == 1).then_some(skip.last),
         first: skip.first,
@@ -28,6 +34,14 @@ pub(in crate::cli) async fn skip(subject: &Subject<'_>, skip: &Skip) -> Result<E
         by: skip.by,
         ..Explained::of_slot(skip.last, "skipped", explanation)
     })
+}
+
+/// Who has paused the job, where the pause goes on.
+async fn still_paused(subject: &Subject<'_>) -> Result<String, Trouble> {
+    let notes = Pauses::all(&*subject.reading.ledger).await?.into_iter().collect();
+    let Some(note) = pause_of(&notes, subject.row) else { return Ok(String::new()) };
+    let told = note.told();
+    Ok(if told.is_empty() { String::new() } else { format!(". It is paused{told}") })
 }
 
 /// What is said of one instant of a gap: a slot of it, or what may be one where no trigger says so.

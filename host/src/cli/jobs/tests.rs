@@ -45,6 +45,8 @@ async fn json_has_every_field() {
             "job": "old",
             "state": "removed",
             "paused": false,
+            "paused_with_all": false,
+            "pause": null,
             "next": null,
             "last_run": null,
             "running": 0,
@@ -61,6 +63,8 @@ async fn json_has_every_field() {
             "job": "report",
             "state": "active",
             "paused": false,
+            "paused_with_all": false,
+            "pause": null,
             "next": "2027-01-15T12:10:00Z",
             "last_run": {
               "id": "01a3192e-e240-88b4-be02-0cc641159687",

@@ -290,6 +290,7 @@ async fn a_run_in_json_has_every_field_and_attempt() {
         digest "abababababababababababababababababababababababababababababababab"
         retry_at null
         payload null
+        args null
         output {"sum":7}
         stdout "one\ntwo\n"
         stdout_bytes 100

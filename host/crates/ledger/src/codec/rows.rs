@@ -208,7 +208,7 @@ pub(crate) fn read_mark(values: Vec<Value>) -> Result<DateTime<Utc>, Undecodable
 pub(crate) fn payload_values(values: &mut Vec<Value>, run: &Run) {
     let Some(payload) = &run.payload else { return };
     let start = values.len();
-    values.extend([run.id.into(), Value::Text(payload.json().to_string())]);
+    values.extend([run.id.into(), Value::Text(payload_text(payload))]);
     seal(values, start);
 }
 
@@ -217,8 +217,27 @@ pub(crate) fn read_payload(values: Vec<Value>) -> Result<(RunId, Payload), Undec
     let mut fields = Fields::sealed(values)?;
     let (run, text) = (fields.run_id()?, fields.text()?);
     let undecodable = |error: &dyn std::fmt::Display| Undecodable(format!("the payload of run {run}: {error}"));
-    let json = serde_json::from_str(&text).map_err(|error| undecodable(&error))?;
-    Ok((run, Payload::new(json).map_err(|error| undecodable(&error))?))
+    let json = |text: &str| serde_json::from_str(text).map_err(|error| undecodable(&error));
+    let (value, args) = match text.strip_prefix(WITH_ARGS).map(|both| both.split_once('\n').unwrap_or((both, "null"))) {
+        Some((args, value)) => (json(value)?, Some(json(args)?)),
+        None => (json(&text)?, None),
+    };
+    let payload = Payload::new(value).map_err(|error| undecodable(&error))?;
+    let payload = match args {
+        Some(args) => Payload::with_args(Some(payload), args).map_err(|error| undecodable(&error))?,
+        None => payload,
+    };
+    Ok((run, payload))
+}
+
+/// What no JSON begins with: the arguments of the run stand before its value, each on a line of its own.
+const WITH_ARGS: &str = "args ";
+
+fn payload_text(payload: &Payload) -> String {
+    match payload.args() {
+        None => payload.json().to_string(),
+        Some(args) => format!("{WITH_ARGS}{args}\n{}", payload.json()),
+    }
 }
 
 fn push_run(values: &mut Vec<Value>, run: &Run) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clockjack_schedule::{
     id::RunId,
     outcome::OutcomeCode,
+    payload::Payload,
     ports::{Change, Ledger, Loaded, OpenRun, RunFilter, RunState},
     run::{Cause, JobState, Run, SkipReason},
 };
@@ -227,9 +228,17 @@ async fn the_watermark_never_moves_back(open: &Open<'_>) {
 }
 
 async fn a_payload_goes_with_its_run(open: &Open<'_>) {
+    let args = serde_json::json!({ "days": [1, -2, "ü\n\""], "dry": null });
+    for payload in [payload(), Payload::with_args(payload(), args.clone()).ok(), Payload::with_args(None, args).ok()] {
+        assert!(payload.is_some());
+        a_payload_stays_as_it_is(open, payload).await;
+    }
+}
+
+async fn a_payload_stays_as_it_is(open: &Open<'_>, payload: Option<Payload>) {
     let ledger = open().await;
     let bare = run("a", 0);
-    let laden = Arc::new(Run { payload: payload(), ..Run::clone(&bare) });
+    let laden = Arc::new(Run { payload, ..Run::clone(&bare) });
     commit(&*ledger, vec![Change::Job(state("a", 0)), plan(&laden)]).await;
     assert_eq!(open_run(&*ledger).await.run, laden);
     commit(&*ledger, vec![take_back(&laden), plan(&bare)]).await;

@@ -146,6 +146,12 @@ impl Core {
         self.entry(*self.by_id.get(id)?).map(|entry| &entry.job)
     }
 
+    /// Since when a job is known, and whether it is paused.
+    #[must_use]
+    pub fn known(&self, id: &JobId) -> Option<(DateTime<Utc>, bool)> {
+        self.entry(*self.by_id.get(id)?).map(|entry| (entry.basis.first_seen, entry.paused))
+    }
+
     fn entry(&self, index: Index) -> Option<&Entry> {
         self.entries.get(index)?.as_ref()
     }

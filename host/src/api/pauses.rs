@@ -1,0 +1,143 @@
+//! `pause` and `resume`, of one job and of the whole host.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use clockjack_schedule::core::{Input, ResumeFrom};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    asked::{Asked, Named},
+    problem::{Problem, Problems},
+    router::Api,
+    view::operate::{JobState, Pause, PauseAsked, ResumeAsked, SchedulerState},
+};
+use crate::{
+    cli::rfc3339,
+    operate::{PauseNote, Pauses, Whose},
+};
+
+/// Longest note: some lines for whoever looks.
+const NOTE_BYTES_MAX: usize = 1 << 10;
+
+/// Its routes.
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(pause_all))
+        .routes(routes!(resume_all))
+}
+
+/// Starts nothing of a job until it is resumed. Runs that go on finish.
+#[utoipa::path(post, path = "/jobs/{job}/pause", tag = "jobs", params(("job" = String, Path)), request_body = Option<PauseAsked>, responses((status = 200, body = JobState), Problems))]
+async fn pause(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    Asked(asked): Asked<PauseAsked>,
+) -> Result<Json<JobState>, Problem> {
+    let job = api.job(&name).await?.state.job;
+    let note = note(asked, api.clock.now())?;
+    Pauses::keep(&*api.ledger, &Whose::Job(job.clone()), &note).await?;
+    tell(&api, Input::Pause(job)).await?;
+    state_of(&api, &name).await
+}
+
+/// Lets a paused job go on.
+#[utoipa::path(post, path = "/jobs/{job}/resume", tag = "jobs", params(("job" = String, Path)), request_body = Option<ResumeAsked>, responses((status = 200, body = JobState), Problems))]
+async fn resume(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    Asked(asked): Asked<ResumeAsked>,
+) -> Result<Json<JobState>, Problem> {
+    let job = api.job(&name).await?.state.job;
+    let from = from(&asked)?;
+    tell(&api, Input::Resume { job: job.clone(), from }).await?;
+    Pauses::forget(&*api.ledger, &Whose::Job(job)).await?;
+    api.operator.pauses.changed();
+    state_of(&api, &name).await
+}
+
+/// Starts nothing of any job until all are resumed, also of jobs that come meanwhile. Runs that go on finish.
+#[utoipa::path(post, path = "/scheduler/pause", tag = "scheduler", request_body = Option<PauseAsked>, responses((status = 200, body = SchedulerState), Problems))]
+async fn pause_all(
+    State(api): State<Arc<Api>>,
+    Asked(asked): Asked<PauseAsked>,
+) -> Result<Json<SchedulerState>, Problem> {
+    let note = note(asked, api.clock.now())?;
+    Pauses::keep(&*api.ledger, &Whose::All, &note).await?;
+    tell(&api, Input::PauseAll).await?;
+    Ok(Json(SchedulerState { paused: true, pause: Some((&note).into()) }))
+}
+
+/// Lets all jobs go on but those that are paused by themselves.
+#[utoipa::path(post, path = "/scheduler/resume", tag = "scheduler", request_body = Option<ResumeAsked>, responses((status = 200, body = SchedulerState), Problems))]
+async fn resume_all(
+    State(api): State<Arc<Api>>,
+    Asked(asked): Asked<ResumeAsked>,
+) -> Result<Json<SchedulerState>, Problem> {
+    let from = from(&asked)?;
+    tell(&api, Input::ResumeAll { from }).await?;
+    Pauses::forget(&*api.ledger, &Whose::All).await?;
+    api.operator.pauses.changed();
+    Ok(Json(SchedulerState { paused: false, pause: None }))
+}
+
+/// Gives the core an input, and waits until it is decided and kept.
+async fn tell(api: &Api, input: Input) -> Result<(), Problem> {
+    api.host.send(vec![input]).await;
+    api.settle().await?;
+    api.operator.pauses.changed();
+    Ok(())
+}
+
+/// How a job is then.
+async fn state_of(api: &Api, name: &str) -> Result<Json<JobState>, Problem> {
+    let state = api.job(name).await?.state;
+    let whose = if state.paused_with_all { Whose::All } else { Whose::Job(state.job.clone()) };
+    let note = if state.paused { Pauses::of(&*api.ledger, &whose).await? } else { None };
+    Ok(Json(JobState {
+        job: state.job.to_string(),
+        paused: state.paused,
+        paused_with_all: state.paused_with_all,
+        pause: note.as_ref().map(Into::into),
+    }))
+}
+
+fn note(asked: PauseAsked, now: DateTime<Utc>) -> Result<PauseNote, Problem> {
+    let PauseAsked { note, until } = asked;
+    if let Some(note) = note.as_ref().filter(|note| NOTE_BYTES_MAX < note.len()) {
+        let detail = format!("`note` has {} bytes, and a note has at most {NOTE_BYTES_MAX}", note.len());
+        return Err(invalid("pause.invalid", detail, "say it in fewer words"));
+    }
+    let until = until.map(|until| instant("until", &until)).transpose()?;
+    if let Some(until) = until.filter(|until| *until <= now) {
+        let detail = format!("`until` is {}, and it is {} now", rfc3339(until), rfc3339(now));
+        return Err(invalid("pause.invalid", detail, "name an instant that lies ahead"));
+    }
+    Ok(PauseNote { note, until, by: None, at: now })
+}
+
+fn from(asked: &ResumeAsked) -> Result<ResumeFrom, Problem> {
+    match asked.from.as_deref() {
+        None | Some("now") => Ok(ResumeFrom::Now),
+        Some("last") => Ok(ResumeFrom::Last),
+        Some(text) => text.parse().map(ResumeFrom::At).map_err(|_error| {
+            let fix = "write `now`, `last`, or an instant such as `2027-01-15T08:00:00Z`";
+            invalid("resume.invalid", format!("`from` is `{}`", text.escape_debug()), fix)
+        }),
+    }
+}
+
+/// An instant of a request.
+pub(super) fn instant(key: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
+    text.parse().map_err(|error| {
+        let detail = format!("`{key}` is no instant: {error}");
+        invalid("instant.invalid", detail, "write it as RFC 3339, such as `2027-01-15T08:00:00Z`")
+    })
+}
+
+pub(super) fn invalid(code: &'static str, detail: String, fix: &str) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail, fix)
+}
