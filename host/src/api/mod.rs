@@ -4,8 +4,10 @@
 //! Nothing here decides anything.
 
 mod asked;
+mod events;
 mod jobs;
 mod listen;
+mod logs;
 mod openapi;
 mod plugins;
 mod problem;
@@ -13,6 +15,7 @@ mod router;
 mod runs;
 mod scheduler;
 pub mod socket;
+mod sse;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod view;

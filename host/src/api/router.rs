@@ -17,7 +17,7 @@ use clockjack_schedule::{
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{asked::BODY_BYTES_MAX, jobs, openapi, plugins, problem::Problem, runs, scheduler};
+use super::{asked::BODY_BYTES_MAX, events, jobs, logs, openapi, plugins, problem::Problem, runs, scheduler};
 use crate::{hot::Reloader, shell::HostHandle};
 
 /// How long a decision may take. A ledger that cannot be written, on a full disk for instance, holds up all of them.
@@ -55,6 +55,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(plugins::routes())
         .merge(jobs::routes())
         .merge(runs::routes())
+        .merge(logs::routes())
+        .merge(events::routes())
         .merge(openapi::routes());
     OpenApiRouter::with_openapi(openapi::frame()).nest("/api/v1", routes)
 }

@@ -13,7 +13,7 @@ use clockjack_schedule::{
         resolve::{ResolveOptions, resolve_partial},
     },
     outcome::{Outcome, OutcomeCode},
-    ports::{Attempt, Clock, Executor, Ledger, PortFuture, Report},
+    ports::{Attempt, Clock, Executor, Ledger, LogLevel, LogLine, PortFuture, Report, Said},
     zone::Zones,
 };
 use serde_json::{Value as Json, json};
@@ -35,6 +35,7 @@ use crate::{
     shell::{Host, HostParts},
 };
 
+mod of_events;
 mod of_jobs;
 pub(crate) mod of_plugins;
 
@@ -56,10 +57,24 @@ impl Executor for Scripted {
                 let payload = attempt.run.payload.as_ref().map(|payload| payload.json().clone());
                 return Report::without_guest(Outcome::succeeded(payload));
             }
+            let line = LogLine {
+                at: attempt.started_at,
+                level: LogLevel::Info,
+                message: "half of it".to_owned(),
+                fields: Vec::new(),
+            };
+            if let Some(listener) = &attempt.live.0 {
+                let half = Said::Progress { done: 1, total: Some(2), message: "half".to_owned() };
+                let wrote = Said::Wrote { is_stderr: false, text: "a line".to_owned() };
+                for said in [half, Said::Log(line.clone()), wrote] {
+                    listener.hear(&attempt.run, attempt.number, said);
+                }
+            }
             while !attempt.stop.is_requested() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            Report::without_guest(Outcome::ended(OutcomeCode::Cancelled, "cancelled on request"))
+            let outcome = Outcome::ended(OutcomeCode::Cancelled, "cancelled on request");
+            Report { logs: vec![line], ..Report::without_guest(outcome) }
         })
     }
 }
@@ -67,7 +82,7 @@ impl Executor for Scripted {
 /// A host that answers, with what its reloader is asked and shows.
 struct World {
     folder: TempDir,
-    _host: Host,
+    host: Host,
     server: Server,
     wishes: mpsc::Receiver<Wish>,
     shown: watch::Sender<Arc<[PluginView]>>,
@@ -127,7 +142,7 @@ async fn world() -> World {
     let socket = Socket::open(&Place::Given(folder.path().join("s"))).await.unwrap();
     let api = Api { host: host.handle(), ledger, clock, reloader, about };
     let server = serve(socket, router(api), &Handle::current());
-    let world = World { folder, _host: host, server, wishes, shown };
+    let world = World { folder, host, server, wishes, shown };
     while world.get("/api/v1/scheduler").await.body["jobs"] != 3 {
         tokio::task::yield_now().await;
     }

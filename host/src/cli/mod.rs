@@ -8,6 +8,7 @@ mod compile;
 mod control;
 mod dev;
 pub mod diagnostics;
+mod events;
 mod exec;
 mod exit;
 mod explain;
@@ -32,6 +33,7 @@ mod serve;
 mod show;
 mod signals;
 mod story;
+mod stream;
 mod up;
 mod version;
 mod why;
@@ -45,7 +47,13 @@ use clap::{
 use clockjack_schedule::manifest::source::Source;
 
 pub use self::exit::Exit;
-pub(crate) use self::{find::find_run, print::rfc3339, show::run_json};
+pub(crate) use self::{
+    find::find_run,
+    logs::logs_json,
+    print::rfc3339,
+    rows::log_json,
+    show::{ended_attempts, run_json},
+};
 
 /// A scheduler whose jobs are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -90,6 +98,8 @@ enum Command {
     Runs(runs::RunsArgs),
     /// Print what a run logged and wrote.
     Logs(logs::LogsArgs),
+    /// Tell what happened in a running host, and what happens.
+    Events(events::EventsArgs),
     /// Say what became of a job's slots, and why.
     Why(why::WhyArgs),
     /// Show which code a running host runs; approve a new file, go back to an earlier one.
@@ -172,6 +182,7 @@ pub fn main() -> ExitCode {
         Some(Command::Jobs(args)) => jobs::run(&args),
         Some(Command::Runs(args)) => runs::run(&args),
         Some(Command::Logs(args)) => logs::run(&args),
+        Some(Command::Events(args)) => events::run(&args),
         Some(Command::Why(args)) => why::run(&args),
         Some(Command::Plugins(args)) => plugins::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),

@@ -138,7 +138,8 @@ pub(super) fn written_json(report: Option<&Report>) -> Map<String, Json> {
     object
 }
 
-fn log_json(line: &LogLine) -> Json {
+/// A line that a guest logged, for programs.
+pub(crate) fn log_json(line: &LogLine) -> Json {
     let fields: Map<_, _> = line.fields.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
     json!({ "at": print::rfc3339(line.at), "level": line.level.as_str(), "message": line.message, "fields": fields })
 }

@@ -98,6 +98,7 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
     still.cancel();
     settle(reloading).await;
     tell_end(failure.as_ref(), show_duration(args.grace), host.n_unfinished());
+    host.announce_end();
     if let Some(control) = control {
         control.end().await;
     }

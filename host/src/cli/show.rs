@@ -1,5 +1,6 @@
 //! `clockjack runs show`: everything that is kept of one run.
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use clockjack_schedule::{
     manifest::scalar::show_size,
@@ -37,7 +38,7 @@ pub(super) async fn show(reading: &Reading, run: &str, output: Output) -> Result
 }
 
 /// The attempts that have ended, first to last. The end of a run that waited for its next attempt is none itself.
-pub(super) fn ended_attempts(story: &RunStory) -> Vec<&Finish> {
+pub(crate) fn ended_attempts(story: &RunStory) -> Vec<&Finish> {
     let n_before = story.attempts.last().map_or(0, |last| last.n_attempts);
     let last = story.row.finish().filter(|finish| n_before < finish.n_attempts);
     story.attempts.iter().chain(last).collect()
@@ -196,7 +197,12 @@ fn logs(report: &Report) -> String {
 /// A line that a guest logged, for people.
 fn log_line(line: &LogLine) -> String {
     let fields: String = line.fields.iter().map(|(key, value)| format!(" {key}={value}")).collect();
-    format!("{} {:<5} {}{fields}", line.at.format("%H:%M:%S%.3fZ"), line.level.as_str(), line.message)
+    format!("{} {:<5} {}{fields}", time(line.at), line.level.as_str(), line.message)
+}
+
+/// The time of day of a line.
+pub(super) fn time(at: DateTime<Utc>) -> String {
+    at.format("%H:%M:%S%.3fZ").to_string()
 }
 
 fn captured(name: &str, captured: &Captured) -> String {

@@ -6,8 +6,11 @@ mod crash;
 mod dispatcher;
 mod handle;
 mod host;
+pub mod journal;
 mod keeper;
+pub mod live;
 mod news;
+mod notices;
 mod pruner;
 mod recorder;
 mod scheduler;
@@ -15,7 +18,7 @@ mod scheduler;
 mod tests;
 
 pub use self::{
-    bus::{Bus, Event},
+    bus::{Asker, Bus, Event},
     handle::{CodeChange, HostHandle},
     host::{Host, HostError, HostParts},
     news::{ManifestNews, PluginNews, PluginNewsKind},
