@@ -24,6 +24,7 @@ mod control;
 mod dev;
 mod egress;
 mod egress_server;
+mod events;
 mod hosted;
 mod hot;
 mod isolation;

@@ -19,8 +19,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    asked::BODY_BYTES_MAX, backfills, definitions, ending, job_reads, jobs, openapi, pauses, plugins, problem::Problem,
-    run_reads, runs, scheduler, slots, transfer, uploads,
+    asked::BODY_BYTES_MAX, backfills, definitions, ending, events, job_reads, jobs, logs, openapi, pauses, plugins,
+    problem::Problem, run_reads, runs, scheduler, slots, transfer, uploads,
 };
 use crate::{hot::Reloader, operate::Operator, shell::HostHandle};
 
@@ -75,6 +75,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(ending::routes())
         .merge(runs::routes())
         .merge(slots::routes())
+        .merge(logs::routes())
+        .merge(events::routes())
         .merge(openapi::routes());
     OpenApiRouter::with_openapi(openapi::frame()).nest("/api/v1", routes)
 }

@@ -64,7 +64,7 @@ pub(super) async fn cancel(
 }
 
 /// The run that is meant: a whole id, the first digits of one, `JOB@latest`, or `JOB@INSTANT` with its offset.
-async fn find(api: &Api, text: &str) -> Result<RunStory, Problem> {
+pub(super) async fn find(api: &Api, text: &str) -> Result<RunStory, Problem> {
     let at = text.split_once('@').map(|(_, at)| at).filter(|at| *at != "latest");
     if at.is_some_and(|at| DateTime::parse_from_rfc3339(at).is_err()) {
         let detail = format!("`{text}` does not say of which zone its time is");

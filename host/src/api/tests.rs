@@ -13,7 +13,10 @@ use clockjack_schedule::{
         resolve::{ResolveOptions, resolve_partial},
     },
     outcome::{Outcome, OutcomeCode},
-    ports::{ArgsMisfit, Attempt, Clock, DocumentKind, Executor, Ledger, PortFuture, Report, RunFilter},
+    ports::{
+        ArgsMisfit, Attempt, Clock, DocumentKind, Executor, Ledger, LogLevel, LogLine, PortFuture, Report, RunFilter,
+        Said,
+    },
     run::Cause,
     zone::Zones,
 };
@@ -37,6 +40,7 @@ use crate::{
     shell::{Host, HostParts},
 };
 
+mod of_events;
 mod of_jobs;
 mod of_operating;
 pub(crate) mod of_plugins;
@@ -69,10 +73,24 @@ impl Executor for Scripted {
                 let payload = attempt.run.payload.as_ref().map(|payload| payload.json().clone());
                 return Report::without_guest(Outcome::succeeded(payload));
             }
+            let line = LogLine {
+                at: attempt.started_at,
+                level: LogLevel::Info,
+                message: "half of it".to_owned(),
+                fields: Vec::new(),
+            };
+            if let Some(listener) = &attempt.live.0 {
+                let half = Said::Progress { done: 1, total: Some(2), message: "half".to_owned() };
+                let wrote = Said::Wrote { is_stderr: false, text: "a line".to_owned() };
+                for said in [half, Said::Log(line.clone()), wrote] {
+                    listener.hear(&attempt.run, attempt.number, said);
+                }
+            }
             while !attempt.stop.is_requested() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            Report::without_guest(Outcome::ended(OutcomeCode::Cancelled, "cancelled on request"))
+            let outcome = Outcome::ended(OutcomeCode::Cancelled, "cancelled on request");
+            Report { logs: vec![line], ..Report::without_guest(outcome) }
         })
     }
 }

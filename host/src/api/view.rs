@@ -22,6 +22,8 @@ use crate::{
     hot,
 };
 
+pub mod events;
+
 /// A running host.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Scheduler {

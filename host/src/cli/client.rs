@@ -168,18 +168,10 @@ impl Client {
         };
         // Where there is nothing to say, nothing is said.
         let json: Json = if bytes.is_empty() { Json::Null } else { serde_json::from_slice(&bytes)? };
-        if status.is_success() {
-            return Ok(json);
-        }
-        let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
-        let (code, detail, fix) = (text("code"), text("detail") + &found(&json["findings"]), text("fix"));
-        if status.is_client_error() {
-            return Err(Failure::Refused { code, detail, fix });
-        }
-        Err(Failure::Host(anyhow::anyhow!("{}", print::plain(&format!("{detail}; {fix}")))))
+        if status.is_success() { Ok(json) } else { Err(refused(status, &json)) }
     }
 
-    async fn connect(&self) -> Result<UnixStream, Failure> {
+    pub(super) async fn connect(&self) -> Result<UnixStream, Failure> {
         let mut worst = None;
         for path in self.place.paths() {
             match UnixStream::connect(path).await {
@@ -200,6 +192,16 @@ impl Client {
              `--socket PATH` or `CLOCKJACK_SOCKET`"
         ))
     }
+}
+
+/// Why a host did not do what it was asked, from its answer.
+pub(super) fn refused(status: StatusCode, json: &Json) -> Failure {
+    let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+    let (code, detail, fix) = (text("code"), text("detail"), text("fix"));
+    if status.is_client_error() {
+        return Failure::Refused { code, detail, fix };
+    }
+    Failure::Host(anyhow::anyhow!("{}", print::plain(&format!("{detail}; {fix}"))))
 }
 
 /// Whether there is simply nobody: no socket, or that of a host that is gone.

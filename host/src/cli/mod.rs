@@ -10,6 +10,7 @@ mod control;
 mod definitions;
 mod dev;
 pub mod diagnostics;
+mod events;
 mod exec;
 mod exit;
 mod explain;
@@ -36,6 +37,7 @@ mod show;
 mod shutdown;
 mod signals;
 mod story;
+mod stream;
 mod up;
 mod version;
 mod why;
@@ -51,7 +53,9 @@ use clockjack_schedule::manifest::source::Source;
 pub use self::exit::Exit;
 pub(crate) use self::{
     find::find_run,
+    logs::{log_json, logs_json},
     print::{millis, rfc3339},
+    rows::ended_attempts,
 };
 
 /// A scheduler whose jobs are sandboxed WebAssembly components.
@@ -97,6 +101,8 @@ enum Command {
     Runs(runs::RunsArgs),
     /// Print what a run logged and wrote.
     Logs(logs::LogsArgs),
+    /// Tell what happened in a running host, and what happens.
+    Events(events::EventsArgs),
     /// Say what became of a job's slots, and why.
     Why(why::WhyArgs),
     /// Show which code a running host runs; approve a new file, go back to an earlier one.
@@ -195,6 +201,7 @@ pub fn main() -> ExitCode {
         Some(Command::Jobs(args)) => jobs::run(&args),
         Some(Command::Runs(args)) => runs::run(&args),
         Some(Command::Logs(args)) => logs::run(&args),
+        Some(Command::Events(args)) => events::run(&args),
         Some(Command::Why(args)) => why::run(&args),
         Some(Command::Plugins(args)) => plugins::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),

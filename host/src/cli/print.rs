@@ -21,6 +21,19 @@ pub(super) fn data(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Prints a line of something that goes on; answers whether anybody still reads it.
+///
+/// # Errors
+/// As `data`.
+pub(super) fn line(text: &str) -> anyhow::Result<bool> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("failed to write to stdout"),
+    }
+}
+
 /// Prints talk.
 pub(super) fn talk(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));

@@ -1,5 +1,6 @@
 //! `clockjack runs show`: everything that is kept of one run.
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use clockjack_schedule::{
     manifest::scalar::show_size,
@@ -162,7 +163,12 @@ fn logs(report: &Report) -> String {
 /// A line that a guest logged, for people.
 fn log_line(line: &LogLine) -> String {
     let fields: String = line.fields.iter().map(|(key, value)| format!(" {key}={value}")).collect();
-    format!("{} {:<5} {}{fields}", line.at.format("%H:%M:%S%.3fZ"), line.level.as_str(), line.message)
+    format!("{} {:<5} {}{fields}", time(line.at), line.level.as_str(), line.message)
+}
+
+/// The time of day of a line.
+pub(super) fn time(at: DateTime<Utc>) -> String {
+    at.format("%H:%M:%S%.3fZ").to_string()
 }
 
 fn captured(name: &str, captured: &Captured) -> String {

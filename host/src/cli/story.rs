@@ -53,7 +53,7 @@ pub(super) fn tell(
 
 fn log(event: Event, format: LogFormat, is_first_wake: &mut bool) {
     match event {
-        Event::JobAdded { job, next, trigger } => {
+        Event::JobAdded { job, next, trigger, .. } => {
             let next = slot(next);
             info!(job = job.as_str(), trigger = &*trigger, next, "job added");
         }
@@ -80,6 +80,15 @@ fn log(event: Event, format: LogFormat, is_first_wake: &mut bool) {
         Event::Skipped(skip) => skipped(&skip),
         Event::Plugin(news) => reloads::plugin(&news),
         Event::Manifest(news) => reloads::manifest(&news, format),
+        // What the log has said already, or what whoever asked for it is told.
+        Event::Started
+        | Event::Stopping { .. }
+        | Event::Stopped
+        | Event::Paused { .. }
+        | Event::Resumed { .. }
+        | Event::JobPaused { .. }
+        | Event::JobResumed { .. }
+        | Event::Pool { .. } => {}
         Event::WatermarkAhead { .. }
         | Event::ClockStepped { .. }
         | Event::LedgerHeld { .. }

@@ -1,16 +1,21 @@
-//! The bus: events for whoever listens. A slow listener loses events and is told how many; it never slows a run.
+//! The bus: events for whoever listens. A slow listener loses events and is told how many; it never slows a run. What is
+//! told goes into the journal, too, where nothing is lost and each event has its number.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
-    id::JobId,
-    ports::{Again, Finish},
+    id::{JobId, PoolName},
+    ports::{Again, Clock, Finish},
     run::{Cut, Run, Skip},
 };
 use tokio::sync::broadcast;
 
-use super::news::{ManifestNews, PluginNews};
+use super::{
+    journal::{Journal, Told},
+    live::LiveRuns,
+    news::{ManifestNews, PluginNews},
+};
 
 /// How many events a listener may lag behind.
 const EVENTS_MAX: usize = 4_096;
@@ -18,10 +23,54 @@ const EVENTS_MAX: usize = 4_096;
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// The host began.
+    Started,
+    /// The host starts nothing more.
+    Stopping {
+        /// How many runs go on or wait for a place.
+        n_unfinished: usize,
+    },
+    /// The host has ended in good order: every row is written.
+    Stopped,
+    /// Nothing of any job starts until the host is resumed.
+    Paused {
+        /// Who asked for it.
+        asker: Asker,
+    },
+    /// Jobs start again.
+    Resumed {
+        /// Who asked for it, where that is known.
+        by: Option<Arc<str>>,
+    },
+    /// A job starts nothing until it is resumed.
+    JobPaused {
+        /// Which job.
+        job: JobId,
+        /// Who asked for it.
+        asker: Asker,
+    },
+    /// A paused job goes on.
+    JobResumed {
+        /// Which job.
+        job: JobId,
+        /// Who asked for it, where that is known.
+        by: Option<Arc<str>>,
+    },
+    /// A pool came, went or has another size.
+    Pool {
+        /// Which pool.
+        pool: PoolName,
+        /// How many runs of it went on at once before; absent where it came.
+        before: Option<NonZeroU32>,
+        /// How many do from now on; absent where it is gone.
+        size: Option<NonZeroU32>,
+    },
     /// A job came in.
     JobAdded {
         /// Which job.
         job: JobId,
+        /// The ledger knew it already: it came back with a restart.
+        is_known: bool,
         /// When its next slot is.
         next: Option<DateTime<Utc>>,
         /// Its trigger in words.
@@ -117,23 +166,73 @@ pub enum Event {
     Manifest(Arc<ManifestNews>),
 }
 
-/// The bus. Clones are the same bus.
-#[derive(Clone, Debug)]
-pub struct Bus {
-    events: broadcast::Sender<Event>,
+/// Who asked for a pause, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// Why, in words of a person.
+    pub note: Option<Arc<str>>,
+    /// Until when; absent for a pause without an end.
+    pub until: Option<DateTime<Utc>>,
+    /// Who, where that is known.
+    pub by: Option<Arc<str>>,
 }
 
-impl Default for Bus {
-    fn default() -> Self {
-        Self { events: broadcast::Sender::new(EVENTS_MAX) }
+/// The bus. Clones are the same bus.
+#[derive(Clone)]
+pub struct Bus {
+    events: broadcast::Sender<Event>,
+    journal: Journal,
+    live: LiveRuns,
+}
+
+impl std::fmt::Debug for Bus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bus")
     }
 }
 
 impl Bus {
+    /// A bus on which nothing has been told yet.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        let journal = Journal::new(Arc::clone(&clock));
+        let live = LiveRuns::new(clock, journal.clone());
+        Self { events: broadcast::Sender::new(EVENTS_MAX), journal, live }
+    }
+
     /// Tells everybody who listens.
     pub(crate) fn publish(&self, event: Event) {
+        if let Event::AttemptEnded { run, .. } | Event::RunFinished { run, .. } = &event {
+            self.live.before_end(run.id);
+        }
+        if let Some(told) = Told::of(&event, self.journal.now()) {
+            self.journal.tell(told);
+        }
+        match &event {
+            Event::AttemptEnded { run, .. } => self.live.attempt_ended(run.id),
+            Event::RunFinished { run, .. } => self.live.run_ended(run.id),
+            Event::RunCut { cut, is_tried_again: false } => self.live.run_ended(cut.run.id),
+            Event::Skipped(Skip { run: Some(run), .. }) => self.live.run_ended(*run),
+            _ => {}
+        }
+        self.broadcast(event);
+    }
+
+    /// Tells who listens now, and nobody later.
+    pub(crate) fn broadcast(&self, event: Event) {
         // An error means that nobody listens, which is no fault.
         drop(self.events.send(event));
+    }
+
+    /// Tells that attempts wait for their places. Only the journal says so: there are as many of them at once as there are
+    /// slots of one instant, which would drown the others.
+    pub(crate) fn queued<'r>(&self, starts: impl Iterator<Item = (&'r Arc<Run>, u32)>) {
+        let now = self.journal.now();
+        self.journal.tell_all(starts.map(|(run, attempt)| Told::queued(run, attempt, now)));
+    }
+
+    /// Tells that more happened to jobs than is told one by one.
+    pub(crate) fn more_jobs(&self, n_jobs: u64) {
+        self.journal.tell(Told::more_jobs(n_jobs, self.journal.now()));
     }
 
     /// Whether anybody listens: an event that nobody hears need not be made.
@@ -145,5 +244,17 @@ impl Bus {
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// All that was told, in order.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// What runs that go on say.
+    #[must_use]
+    pub fn live(&self) -> &LiveRuns {
+        &self.live
     }
 }

@@ -20,7 +20,7 @@ use clockjack_schedule::{
     id::{PoolName, RunId, RunMap},
     job::RetryOn,
     outcome::{Again, Outcome, OutcomeCode},
-    ports::{Admission, Attempt, Clock, Executor, Finish, Report, StateAccess},
+    ports::{Admission, Attempt, Clock, Executor, Finish, Live, Report, StateAccess},
     retry,
     run::{CancelReason, Run, Start},
     stop::Stop,
@@ -53,6 +53,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     executor: Arc<dyn Executor>,
     bus: Bus,
+    live: Live,
     ended: mpsc::Sender<Ended>,
     states: StateAccess,
     guests: runtime::Handle,
@@ -182,7 +183,8 @@ impl Dispatcher {
     pub(super) fn new(parts: DispatcherParts) -> Self {
         let DispatcherParts { clock, executor, bus, ended, states, guests } = parts;
         let (workers, state) = (TaskTracker::new(), Mutex::default());
-        Self { shared: Arc::new(Shared { clock, executor, bus, ended, states, guests, workers, state }) }
+        let live = Live(Some(Arc::new(bus.live().clone())));
+        Self { shared: Arc::new(Shared { clock, executor, bus, live, ended, states, guests, workers, state }) }
     }
 
     /// Gives pools their sizes. Runs that go on, go on.
@@ -350,6 +352,7 @@ impl Shared {
             states: self.states.clone(),
             code: start.code.clone(),
             generation: Arc::clone(&generation),
+            live: self.live.clone(),
         };
         let execution = self.executor.execute(attempt);
         let generation = generation.get().copied();

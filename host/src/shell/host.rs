@@ -21,7 +21,9 @@ use super::{
     books::{Books, FLUSHES_MAX},
     dispatcher::{Dispatcher, DispatcherParts},
     handle::HostHandle,
+    journal::Writer,
     keeper::Keeper,
+    notices::News,
     pruner::{Jobs, Pruner},
     recorder::{Counts, ENDED_MAX, Recorder},
     scheduler::{INBOX_MAX, Scheduler, pasts},
@@ -70,6 +72,11 @@ pub struct Host {
     scheduler: Option<TaskHandle>,
     recorder: Option<TaskHandle>,
     pruner: JoinHandle<()>,
+    /// What puts events into the ledger, and what tells it to put the last ones there.
+    writer: JoinHandle<()>,
+    last_words: CancellationToken,
+    /// It was told that the host is about to stop.
+    is_announced: bool,
 }
 
 impl Host {
@@ -77,7 +84,7 @@ impl Host {
     #[must_use]
     pub fn start(parts: HostParts) -> Self {
         let HostParts { clock, ledger, executor, guests, pools } = parts;
-        let (bus, counts, stop) = (Bus::default(), Counts::default(), CancellationToken::new());
+        let (bus, counts, stop) = (Bus::new(Arc::clone(&clock)), Counts::default(), CancellationToken::new());
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let (ended, ends) = mpsc::channel(ENDED_MAX);
         let (flushes, flushes_asked) = mpsc::channel(FLUSHES_MAX);
@@ -123,10 +130,15 @@ impl Host {
             told_wake: None,
             last_turn: None,
             left_over: vec![Input::Pools(pools)],
+            news: News::default(),
         };
         let in_force = jobs.in_force.clone();
         let pruner = Pruner { ledger: Arc::clone(&ledger), clock: Arc::clone(&clock), jobs, stop: stop.clone() };
         let pruner = guests.spawn(pruner.work());
+        bus.publish(Event::Started);
+        let last_words = CancellationToken::new();
+        let writer = Writer::new(bus.journal().clone(), Arc::clone(&ledger), last_words.clone());
+        let writer = guests.spawn(writer.work());
         let (scheduler, recorder) = spawn(scheduler, recorder);
         let (scheduler, recorder) = (Some(scheduler), Some(recorder));
         Self {
@@ -139,6 +151,9 @@ impl Host {
             scheduler,
             recorder,
             pruner,
+            writer,
+            last_words,
+            is_announced: false,
         }
     }
 
@@ -197,6 +212,13 @@ impl Host {
         }
     }
 
+    /// Tells that the host is about to stop, so that who follows it goes in time. [`Host::shut_down`] does so too.
+    pub fn announce_end(&mut self) {
+        if !std::mem::replace(&mut self.is_announced, true) {
+            self.bus().publish(Event::Stopping { n_unfinished: self.n_unfinished() });
+        }
+    }
+
     /// Stops in order: no more starts, drain for `grace` or until `hurry` is done, then end what still goes on, and close
     /// the ledger.
     ///
@@ -208,8 +230,22 @@ impl Host {
 
     /// The first part of [`Host::shut_down`]: no more starts, drain for `grace` or until `hurry` is done, then end what still
     /// goes on. What was kept can be read until the second part, [`Drained::close`].
-    pub async fn drain(self, grace: Duration, hurry: impl Future<Output = ()>) -> Drained {
-        let Self { handle, counts, dispatcher, ledger, stop, mut scheduler, mut recorder, pruner, .. } = self;
+    pub async fn drain(mut self, grace: Duration, hurry: impl Future<Output = ()>) -> Drained {
+        self.announce_end();
+        let Self {
+            handle,
+            counts,
+            dispatcher,
+            ledger,
+            stop,
+            mut scheduler,
+            mut recorder,
+            pruner,
+            writer,
+            last_words,
+            ..
+        } = self;
+        let bus = handle.bus().clone();
         stop.cancel();
         let scheduled = if scheduler.is_some() { end_of(&mut scheduler).await } else { Ok(()) };
         // Where the scheduler failed before, nobody has told the dispatcher yet.
@@ -225,7 +261,11 @@ impl Host {
         drop((dispatcher, handle));
         let recorded = if recorder.is_some() { end_of(&mut recorder).await } else { Ok(()) };
         drop(pruner.await);
-        Drained { counts, ledger, ended: scheduled.and(recorded) }
+        let ended = scheduled.and(recorded);
+        if ended.is_ok() {
+            bus.publish(Event::Stopped);
+        }
+        Drained { counts, ledger, writer, last_words, ended }
     }
 }
 
@@ -233,6 +273,8 @@ impl Host {
 pub struct Drained {
     counts: Counts,
     ledger: Arc<dyn Ledger>,
+    writer: JoinHandle<()>,
+    last_words: CancellationToken,
     ended: Result<(), HostError>,
 }
 
@@ -242,7 +284,9 @@ impl Drained {
     /// # Errors
     /// When the last rows could not be written.
     pub async fn close(self) -> Result<Summary, HostError> {
-        let Self { counts, ledger, ended } = self;
+        let Self { counts, ledger, writer, last_words, ended } = self;
+        last_words.cancel();
+        drop(writer.await);
         ended?;
         ledger.close().await?;
         Ok(counts.read())

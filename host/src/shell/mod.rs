@@ -7,8 +7,11 @@ mod dispatcher;
 mod handle;
 mod host;
 mod in_force;
+pub mod journal;
 mod keeper;
+pub mod live;
 mod news;
+mod notices;
 mod pruner;
 mod recorder;
 mod scheduler;
@@ -16,9 +19,12 @@ mod scheduler;
 mod tests;
 
 pub use self::{
+    bus::{Asker, Bus, Event},
     bus::{Bus, Event},
     handle::{CodeChange, Definition, HostHandle},
+    handle::{CodeChange, HostHandle},
     host::{Drained, Host, HostError, HostParts},
+    host::{Host, HostError, HostParts},
     in_force::InForce,
     news::{ManifestNews, PluginNews, PluginNewsKind},
     recorder::Summary,

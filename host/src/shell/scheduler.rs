@@ -19,6 +19,7 @@ use super::{
     dispatcher::{Dispatcher, STALE_AFTER, reload::NewCode},
     handle::{CodeChange, Definition},
     keeper::Keeper,
+    notices::News,
     pruner::Jobs,
     recorder::Counts,
 };
@@ -93,6 +94,8 @@ pub(super) struct Scheduler {
     pub(super) last_turn: Option<(DateTime<Utc>, Duration)>,
     /// Inputs that came of the last turn itself.
     pub(super) left_over: Vec<Input>,
+    /// What is told of the turn when it is kept.
+    pub(super) news: News,
 }
 
 impl Scheduler {
@@ -235,6 +238,7 @@ impl Scheduler {
         let mut decisions = Vec::new();
         let stale = self.dispatcher.take_stale(|start| is_too_late(start, now));
         let changes = stale.iter().map(released).collect();
+        self.news.wait_again(&stale);
         inputs.append(&mut self.left_over);
         inputs.extend(stale.into_iter().map(|start| Input::Unstarted(Box::new(start))));
         let mut batch = Some(inputs);
@@ -251,6 +255,7 @@ impl Scheduler {
     }
 
     fn enter(&mut self, now: DateTime<Utc>, input: Input, decisions: &mut Vec<Decision>) {
+        let mark = self.news.mark(&self.core, &input, decisions.len());
         let told = match &input {
             Input::Add { job, .. } | Input::Change(job) => {
                 self.jobs.add(Arc::clone(job));
@@ -260,7 +265,7 @@ impl Scheduler {
             }
             Input::Remove(job) => {
                 self.jobs.gone(job);
-                self.bus.publish(Event::JobRemoved(job.clone()));
+                self.news.of_job(&self.bus, || Event::JobRemoved(job.clone()));
                 None
             }
             Input::Forget(past) => {
@@ -269,18 +274,27 @@ impl Scheduler {
             }
             Input::Pools(pools) => {
                 self.dispatcher.resize(pools);
+                self.news.pools(pools);
                 None
             }
             _ => None,
         };
         decisions.extend(self.core.handle(now, input));
-        let Some((job, is_new, before)) = told.filter(|_| self.bus.has_listeners()) else { return };
-        let next = self.core.next_slot(&job);
-        let trigger = self.core.job(&job).map(|job| job.describe()).unwrap_or_default().into();
-        self.bus.publish(match is_new {
-            true => Event::JobAdded { job, next, trigger },
+        self.news.pauses(&mark, decisions);
+        let Some((job, is_new, before)) = told else { return };
+        if mark.is_known && !self.bus.has_listeners() {
+            return;
+        }
+        let (core, is_known) = (&self.core, mark.is_known);
+        let next = core.next_slot(&job);
+        let event = || match is_new {
+            true => {
+                let trigger = core.job(&job).map(|job| job.describe()).unwrap_or_default().into();
+                Event::JobAdded { job, is_known, next, trigger }
+            }
             false => Event::JobChanged { job, before, next },
-        });
+        };
+        if is_known { self.bus.publish(event()) } else { self.news.of_job(&self.bus, event) }
     }
 
     /// Commits what was decided, and only then acts on it.
@@ -297,6 +311,7 @@ impl Scheduler {
             unclaimed = self.keeper.commit(changes).await?.unclaimed;
             crash_point!("scheduler::after_commit");
         }
+        self.news.tell(&self.bus);
         let (mut starts, mut cancels) = (Vec::new(), Vec::new());
         for decision in decisions {
             match decision {
@@ -321,6 +336,8 @@ impl Scheduler {
         }
         let starts = self.give_up_late(now, starts).await?;
         if !starts.is_empty() {
+            let new = starts.iter().filter(|start| self.news.is_queued_now(start));
+            self.bus.queued(new.map(|start| (&start.run, start.attempt)));
             self.dispatcher.submit(starts);
         }
         // After the starts: a run may be started and replaced in one turn.

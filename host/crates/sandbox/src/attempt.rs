@@ -25,6 +25,7 @@ use crate::{
     grants::{self, Given, Streams},
     guest_api::{Logs, StateUse},
     limiter::{LimitHit, Limiter},
+    live::LiveOut,
     output::Capture,
     plugin::Linked,
     redact::Redactor,
@@ -60,7 +61,9 @@ pub(crate) struct GuestState {
     pub(crate) refusals: Refusals,
     pub(crate) usage: Usage,
     pub(crate) facts: Facts,
-    pub(crate) logs: Logs,
+    logs: Logs,
+    /// What is passed on while it goes on.
+    pub(crate) live: LiveOut,
     pub(crate) progress: Option<String>,
     /// What it does with the state of its job.
     pub(crate) state: StateUse,
@@ -81,6 +84,12 @@ impl GuestState {
     pub(crate) fn now(&self) -> DateTime<Utc> {
         let elapsed = TimeDelta::from_std(self.began.elapsed()).unwrap_or_default();
         self.facts.attempt.started_at.checked_add_signed(elapsed).unwrap_or(self.facts.attempt.started_at)
+    }
+
+    /// Keeps a line of the log.
+    pub(crate) fn log(&mut self, line: LogLine) {
+        self.live.log(&line);
+        self.logs.push(line);
     }
 
     /// How long the attempt may take in all.
@@ -173,6 +182,7 @@ struct Held {
     secrets: Secrets,
     state: StateUse,
     egress: Egress,
+    live: LiveOut,
 }
 
 impl Sandbox {
@@ -218,8 +228,10 @@ impl Sandbox {
         state: StateUse,
         scratch: Option<&Scratch>,
     ) -> Report {
-        let (stdout, stderr) = (Capture::new(call.limits.output_bytes_max), Capture::new(call.limits.output_bytes_max));
         let Inputs { values, command_line, stdin, env, secrets } = inputs;
+        let live = LiveOut::new(&facts.attempt, secrets.redactor());
+        let stdout = Capture::new(call.limits.output_bytes_max).heard(&live, false);
+        let stderr = Capture::new(call.limits.output_bytes_max).heard(&live, true);
         let stop = facts.attempt.stop.clone();
         let streams = Streams { stdin, stdout: stdout.clone(), stderr: stderr.clone() };
         let egress = Egress::new(
@@ -244,7 +256,7 @@ impl Sandbox {
         let meter = Arc::new(CpuMeter::default());
         let mut redactor = secrets.redactor();
         let files = Files::new(&call.limits.counts, &call.grants.dirs, scratch.map(|_| scratch::GUEST_PATH));
-        let held = Held { wasi, files, secrets, state, egress };
+        let held = Held { wasi, files, secrets, state, egress, live: live.clone() };
         let mut store = self.store(call, facts, held, &meter);
         let mut phase = Phase::Instantiate;
         let ended = {
@@ -252,6 +264,7 @@ impl Sandbox {
             let supervised = Supervised::new(invocation, Arc::clone(&meter), stop);
             end_of(tokio::time::timeout(call.limits.timeout, supervised), scratch).await
         };
+        live.finish();
         let fuel_left = store.get_fuel().ok();
         let (stdout, stderr) = (stdout.take(redactor.as_mut()), stderr.take(redactor.as_mut()));
         let too_many = store.data().too_many_calls(call.limits.counts.host_calls_max);
@@ -297,7 +310,7 @@ impl Sandbox {
 
     /// The only place that makes a store: every bound is set here.
     fn store(&self, call: &Call, facts: Facts, held: Held, meter: &Arc<CpuMeter>) -> Store<GuestState> {
-        let Held { mut wasi, files, secrets, state, egress } = held;
+        let Held { mut wasi, files, secrets, state, egress, live } = held;
         let counts = &call.limits.counts;
         let n_max = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         wasi.ctx().table.set_max_capacity(n_max(counts.resources_max()));
@@ -311,6 +324,7 @@ impl Sandbox {
             usage: Usage::default(),
             facts,
             logs: Logs::new(counts),
+            live,
             progress: None,
             state,
             state_bytes_max: call.limits.state_bytes_max,

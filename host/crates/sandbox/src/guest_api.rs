@@ -108,6 +108,7 @@ impl run_api::Host for GuestState {
         // Each report replaces the one before, and is as short as a person reads.
         let told: String = message.iter().flat_map(|message| message.chars()).take(PROGRESS_CHARS_MAX).collect();
         let told = if told.is_empty() { told } else { format!(": {told}") };
+        self.live.progress(done, total, message.as_deref().unwrap_or_default());
         self.progress = Some(format!("{done}{of}{told}"));
     }
 
@@ -133,7 +134,7 @@ impl log::Host for GuestState {
             log::Level::Error => LogLevel::Error,
         };
         let at = self.now();
-        self.logs.push(LogLine { at, level, message, fields });
+        self.log(LogLine { at, level, message, fields });
     }
 }
 

@@ -25,6 +25,7 @@ mod guest_api;
 mod guest_clock;
 mod imports;
 mod limiter;
+mod live;
 pub mod lockdown;
 mod output;
 pub mod own_files;

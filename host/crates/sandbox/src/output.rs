@@ -17,7 +17,10 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
-use crate::redact::{CutAt, Redactor};
+use crate::{
+    live::LiveOut,
+    redact::{CutAt, Redactor},
+};
 
 /// How much a guest may hand over in one write: bounds what one host call copies.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
@@ -26,6 +29,8 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Capture {
     kept: Arc<Mutex<Kept>>,
+    live: LiveOut,
+    is_stderr: bool,
 }
 
 #[derive(Debug)]
@@ -40,7 +45,13 @@ impl Capture {
     /// Keeps `bytes_max` at the most: the first half from the beginning, the other from the end.
     pub(crate) fn new(bytes_max: u64) -> Self {
         let half_max = usize::try_from(bytes_max / 2).unwrap_or(usize::MAX);
-        Self { kept: Arc::new(Mutex::new(Kept { head: Vec::new(), tail: VecDeque::new(), half_max, n_bytes: 0 })) }
+        let kept = Arc::new(Mutex::new(Kept { head: Vec::new(), tail: VecDeque::new(), half_max, n_bytes: 0 }));
+        Self { kept, live: LiveOut::default(), is_stderr: false }
+    }
+
+    /// The same stream, passed on as it is written.
+    pub(crate) fn heard(self, live: &LiveOut, is_stderr: bool) -> Self {
+        Self { live: live.clone(), is_stderr, ..self }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -48,6 +59,7 @@ impl Capture {
     }
 
     fn push(&self, bytes: &[u8]) {
+        self.live.write(self.is_stderr, bytes);
         let mut kept = self.kept();
         let kept = &mut *kept;
         kept.n_bytes = kept.n_bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));

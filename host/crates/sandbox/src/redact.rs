@@ -61,6 +61,11 @@ impl Redactor {
         Some(Self { patterns, n_named_left: NAMED_MAX })
     }
 
+    /// Whether a value may stand in several lines of a text.
+    pub(crate) fn spans_lines(&self) -> bool {
+        self.patterns.iter().any(|(form, _)| form.contains('\n'))
+    }
+
     /// The text without the values. Each is looked for once from left to right, the longest first where several begin.
     pub(crate) fn text(&mut self, text: &mut String, cut: CutAt) {
         // Where each pattern comes next. One that is behind the last replacement is looked for again.

@@ -212,6 +212,6 @@ impl logging::Host for GuestState {
         };
         let fields = if context.is_empty() { Vec::new() } else { vec![("context".to_owned(), context)] };
         let at = self.now();
-        self.logs.push(LogLine { at, level, message, fields });
+        self.log(LogLine { at, level, message, fields });
     }
 }

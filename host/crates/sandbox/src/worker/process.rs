@@ -30,7 +30,7 @@ use super::{
     setup,
     wire::{Begin, CallSetup, Setup, ToHost, ToWorker},
 };
-use crate::{call::Call, classify, guest_api::StateUse, scratch::Scratch};
+use crate::{call::Call, classify, guest_api::StateUse, live::LiveOut, scratch::Scratch};
 
 /// The hidden command of the program that is a worker.
 const COMMAND: &str = "guest-worker";
@@ -142,7 +142,7 @@ impl Worker {
         match self.frames.next().await.map_err(told)? {
             Some(ToHost::Ready(missing)) => Ok(missing),
             Some(ToHost::Unusable(why)) => Err(why),
-            Some(ToHost::State(_) | ToHost::Ended(_)) => {
+            Some(ToHost::State(_) | ToHost::Live(_) | ToHost::Ended(_)) => {
                 Err("it said something else than that it was ready".to_owned())
             }
             None => Err("it ended while it was set up".to_owned()),
@@ -246,6 +246,7 @@ async fn serve(
     state: &mut StateUse,
 ) -> Result<Report, String> {
     let told = |error: std::io::Error| error.to_string();
+    let live = LiveOut::new(attempt, None);
     frames::send(&mut **stdin.lock().await, &ToWorker::Begin(Box::new(begin))).await.map_err(told)?;
     loop {
         match frames.next().await.map_err(told)? {
@@ -253,6 +254,8 @@ async fn serve(
                 let answer = state.ask(asked, attempt, call.limits.state_bytes_max).await;
                 frames::send(&mut **stdin.lock().await, &ToWorker::State(answer)).await.map_err(told)?;
             }
+            // It is bounded and without secrets already; a worker that was taken over is bounded here.
+            Some(ToHost::Live(said)) => live.say(said.said()?),
             Some(ToHost::Ended(ended)) => return ended.report(&call.limits),
             Some(ToHost::Ready(_) | ToHost::Unusable(_)) => return Err("it began anew".to_owned()),
             None => return Err("it closed its line".to_owned()),

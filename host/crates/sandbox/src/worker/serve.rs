@@ -21,7 +21,7 @@ use tokio::{runtime, sync::mpsc};
 use super::{
     frames::{self, FROM_HOST_BYTES_MAX},
     inherited,
-    line::{Answer, StateLine},
+    line::{Answer, LiveLine, StateLine},
     setup,
     wire::{Begin, Setup, ToHost, ToWorker},
 };
@@ -182,7 +182,7 @@ impl Served {
 
     async fn attempt(&self, begun: Begun) -> Result<ToHost, String> {
         let Begun { mut begin, stop, answers } = begun;
-        let facts = begin.facts(&self.job, stop)?;
+        let facts = begin.facts(&self.job, stop, Arc::new(LiveLine(Arc::clone(&self.to_host))))?;
         let inputs = begin.inputs()?;
         let scratch = begin.scratch.as_ref().map(|folder| Scratch::of_another(folder.path()));
         let line = StateLine::new(Arc::clone(&self.to_host), answers);

@@ -11,7 +11,7 @@ use clockjack_schedule::{
     id::JobId,
     job::{DirGrant, DirMode, Grants, Limits},
     outcome::{Again, Outcome, OutcomeCode},
-    ports::{Attempt, Captured, LogLevel, LogLine, Report, Usage},
+    ports::{Attempt, Captured, Listen, Live, LogLevel, LogLine, Report, Said, Usage},
     run::{Cause, Run},
     stop::Stop,
 };
@@ -19,13 +19,16 @@ use clockjack_schedule::{
 use super::{
     reach,
     values::{read_json, read_values, write_json, write_values},
-    wire::{AgainWire, Begin, Blob, CallSetup, CapturedWire, CauseWire, DirWire, Ended, LimitsWire, LogWire, Moment},
+    wire::{
+        AgainWire, Begin, Blob, CallSetup, CapturedWire, CauseWire, DirWire, Ended, LimitsWire, LiveWire, LogWire,
+        Moment,
+    },
 };
 use crate::{
     attempt::{Facts, Inputs},
     call::Call,
     engine::Metering,
-    folder,
+    folder, live,
     plugin::Form,
     secrets::Secrets,
 };
@@ -187,7 +190,7 @@ impl Begin {
     ///
     /// # Errors
     /// When it makes no sense, which a host never sends.
-    pub(super) fn facts(&self, job: &JobId, stop: Stop) -> Result<Facts, String> {
+    pub(super) fn facts(&self, job: &JobId, stop: Stop, listener: Arc<dyn Listen>) -> Result<Facts, String> {
         let run = Run {
             id: self.run.parse().map_err(|error| format!("the id of the run: {error}"))?,
             job: job.clone(),
@@ -203,6 +206,7 @@ impl Begin {
             number_max: self.number_max,
             last_success: self.last_success.map(instant).transpose()?,
             stop,
+            live: Live(Some(listener)),
             ..Attempt::only(Arc::new(run), instant(self.started_at)?)
         };
         Ok(Facts { attempt, zone: self.zone.as_str().into(), labels: Arc::new(self.labels.clone()) })
@@ -329,6 +333,33 @@ impl CapturedWire {
     fn captured(self) -> Captured {
         let text = String::from_utf8_lossy(&self.text.0).into_owned();
         Captured { text, n_bytes: self.n_bytes, n_bytes_dropped: self.n_bytes_dropped }
+    }
+}
+
+/// What a guest says, for the host.
+pub(super) fn of_said(said: Said) -> LiveWire {
+    match said {
+        Said::Log(line) => LiveWire::Log(of_log(line)),
+        Said::Wrote { is_stderr, text } => LiveWire::Wrote { is_stderr, text },
+        Said::Progress { done, total, message } => LiveWire::Progress { done, total, message },
+        Said::LeftOut(n_lines) => LiveWire::LeftOut(n_lines),
+    }
+}
+
+impl LiveWire {
+    /// What a worker passes on.
+    ///
+    /// # Errors
+    /// When it makes no sense, which only a broken worker sends.
+    pub(super) fn said(self) -> Result<Said, String> {
+        Ok(match self {
+            Self::Log(line) => Said::Log(live::bounded(&line.line()?)),
+            Self::Wrote { is_stderr, text } => Said::Wrote { is_stderr, text: live::cut(&text).to_owned() },
+            Self::Progress { done, total, message } => {
+                Said::Progress { done, total, message: live::cut(&message).to_owned() }
+            }
+            Self::LeftOut(n_lines) => Said::LeftOut(n_lines),
+        })
     }
 }
 

@@ -36,8 +36,19 @@ pub(crate) enum ToHost {
     Unusable(String),
     /// The guest asks for something of the state of its job.
     State(StateCall),
+    /// What the guest says while it goes on.
+    Live(LiveWire),
     /// The attempt has ended.
     Ended(Box<Ended>),
+}
+
+/// What the guest says while it goes on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum LiveWire {
+    Log(LogWire),
+    Wrote { is_stderr: bool, text: String },
+    Progress { done: u64, total: Option<u64>, message: String },
+    LeftOut(u64),
 }
 
 /// What a worker is for.

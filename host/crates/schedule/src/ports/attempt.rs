@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 
-use super::{CodePin, StateAccess};
+use super::{CodePin, Live, StateAccess};
 use crate::{run::Run, state::Unkept, stop::Stop};
 
 /// One try of a run.
@@ -28,6 +28,8 @@ pub struct Attempt {
     pub code: Option<CodePin>,
     /// Which generation of its plugin it runs; the executor says so at the moment at which it chooses the code.
     pub generation: Arc<OnceLock<u32>>,
+    /// Who listens to what it says while it goes on.
+    pub live: Live,
 }
 
 impl Attempt {
@@ -44,6 +46,7 @@ impl Attempt {
             states: StateAccess(Arc::new(Unkept::default())),
             code: None,
             generation: Arc::default(),
+            live: Live::default(),
         }
     }
 }

@@ -1,0 +1,230 @@
+//! The journal: all that was told, in one order, each event with its number.
+//!
+//! Whoever publishes appends to a ring in memory, under one lock, and goes on. A writer puts what is in the ring into the
+//! ledger, a few times in a second; readers take from the ring, or from the ledger where they come from further back.
+//! Numbers only grow, over restarts too. They may leave some out: after a crash the next life begins with numbers that
+//! the one before cannot have given to anybody.
+//!
+//! A reader that was as far as the newest event and then falls behind the ring is dropped: it does not read.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use chrono::{DateTime, Utc};
+use clockjack_schedule::ports::{Clock, Ledger};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+mod filter;
+mod kind;
+mod reader;
+mod replay;
+#[cfg(test)]
+mod tests;
+mod text;
+mod told;
+mod writer;
+
+pub use self::{
+    filter::{EventFilter, KindPattern, UnknownKind},
+    kind::{About, EventKind},
+    reader::{Line, Reader, Seen},
+};
+pub(super) use self::{told::Told, writer::Writer};
+
+/// How many events are in memory: a quarter of a second of the most that a host tells, and hours of one that has little
+/// to do. A reader may lag behind by as many.
+const RING_MAX: usize = 16_384;
+
+/// How many readers there may be at once, those of logs included: each costs as much as the slowest of them can make it.
+pub const READERS_MAX: usize = 32;
+
+/// All that was told. Clones are the same journal.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    ring: Mutex<Ring>,
+    news: Notify,
+    /// How many wait for news; while there are none, telling wakes nobody.
+    n_waiting: AtomicUsize,
+    seats: Arc<Semaphore>,
+}
+
+/// The newest events.
+struct Ring {
+    told: VecDeque<Arc<Told>>,
+    /// The number of the first of them.
+    first: u64,
+    /// Whether the numbers are final: what the ledger has is known.
+    is_open: bool,
+}
+
+impl Ring {
+    /// The number of the next event.
+    fn next(&self) -> u64 {
+        self.first.saturating_add(u64::try_from(self.told.len()).unwrap_or(u64::MAX))
+    }
+
+    fn push(&mut self, told: Told) -> Option<Arc<Told>> {
+        self.told.push_back(Arc::new(told));
+        if self.told.len() <= RING_MAX {
+            return None;
+        }
+        self.first += 1;
+        self.told.pop_front()
+    }
+}
+
+/// What there is in the ring after a number.
+enum Ahead {
+    /// These, the first of them with this number; none where nothing was told since.
+    Told(u64, Vec<Arc<Told>>),
+    /// Some of it is not in the ring any more; what is, begins with this number.
+    Behind(u64),
+}
+
+impl Journal {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        let ring = Mutex::new(Ring { told: VecDeque::new(), first: 1, is_open: false });
+        let seats = Arc::new(Semaphore::new(READERS_MAX));
+        let shared = Shared { clock, ring, news: Notify::new(), n_waiting: AtomicUsize::new(0), seats };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The time at which something is told.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.shared.clock.now()
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.shared.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends an event.
+    pub(super) fn tell(&self, told: Told) {
+        self.tell_all(std::iter::once(told));
+    }
+
+    /// Appends events.
+    pub(super) fn tell_all(&self, told: impl Iterator<Item = Told>) {
+        let mut ring = self.ring();
+        let gone: Vec<_> = told.filter_map(|told| ring.push(told)).collect();
+        drop(ring);
+        // Freeing them keeps nobody else waiting.
+        drop(gone);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if 0 < self.shared.n_waiting.load(SeqCst) {
+            self.shared.news.notify_waiters();
+        }
+    }
+
+    /// Makes the numbers final: they go on after this one.
+    fn open(&self, last: u64) {
+        let mut ring = self.ring();
+        ring.first = ring.first.saturating_add(last);
+        ring.is_open = true;
+        drop(ring);
+        self.wake();
+    }
+
+    /// Up to `n_max` events after a number.
+    fn ahead(&self, after: u64, n_max: usize) -> Ahead {
+        let ring = self.ring();
+        if !ring.is_open {
+            return Ahead::Told(after.saturating_add(1), Vec::new());
+        }
+        let wanted = after.saturating_add(1);
+        if wanted < ring.first {
+            return Ahead::Behind(ring.first);
+        }
+        let skipped = usize::try_from(wanted - ring.first).unwrap_or(usize::MAX);
+        Ahead::Told(wanted, ring.told.iter().skip(skipped).take(n_max).cloned().collect())
+    }
+
+    /// Whether the numbers are final.
+    fn is_open(&self) -> bool {
+        self.ring().is_open
+    }
+
+    /// Waits for an event after a number, or until the numbers are final. Cancel-safe.
+    async fn changed(&self, after: u64) {
+        let _waiting = Waiting::new(&self.shared.n_waiting);
+        let was_open = self.is_open();
+        loop {
+            let news = self.shared.news.notified();
+            tokio::pin!(news);
+            // From here on news are heard; what was told before is seen in the ring.
+            news.as_mut().enable();
+            let (is_open, next) = {
+                let ring = self.ring();
+                (ring.is_open, ring.next())
+            };
+            if is_open != was_open || is_open && after.saturating_add(1) < next {
+                return;
+            }
+            news.await;
+        }
+    }
+
+    /// The number of the newest event; absent until numbers are final.
+    #[must_use]
+    pub fn newest(&self) -> Option<u64> {
+        let ring = self.ring();
+        ring.is_open.then(|| ring.next() - 1)
+    }
+
+    /// Waits until numbers are final, and says which the newest event has.
+    pub async fn opened(&self) -> u64 {
+        loop {
+            if let Some(newest) = self.newest() {
+                return newest;
+            }
+            self.changed(0).await;
+        }
+    }
+
+    /// A seat for one more reader; none where there are [`READERS_MAX`].
+    #[must_use]
+    pub fn seat(&self) -> Option<Seat> {
+        Arc::clone(&self.shared.seats).try_acquire_owned().ok().map(|permit| Seat { _permit: permit })
+    }
+
+    /// Reads what is told after a number.
+    #[must_use]
+    pub fn reader(&self, ledger: Arc<dyn Ledger>, filter: EventFilter, after: u64) -> Reader {
+        Reader::new(self.clone(), ledger, filter, after)
+    }
+}
+
+/// The right of a reader to be there.
+#[derive(Debug)]
+pub struct Seat {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Counts one who waits, for as long as this lives.
+struct Waiting<'n>(&'n AtomicUsize);
+
+impl<'n> Waiting<'n> {
+    fn new(n_waiting: &'n AtomicUsize) -> Self {
+        n_waiting.fetch_add(1, SeqCst);
+        Self(n_waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
