@@ -11,7 +11,7 @@ use super::{
     asked::{Asked, Named},
     problem::{Problem, Problems},
     router::Api,
-    view::operate::{JobState, Pause, PauseAsked, ResumeAsked, SchedulerState},
+    view::operate::{JobState, PauseAsked, ResumeAsked, SchedulerState},
 };
 use crate::{
     cli::rfc3339,

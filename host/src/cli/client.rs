@@ -197,7 +197,7 @@ impl Client {
 /// Why a host did not do what it was asked, from its answer.
 pub(super) fn refused(status: StatusCode, json: &Json) -> Failure {
     let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
-    let (code, detail, fix) = (text("code"), text("detail"), text("fix"));
+    let (code, detail, fix) = (text("code"), text("detail") + &found(&json["findings"]), text("fix"));
     if status.is_client_error() {
         return Failure::Refused { code, detail, fix };
     }

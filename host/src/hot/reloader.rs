@@ -43,7 +43,7 @@ use super::{
     set::{Set, Sources},
     stamp::Stamp,
     uploads,
-    view::{CandidateView, Plan, PluginView},
+    view::{CandidateView, PluginView},
     watch::Watch,
 };
 use crate::{

@@ -253,7 +253,7 @@ impl Task {
             return Ok(());
         }
         let jobs = self.parts.ledger.load().await?.jobs;
-        let is_paused = |row: &&clockjack_schedule::ports::JobRow| row.state.paused && row.state.removed_at.is_none();
+        let is_paused = |row: &&JobRow| row.state.paused && row.state.removed_at.is_none();
         let paused: BTreeSet<JobId> = jobs.iter().filter(is_paused).map(|row| row.state.job.clone()).collect();
         let is_stray = |whose: &Whose| matches!(whose, Whose::Job(job) if !paused.contains(job));
         for (whose, _) in known.extract_if(.., |(whose, note)| is_stray(whose) && may_be_stray(note)) {
