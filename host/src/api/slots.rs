@@ -67,16 +67,16 @@ async fn of_job(State(api): State<Arc<Api>>, Named(name): Named, mut query: Quer
     let job = api.host.jobs().get(&row.state.job).ok_or_else(|| api.unknown_job(&name))?;
     let now = api.clock.now().trunc_subsecs(6);
     let range = Range { from: from.unwrap_or(now), until, n_max };
-    told(move || slots_of(&job, &row, now, &range)).await
+    told(move || slots_of(&job, &row, &range)).await
 }
 
-fn slots_of(job: &Job, row: &JobRow, now: DateTime<Utc>, range: &Range) -> Slots {
+fn slots_of(job: &Job, row: &JobRow, range: &Range) -> Slots {
     let basis = Basis { first_seen: row.state.first_seen, last_finished: row.last_finished };
     let Some(trigger) = &job.trigger else {
         let (trigger, timezone) = (job.describe(), job.zone.name().to_owned());
         return Slots { trigger, timezone, items: Vec::new(), findings: Vec::new() };
     };
-    slots(trigger, &job.zone, &basis, now, range)
+    slots(trigger, &job.zone, &basis, range)
 }
 
 /// Says when a trigger would come due that is in no manifest. It changes nothing.
@@ -114,7 +114,7 @@ async fn preview(
     let now = api.clock.now().trunc_subsecs(6);
     let utc = |at: DateTime<FixedOffset>| at.with_timezone(&Utc);
     let range = Range { from: from.map_or(now, utc), until: until.map(utc), n_max };
-    let read = tokio::task::spawn_blocking(move || previewed(&text, at, timezone.as_deref(), now, &range)).await;
+    let read = tokio::task::spawn_blocking(move || previewed(&text, at, timezone.as_deref(), &range)).await;
     read.map_err(|error| fault(&error))?.map(Json)
 }
 
@@ -122,7 +122,7 @@ fn refused(detail: &str, fix: &str) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "trigger.invalid", detail, fix)
 }
 
-fn previewed(text: &str, at: &str, zone: Option<&str>, now: DateTime<Utc>, range: &Range) -> Result<Slots, Problem> {
+fn previewed(text: &str, at: &str, zone: Option<&str>, range: &Range) -> Result<Slots, Problem> {
     let zones: Zones = load::zones::newest();
     let zone = zone.map_or_else(|| Ok(Zone::utc()), |name| zones.get(name));
     let zone =
@@ -151,7 +151,7 @@ fn previewed(text: &str, at: &str, zone: Option<&str>, now: DateTime<Utc>, range
         return Err(refused(&format!("the trigger is refused: {detail}"), fix).with("findings", &findings));
     };
     let basis = Basis { first_seen: range.from, last_finished: None };
-    Ok(Slots { findings, ..slots(&trigger, &zone, &basis, now, range) })
+    Ok(Slots { findings, ..slots(&trigger, &zone, &basis, range) })
 }
 
 /// Where something stands, as a JSON pointer.
@@ -168,11 +168,11 @@ fn pointer(node: &Node, span: Span) -> String {
     item.map_or_else(String::new, |(index, item)| format!("/{index}{}", pointer(item, span)))
 }
 
-fn slots(trigger: &Trigger, zone: &Zone, basis: &Basis, now: DateTime<Utc>, range: &Range) -> Slots {
+fn slots(trigger: &Trigger, zone: &Zone, basis: &Basis, range: &Range) -> Slots {
     let found = trigger.slots_from(range.from, basis).take_while(|slot| range.until.is_none_or(|until| *slot < until));
     let slot = |at: DateTime<Utc>| Slot { at: rfc3339(at), local: local(at, zone), note: trigger.note(at, basis) };
     Slots {
-        trigger: trigger.describe_from(now, basis),
+        trigger: trigger.describe_from(range.from, basis),
         timezone: zone.name().to_owned(),
         items: found.take(range.n_max).map(slot).collect(),
         findings: Vec::new(),

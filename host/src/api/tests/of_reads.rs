@@ -43,7 +43,15 @@ async fn jobs_are_listed_by_pages() {
         world.get("/api/v1/jobs/slo").await.problem(),
         world.get("/api/v1/jobs/slow?verbose=1").await.problem(),
     ];
-    expect_test::expect![[r#""#]].assert_eq(&told.join("\n"));
+    expect_test::expect![[r#"
+        400 query.invalid: `limit` is 0; write a whole number from 1 to 1000
+        400 query.invalid: `limit`: invalid digit found in string; write a whole number from 1 to 1000
+        400 query.invalid: `limit` stands 2 times; say it once
+        400 query.invalid: this route knows no parameter `stat`; it knows `label`, `q`, `plugin`, `pool`, `origin`, `state`, `limit`, `cursor`
+        400 query.invalid: `state` is not what `asleep` says; write `active`, `paused`, `new`, `removed`, `not_in_the_manifest`, `broken`
+        400 query.invalid: `cursor`: `/` may not stand in a name: use letters, digits, `.`, `_` and `-`, and begin with a letter or a digit; write `next` of the page before, as it stands
+        404 job.unknown: the host has no job `slo`; did you mean `slow`?
+        400 query.invalid: this route knows no parameter `verbose`; it knows none"#]].assert_eq(&told.join("\n"));
 }
 
 #[tokio::test]
@@ -62,7 +70,85 @@ async fn a_job_is_shown_with_all_that_holds_for_it() {
     for changing in ["next", "first_seen", "last_run"] {
         assert!(job.remove(changing).is_some_and(|value| !value.is_null()), "{changing}");
     }
-    expect_test::expect![[r#""#]].assert_eq(&format!("{:#}", shown.body));
+    expect_test::expect![[r#"
+        {
+          "job": "backup",
+          "state": "active",
+          "paused": false,
+          "settings": {
+            "misfire_grace": null,
+            "coalesce": "latest",
+            "max_backlog": 24,
+            "overlap": "skip",
+            "max_instances": 1,
+            "run_on_start": false,
+            "retry": {
+              "attempts": 1,
+              "backoff": "1s",
+              "max_backoff": "5m",
+              "jitter_percent": 20,
+              "on": []
+            },
+            "delivery": "at_least_once",
+            "priority": 0,
+            "keep": {
+              "age": "30d",
+              "count": 10000
+            },
+            "on_reload": "drain",
+            "drain_deadline": null,
+            "retry_on": "latest",
+            "timeout": "1m",
+            "limits": {
+              "cpu_time": "10s",
+              "memory": "64MiB",
+              "table_elements": 100000,
+              "instances": 64,
+              "output": "1MiB",
+              "fuel": null,
+              "state": "1MiB",
+              "startup": null,
+              "host_calls": 1000000,
+              "handles": 4096,
+              "logs.lines": 1000,
+              "logs.bytes": "256KiB",
+              "files": 1000,
+              "file_bytes": "1GiB",
+              "http_calls": 1000,
+              "http_bytes": "64MiB"
+            },
+            "grants": {
+              "env": [],
+              "dirs": [],
+              "state": false,
+              "secrets": [],
+              "http": [],
+              "network": [],
+              "clock_resolution": null,
+              "random_seed": null
+            }
+          },
+          "args": null,
+          "running": 0,
+          "open": 0,
+          "trigger": "Every 1h since the job was first seen",
+          "plugin": "a",
+          "call": null,
+          "pool": "default",
+          "store": "default",
+          "after": [],
+          "removed_at": null,
+          "timezone": "UTC",
+          "description": null,
+          "labels": {
+            "team": "ops"
+          },
+          "origin": null,
+          "place": null,
+          "etag": null,
+          "fault": null
+        }"#]]
+    .assert_eq(&format!("{:#}", shown.body));
 }
 
 #[tokio::test]
@@ -96,7 +182,11 @@ async fn runs_are_listed_by_pages_the_newest_first() {
         world.get("/api/v1/runs?cursor=abc").await.problem(),
         world.get("/api/v1/runs?job=a%20b").await.problem(),
     ];
-    expect_test::expect![[r#""#]].assert_eq(&told.join("\n"));
+    expect_test::expect![[r#"
+        400 query.invalid: `outcome`: `fine` is no outcome; write one of the outcomes of the documentation, such as `failed`
+        400 query.invalid: `since` is no instant: premature end of input; write it with its offset, such as `2027-01-15T08:00:00Z`; a `+` is written `%2B` here
+        400 query.invalid: `cursor`: it is no cursor of runs; write `next` of the page before, as it stands
+        400 query.invalid: `job`: ` ` may not stand in a name: use letters, digits, `.`, `_` and `-`, and begin with a letter or a digit; write the id of a job"#]].assert_eq(&told.join("\n"));
     let again = world.post("/api/v1/jobs/slow/run", json!({})).await;
     assert_eq!(again.body["code"], "run.skipped", "{again:?}");
     let skips = world.get("/api/v1/jobs/slow/skips").await;
@@ -121,7 +211,25 @@ async fn slots_are_told_before_they_come() {
     });
     let told = world.post("/api/v1/triggers/preview", asked).await;
     assert_eq!(told.status, 200, "{told:?}");
-    expect_test::expect![[r#""#]].assert_eq(&format!("{:#}", told.body));
+    expect_test::expect![[r#"
+        {
+          "trigger": "At 02:30, every day, Europe/Berlin; runs at 03:00 on 28 March 2027, when 02:30 does not exist",
+          "timezone": "Europe/Berlin",
+          "items": [
+            {
+              "at": "2027-03-28T01:00:00Z",
+              "local": "2027-03-28T03:00:00+02:00",
+              "note": "02:30 does not exist in Europe/Berlin on 2027-03-28; runs at 03:00"
+            },
+            {
+              "at": "2027-03-29T00:30:00Z",
+              "local": "2027-03-29T02:30:00+02:00",
+              "note": null
+            }
+          ],
+          "findings": []
+        }"#]]
+    .assert_eq(&format!("{:#}", told.body));
     let asked = json!({ "triggers": [{ "every": "1h", "anchor": "2027-01-15T00:00:00Z" }, { "at": "2027-01-15T12:30:00Z" }],
         "from": "2027-01-15T12:00:00Z", "until": "2027-01-15T14:00:00Z" });
     let told = world.post("/api/v1/triggers/preview", asked).await;
@@ -143,5 +251,12 @@ async fn slots_are_told_before_they_come() {
         world.post("/api/v1/triggers/preview", json!({ "trigger": { "every": "1h" }, "from": "now" })).await.problem(),
         world.post("/api/v1/triggers/preview", json!({ "trigger": "x".repeat(70_000) })).await.problem(),
     ];
-    expect_test::expect![[r#""#]].assert_eq(&told.join("\n"));
+    expect_test::expect![[r#"
+        422 trigger.invalid: the trigger is refused: 61 is out of range for the minute: 0 to 59; write 0 to 59
+        "/triggers/1/cron" "trigger.syntax" "error"
+        422 trigger.invalid: the body has to say either `trigger` or `triggers`; write one trigger, such as `{"trigger": {"every": "1h"}}`
+        422 trigger.invalid: `timezone`: unknown time zone `Berlin`: did you mean `Europe/Berlin`?; write the name of a zone of the IANA
+        422 trigger.invalid: `n` is 0; write a whole number from 1 to 1000
+        422 trigger.invalid: `from` is no instant: premature end of input; write it with its offset, such as `2027-01-15T08:00:00Z`
+        422 trigger.invalid: the trigger has 70002 bytes; a trigger has at most 65536"#]].assert_eq(&told.join("\n"));
 }

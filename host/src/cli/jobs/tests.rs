@@ -57,7 +57,14 @@ async fn json_has_every_field() {
             "pool": null,
             "store": null,
             "first_seen": "2027-01-14T12:00:00Z",
-            "removed_at": "2027-01-15T11:00:00Z"
+            "removed_at": "2027-01-15T11:00:00Z",
+            "timezone": null,
+            "description": null,
+            "labels": {},
+            "origin": null,
+            "place": null,
+            "etag": null,
+            "fault": null
           },
           {
             "job": "report",
@@ -81,7 +88,14 @@ async fn json_has_every_field() {
             "pool": "default",
             "store": "default",
             "first_seen": "2027-01-14T12:00:00Z",
-            "removed_at": null
+            "removed_at": null,
+            "timezone": "UTC",
+            "description": null,
+            "labels": {},
+            "origin": null,
+            "place": null,
+            "etag": null,
+            "fault": null
           }
         ]"#]]
     .assert_eq(&told(list(&reading, &[job("old"), job("report")], Output::Json).await));
