@@ -3,14 +3,17 @@
 mod advise;
 mod backfill;
 mod check;
+mod child;
 mod client;
 mod codes;
 mod compile;
+mod completions;
 mod control;
 mod definitions;
 mod dev;
 pub mod diagnostics;
 mod events;
+mod doctor;
 mod exec;
 mod exit;
 mod explain;
@@ -36,6 +39,7 @@ mod serve;
 mod show;
 mod shutdown;
 mod signals;
+mod status;
 mod story;
 mod stream;
 mod up;
@@ -57,6 +61,9 @@ pub(crate) use self::{
     print::{millis, rfc3339},
     rows::ended_attempts,
 };
+pub(crate) use self::child::is_child_process;
+pub use self::{child::child_process, exit::Exit};
+pub(crate) use self::{find::find_run, print::rfc3339, show::run_json};
 
 /// A scheduler whose jobs are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -135,6 +142,14 @@ enum Command {
     Backfills(backfill::BackfillsArgs),
     /// End a running host as a signal does, and wait until it is gone.
     Shutdown(shutdown::ShutdownArgs),
+    /// Show how a running host is, on one screen.
+    Status(status::StatusArgs),
+    /// Look whether this machine and this manifest are fit for a host, and say what to do.
+    Doctor(doctor::DoctorArgs),
+    /// Print a script that completes commands and flags in a shell.
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page of a command, or write all of them.
+    Man(completions::ManArgs),
     /// Say what a code means and what to do about it.
     Explain(codes::ExplainArgs),
     /// Run the attempts of one job for the host that started this process.
@@ -218,6 +233,10 @@ pub fn main() -> ExitCode {
         Some(Command::Shutdown(args)) => shutdown::run(&args),
         Some(Command::Run(args)) => control::run(&args),
         Some(Command::Cancel(args)) => control::cancel(&args),
+        Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Completions(args)) => completions::completions(&args),
+        Some(Command::Man(args)) => completions::man(&args),
         Some(Command::Explain(args)) => codes::run(&args),
         Some(Command::GuestWorker) => guest_worker::run(),
         Some(Command::CompileGuest(args)) => compile::run(&args),
