@@ -29,9 +29,11 @@ mod pause;
 mod plan;
 mod plugins;
 mod print;
+mod progress;
 mod reading;
 mod refusal;
 mod reloads;
+mod remote;
 pub(crate) mod rows;
 mod runs;
 mod schema;
@@ -54,16 +56,14 @@ use clap::{
 };
 use clockjack_schedule::manifest::source::Source;
 
-pub use self::exit::Exit;
+pub use self::{child::child_process, exit::Exit};
 pub(crate) use self::{
+    child::is_child_process,
     find::find_run,
     logs::{log_json, logs_json},
     print::{millis, rfc3339},
     rows::ended_attempts,
 };
-pub(crate) use self::child::is_child_process;
-pub use self::{child::child_process, exit::Exit};
-pub(crate) use self::{find::find_run, print::rfc3339, show::run_json};
 
 /// A scheduler whose jobs are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]

@@ -10,6 +10,7 @@ use clockjack_schedule::{
 use super::{
     Exit, Output, find, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
+    remote,
     rows::{self, ended_attempts},
 };
 use crate::api::view::runs::RunDetail;
@@ -25,6 +26,9 @@ pub(super) struct ShowArgs {
 
 pub(super) fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
     let output = args.reading.output.output;
+    if let Some(client) = remote::instead(&args.reading)? {
+        return remote::show(&client, &args.run, output);
+    }
     reading::answer(&args.reading, async |reading| show(reading, &args.run, output).await)
 }
 

@@ -9,16 +9,13 @@ use serde_json::Value as Json;
 
 use super::{
     Exit, Output,
-    client::{self, Client, Failure, HostArgs, Said, instant},
-    print, rows,
+    client::{self, Client, HostArgs, Said, instant},
+    print, remote, rows,
 };
 use crate::clock::SystemClock;
 
 /// How many coming slots are shown.
 const N_NEXT: usize = 5;
-
-/// How many jobs are asked for at once.
-const PAGE: usize = 1_000;
 
 /// Most jobs that are looked through for what comes next.
 const JOBS_MAX: usize = 20_000;
@@ -38,23 +35,9 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
             return Said::json(&scheduler);
         }
         let plugins = client.get("/plugins").await?;
-        let jobs = jobs(&client).await?;
+        let jobs = remote::items(&client, "/jobs", JOBS_MAX).await?;
         Ok(Said::done(print::plain(&page(&scheduler, &jobs, &plugins, SystemClock.now()))))
     })
-}
-
-/// The jobs of the host, page by page.
-async fn jobs(client: &Client) -> Result<Vec<Json>, Failure> {
-    let mut jobs = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let answer = client.get(&format!("/jobs?limit={PAGE}{cursor}")).await?;
-        jobs.extend(answer["items"].as_array().cloned().unwrap_or_default());
-        match answer["next"].as_str() {
-            Some(next) if jobs.len() < JOBS_MAX => cursor = format!("&cursor={}", client::segment(next)),
-            Some(_) | None => return Ok(jobs),
-        }
-    }
 }
 
 fn page(scheduler: &Json, jobs: &[Json], plugins: &Json, now: DateTime<Utc>) -> String {
