@@ -4,11 +4,7 @@ use std::{fs, process::Command};
 
 use serde_json::Value as Json;
 
-use crate::{
-    hosted::Hosted,
-    program::clockjack,
-    scene::Scene,
-};
+use crate::{hosted::Hosted, program::clockjack, scene::Scene};
 
 /// A check by its name.
 #[track_caller]
@@ -57,7 +53,8 @@ fn completions_are_read_by_the_shell() {
     scene.put("clockjack.bash", &script);
     let asks = "source clockjack.bash && complete -p clockjack && COMP_WORDS=(clockjack plug) COMP_CWORD=1 && \
                 _clockjack clockjack plug clockjack && echo ${COMPREPLY[@]}";
-    let ended = Command::new("bash").args(["--norc", "-c", asks]).current_dir(scene.folder()).output().expect("a shell");
+    let ended =
+        Command::new("bash").args(["--norc", "-c", asks]).current_dir(scene.folder()).output().expect("a shell");
     let told = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert!(told.contains("_clockjack") && told.lines().last() == Some("plugins"), "{told}");

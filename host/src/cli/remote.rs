@@ -216,7 +216,14 @@ pub(super) fn logs(client: &Client, subject: &str, attempt: Option<u32>, output:
 
 /// The names under which there is what a guest wrote.
 const WRITTEN: [&str; 8] = [
-    "stdout", "stdout_bytes", "stdout_truncated", "stderr", "stderr_bytes", "stderr_truncated", "logs", "logs_dropped",
+    "stdout",
+    "stdout_bytes",
+    "stdout_truncated",
+    "stderr",
+    "stderr_bytes",
+    "stderr_truncated",
+    "logs",
+    "logs_dropped",
 ];
 
 /// What a guest logged and wrote.

@@ -58,7 +58,7 @@ fn page(story: &RunStory) -> String {
     text.push_str("\nattempts\n");
     text.push_str(&attempts(story));
     if let Some(payload) = &row.run.payload {
-        let part = |name: &str, json: &Json| {
+        let part = |name: &str, json: &serde_json::Value| {
             let shown = serde_json::to_string_pretty(json).unwrap_or_default();
             format!("\n{name}\n{}\n", indented(&shown))
         };

@@ -15,7 +15,7 @@ use clockjack_schedule::{
     core::Input,
     id::{JobId, RunId},
     outcome::OutcomeCode,
-    ports::{Change, Document, DocumentKind, Ledger, LedgerError, RunFilter, SkipFilter},
+    ports::{Change, Document, DocumentKind, Ledger, LedgerError, RunFilter, RunPlace, SkipFilter},
     run::Cause,
     trigger::Basis,
 };
@@ -233,12 +233,12 @@ async fn slots_with_runs(
     let mut taken = BTreeSet::new();
     let (job, mut beyond) = (Some(job.clone()), None);
     loop {
-        let filter =
-            RunFilter { job: job.clone(), since: Some(from), until: Some(to), beyond, n_max: PAGE, outcome: None };
+        let (since, until) = (Some(from), Some(to));
+        let filter = RunFilter { job: job.clone(), since, until, beyond, n_max: PAGE, ..RunFilter::default() };
         let rows = ledger.runs(filter).await?;
         taken.extend(rows.iter().map(|row| row.run.scheduled_for));
         match rows.last().filter(|_| rows.len() == PAGE) {
-            Some(last) => beyond = Some(last.run.id),
+            Some(last) => beyond = Some(RunPlace::of(&last.run)),
             None => return Ok(taken),
         }
     }
@@ -498,7 +498,7 @@ async fn settle_ended(ledger: &dyn Ledger, going: &mut Going) -> Result<(), Ledg
 
 async fn is_skipped(ledger: &dyn Ledger, job: &JobId, run: RunId, slot: DateTime<Utc>) -> Result<bool, LedgerError> {
     let until = slot.checked_add_signed(chrono::TimeDelta::microseconds(1));
-    let filter = SkipFilter { job: Some(job.clone()), since: Some(slot), until, n_max: 0 };
+    let filter = SkipFilter { job: Some(job.clone()), since: Some(slot), until, ..SkipFilter::default() };
     Ok(ledger.skips(filter).await?.iter().any(|skip| skip.run == Some(run)))
 }
 

@@ -20,11 +20,8 @@ mod tests;
 
 pub use self::{
     bus::{Asker, Bus, Event},
-    bus::{Bus, Event},
     handle::{CodeChange, Definition, HostHandle},
-    handle::{CodeChange, HostHandle},
     host::{Drained, Host, HostError, HostParts},
-    host::{Host, HostError, HostParts},
     in_force::InForce,
     news::{ManifestNews, PluginNews, PluginNewsKind},
     recorder::Summary,

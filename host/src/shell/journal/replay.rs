@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
-    ports::{EventMark, Finish, Ledger, LedgerError, RunFilter, RunState},
+    ports::{EventMark, Finish, Ledger, LedgerError, RunFilter, RunPlace, RunState},
     run::Run,
 };
 use serde_json::Value as Json;
@@ -64,7 +64,7 @@ pub(super) async fn untold(
     let mut found: Vec<(Arc<Run>, Arc<Finish>)> = Vec::new();
     for _ in 0..RUNS_MAX / PAGE {
         let rows = ledger.runs(filter.clone()).await?;
-        filter.beyond = rows.last().map(|row| row.run.id);
+        filter.beyond = rows.last().map(|row| RunPlace::of(&row.run));
         let is_last = rows.len() < PAGE;
         for row in rows {
             let RunState::Ended(finish) = row.state else { continue };
