@@ -10,6 +10,7 @@ mod attacks;
 mod cli_arguments;
 mod cli_check;
 mod cli_commands;
+mod cli_doctor;
 mod cli_exec;
 mod cli_exec_hostile;
 mod cli_exec_refused;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use tokio::{net::UnixStream, runtime::Builder};
 
-use super::{Exit, ManifestArgs, Output, OutputArgs, print, refusal, rows};
+use super::{Exit, ManifestArgs, Output, OutputArgs, print, progress::Progress, refusal, rows};
 use crate::api::socket::{self, Place};
 
 /// Largest answer that is read: all that is kept of the largest run fits many times.
@@ -146,6 +146,7 @@ impl Client {
 
     /// Asks for something for which plugins may have to be compiled.
     pub(super) async fn post_slow(&self, route: &str, body: &Json) -> Result<Json, Failure> {
+        let _told = Progress::begin("the host reads and compiles what is new");
         self.ask(Method::POST, route, Body::Json(body), LOAD_TIME_MAX).await
     }
 

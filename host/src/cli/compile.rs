@@ -10,7 +10,7 @@ use super::Exit;
 #[derive(Debug, Args)]
 pub(super) struct CompileArgs {
     /// How, and what it may cost.
-    order: String,
+    pub(super) order: String,
 }
 
 pub(super) fn run(args: &CompileArgs) -> anyhow::Result<Exit> {

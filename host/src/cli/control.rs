@@ -9,7 +9,9 @@ use serde_json::{Value as Json, json};
 use super::{
     Exit, Output,
     client::{self, Client, Failure, HostArgs, Said, segment},
-    print, refusal,
+    print,
+    progress::Progress,
+    refusal,
 };
 
 /// How often `--wait` looks.
@@ -92,7 +94,9 @@ fn begun(run: &Json) -> String {
 async fn ended(client: &Client, args: &RunArgs, mut run: Json) -> Result<Said, Failure> {
     let id = run["id"].as_str().unwrap_or_default().to_owned();
     let route = format!("/runs/{}", segment(&id));
+    let mut waiting = Progress::begin(&format!("{} runs as {id}", args.job));
     while run["state"] != "ended" {
+        run["progress"].as_str().into_iter().for_each(|words| waiting.tell(words));
         tokio::time::sleep(POLL_INTERVAL).await;
         run = match client.get(&route).await {
             Ok(run) => run,

@@ -13,7 +13,7 @@ use clockjack_schedule::{
 use super::{
     Exit, Output, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
-    rows,
+    remote, rows,
 };
 use crate::{
     api::view::jobs::{self as view, JobPhase, Known},
@@ -30,6 +30,9 @@ pub(super) struct JobsArgs {
 
 pub(super) fn run(args: &JobsArgs) -> anyhow::Result<Exit> {
     let output = args.reading.output.output;
+    if let Some(client) = remote::instead(&args.reading)? {
+        return remote::jobs(&client, &args.jobs, output);
+    }
     reading::answer(&args.reading, async |reading| list(reading, &args.jobs, output).await)
 }
 

@@ -12,10 +12,10 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Exit, Output,
-    client::{self, Client, Failure, Said, SocketArgs, segment},
+    client::{self, Client, Failure, Said, segment},
     find, jobs, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
-    rows, show,
+    remote, rows, show,
     stream::Frame,
 };
 use crate::api::view::runs::{LogLine as LogView, Written};
@@ -33,8 +33,6 @@ pub(super) struct LogsArgs {
     #[arg(long, short = 'F', conflicts_with_all = ["attempt", "ledger"])]
     follow: bool,
     #[command(flatten)]
-    socket: SocketArgs,
-    #[command(flatten)]
     reading: ReadingArgs,
 }
 
@@ -46,13 +44,16 @@ pub(super) fn run(args: &LogsArgs) -> anyhow::Result<Exit> {
             Ok(Said::done(String::new()))
         });
     }
+    if let Some(client) = remote::instead(&args.reading)? {
+        return remote::logs(&client, &args.subject, args.attempt, output);
+    }
     reading::answer(&args.reading, async |reading| logs(reading, &args.subject, args.attempt, output).await)
 }
 
 /// Prints what a run says until it has ended.
 async fn follow(args: &LogsArgs) -> Result<(), Failure> {
     let output = args.reading.output.output;
-    let client = Client::new(&args.socket, &args.reading.manifests.files);
+    let client = Client::new(&args.reading.socket, &args.reading.manifests.files);
     // What is all digits is more likely a run than a job.
     let is_run = args.subject.contains('@') || args.subject.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-');
     let subject = if is_run { args.subject.clone() } else { format!("{}@latest", args.subject) };

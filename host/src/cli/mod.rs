@@ -3,13 +3,16 @@
 mod advise;
 mod backfill;
 mod check;
+mod child;
 mod client;
 mod codes;
 mod compile;
+mod completions;
 mod control;
 mod definitions;
 mod dev;
 pub mod diagnostics;
+mod doctor;
 mod events;
 mod exec;
 mod exit;
@@ -26,9 +29,11 @@ mod pause;
 mod plan;
 mod plugins;
 mod print;
+mod progress;
 mod reading;
 mod refusal;
 mod reloads;
+mod remote;
 pub(crate) mod rows;
 mod runs;
 mod schema;
@@ -36,6 +41,7 @@ mod serve;
 mod show;
 mod shutdown;
 mod signals;
+mod status;
 mod story;
 mod stream;
 mod up;
@@ -50,8 +56,9 @@ use clap::{
 };
 use clockjack_schedule::manifest::source::Source;
 
-pub use self::exit::Exit;
+pub use self::{child::child_process, exit::Exit};
 pub(crate) use self::{
+    child::is_child_process,
     find::find_run,
     logs::{log_json, logs_json},
     print::{millis, rfc3339},
@@ -135,6 +142,14 @@ enum Command {
     Backfills(backfill::BackfillsArgs),
     /// End a running host as a signal does, and wait until it is gone.
     Shutdown(shutdown::ShutdownArgs),
+    /// Show how a running host is, on one screen.
+    Status(status::StatusArgs),
+    /// Look whether this machine and this manifest are fit for a host, and say what to do.
+    Doctor(doctor::DoctorArgs),
+    /// Print a script that completes commands and flags in a shell.
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page of a command, or write all of them.
+    Man(completions::ManArgs),
     /// Say what a code means and what to do about it.
     Explain(codes::ExplainArgs),
     /// Run the attempts of one job for the host that started this process.
@@ -218,6 +233,10 @@ pub fn main() -> ExitCode {
         Some(Command::Shutdown(args)) => shutdown::run(&args),
         Some(Command::Run(args)) => control::run(&args),
         Some(Command::Cancel(args)) => control::cancel(&args),
+        Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Completions(args)) => completions::completions(&args),
+        Some(Command::Man(args)) => completions::man(&args),
         Some(Command::Explain(args)) => codes::run(&args),
         Some(Command::GuestWorker) => guest_worker::run(),
         Some(Command::CompileGuest(args)) => compile::run(&args),

@@ -23,7 +23,7 @@ use clockjack_schedule::{
 };
 use tokio::runtime::Builder;
 
-use super::{Exit, ManifestArgs, OutputArgs, diagnostics, print};
+use super::{Exit, ManifestArgs, OutputArgs, client::SocketArgs, diagnostics, print};
 use crate::{
     clock::SystemClock,
     load::{self, Choices, Settled, given::Given, stores},
@@ -39,6 +39,8 @@ pub(super) struct ReadingArgs {
     /// The ledger to read, such as `sqlite:state.db`; without it the one that the manifest names.
     #[arg(long, value_name = "STORE")]
     pub(super) ledger: Option<StoreUrl>,
+    #[command(flatten)]
+    pub(super) socket: SocketArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }

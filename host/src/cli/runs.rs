@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use super::{
     Exit, Output, advise, find, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
-    rows, show,
+    remote, rows, show,
 };
 use crate::api::view::runs as view;
 
@@ -80,6 +80,9 @@ pub(super) fn run(args: &RunsArgs) -> anyhow::Result<Exit> {
         Some(RunsCommand::Advise(args)) => advise::run(args),
         None => {
             let args = &args.list;
+            if let Some(client) = remote::instead(&args.reading)? {
+                return remote::runs(&client, args);
+            }
             reading::answer(&args.reading, async |reading| list(reading, args).await)
         }
     }

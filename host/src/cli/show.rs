@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use super::{
     Exit, Output, find, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
+    remote,
     rows::{self, ended_attempts},
 };
 use crate::api::view::runs::RunDetail;
@@ -27,6 +28,9 @@ pub(super) struct ShowArgs {
 
 pub(super) fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
     let output = args.reading.output.output;
+    if let Some(client) = remote::instead(&args.reading)? {
+        return remote::show(&client, &args.run, output);
+    }
     reading::answer(&args.reading, async |reading| show(reading, &args.run, output).await)
 }
 
@@ -56,7 +60,7 @@ fn page(story: &RunStory) -> String {
     text.push_str("\nattempts\n");
     text.push_str(&attempts(story));
     if let Some(payload) = &row.run.payload {
-        let part = |name: &str, json: &Json| {
+        let part = |name: &str, json: &serde_json::Value| {
             let shown = serde_json::to_string_pretty(json).unwrap_or_default();
             format!("\n{name}\n{}\n", indented(&shown))
         };

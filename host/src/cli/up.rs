@@ -28,7 +28,7 @@ use crate::{
     api::About,
     clock::SystemClock,
     hot::{First, MadeFor, Set, Sources},
-    load::{self, FaultyGiven, FaultyUnit, given::Given, stores},
+    load::{self, FaultyGiven, FaultyUnit, Program, given::Given, stores},
     logging::{self, LogFormat},
     settings,
 };
@@ -85,6 +85,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         zones: zones.clone(),
         is_locked: args.pins.locked,
         ledger: args.ledger.clone(),
+        program: Program::default(),
     };
     let set = Set::read(&sources, SystemClock.now())?;
     // The ring has a thread of its own; guests share the others, so that none of them can make a slot late.

@@ -11,7 +11,7 @@ use clockjack_schedule::{
     zone::Zones,
 };
 
-use crate::load::{self, Choices, Faulty, Loaded, Settled, given::Given, provenance::Lock, secrets::Missing};
+use crate::load::{self, Choices, Faulty, Loaded, Program, Settled, given::Given, provenance::Lock, secrets::Missing};
 
 /// Where a manifest is read from, and how.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct Sources {
     pub is_locked: bool,
     /// Where the command line puts the default store.
     pub ledger: Option<StoreUrl>,
+    /// What the program says that the host is a part of.
+    pub program: Program,
 }
 
 /// A manifest as it was read.
@@ -45,7 +47,8 @@ impl Set {
     /// # Errors
     /// When the file of pins cannot be read.
     pub fn read(sources: &Sources, began: DateTime<Utc>) -> anyhow::Result<Self> {
-        Reading::of(sources, &Arc::default(), began).files(Choices::default(), Faulty::default())
+        Reading::of(sources, &Arc::default(), began)
+            .files(Choices::default().with_program(&sources.program), Faulty::default())
     }
 
     /// Reads a manifest beside one that is in force, which is right where two units do not go together.
@@ -56,7 +59,7 @@ impl Set {
         began: DateTime<Utc>,
     ) -> anyhow::Result<Self> {
         let choices = Choices::beside(&before.loaded.units, &before.loaded.placed);
-        Reading::of(sources, given, began).files(choices, Faulty::default())
+        Reading::of(sources, given, began).files(choices.with_program(&sources.program), Faulty::default())
     }
 
     /// The same files with something else that the host was given, beside what is in force. The files are not read again.

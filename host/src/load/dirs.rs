@@ -94,7 +94,9 @@ struct Places {
 impl Places {
     fn of(loaded: &Loaded) -> Self {
         let manifest = &loaded.manifest;
-        let manifests = loaded.sources.iter().map(|source| PathBuf::from(&*source.name));
+        let is_file = |index: &usize| loaded.program != Some(*index);
+        let files = loaded.sources.iter().enumerate().filter(move |(index, _)| is_file(index));
+        let manifests = files.map(|(_, source)| PathBuf::from(&*source.name));
         let plugins = manifest.plugins.values().filter_map(|plugin| plugin.source.file().map(Path::to_path_buf));
         Self {
             roots: manifest.host.roots.as_ref().map(|roots| canonical_roots(roots)),

@@ -21,7 +21,7 @@ use clockjack_schedule::{
 };
 
 use super::{
-    Loaded,
+    Loaded, Program,
     directories::{self, Draft},
     given::Given,
     placed::Placed,
@@ -50,6 +50,8 @@ struct Files {
 pub(super) struct Texts {
     files: Files,
     n_named: usize,
+    /// Which of them is the word of the program that the host is a part of.
+    program: Option<usize>,
     /// The directories of plugins, and where their paths stand.
     places: Vec<DirectoryPlace>,
     spans: Vec<Span>,
@@ -66,6 +68,7 @@ fn read_all(paths: &[PathBuf], choices: &Choices) -> Texts {
     for path in paths {
         files.add(path, Span { source: usize::MAX, ..Span::default() });
     }
+    let program = files.add_program(&choices.program);
     let n_named = files.sources.len();
     files.include();
     let places = std::mem::take(&mut files.places);
@@ -73,12 +76,12 @@ fn read_all(paths: &[PathBuf], choices: &Choices) -> Texts {
     files.watched.extend(places.iter().map(|place| place.path.clone()).filter(|path| !path.is_file()));
     let (places, spans) = directories::that_are(places, &mut files.diagnostics);
     let units = files.add_units(&places, choices);
-    Texts { files, n_named, places, spans, units }
+    Texts { files, n_named, program, places, spans, units }
 }
 
 /// What texts mean beside what the host was given. No file is read.
 pub(super) fn resolve(texts: &Arc<Texts>, zones: &Zones, given: &Given, choices: &Choices) -> Loaded {
-    let Texts { files, n_named, places, spans, units } = &**texts;
+    let Texts { files, n_named, program, places, spans, units } = &**texts;
     let first_source = files.sources.len();
     let (mut sources, mut folders) = (files.sources.clone(), files.folders.clone());
     let placed = choices.placed(given, first_source);
@@ -94,7 +97,7 @@ pub(super) fn resolve(texts: &Arc<Texts>, zones: &Zones, given: &Given, choices:
         folders: &folders,
         ceilings: &Ceilings::default(),
         n_named: *n_named,
-        found: Found { directories: spans, units: &unit_sources, beside },
+        found: Found { directories: spans, units: &unit_sources, program: *program, beside },
     };
     let (manifest, found) = resolve_partial(&sources, &options);
     // Where a file could not even be read, an empty manifest is no news.
@@ -109,6 +112,7 @@ pub(super) fn resolve(texts: &Arc<Texts>, zones: &Zones, given: &Given, choices:
         units: units.clone(),
         placed,
         texts: Arc::clone(texts),
+        program: *program,
         lock: None,
         ledger: None,
         images: BTreeMap::new(),
@@ -136,6 +140,14 @@ impl Files {
             }
             Err(unread) => self.diagnostics.push(unread.diagnostic(path, span)),
         }
+    }
+
+    /// Adds what the program says, and says which source that is.
+    fn add_program(&mut self, program: &Program) -> Option<usize> {
+        let (text, folder) = program.read()?;
+        self.sources.push(Source::new(Program::NAME, text));
+        self.folders.push(folder);
+        Some(self.sources.len() - 1)
     }
 
     fn add_folder(&mut self, folder: &Path, span: Span) {

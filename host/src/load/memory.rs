@@ -45,6 +45,12 @@ pub(super) fn check(loaded: &mut Loaded) {
     }
 }
 
+/// What this process may have of the machine's memory.
+#[must_use]
+pub fn of_this_machine() -> u64 {
+    machine()
+}
+
 /// What the machine has, or the control group of the process where that has less.
 fn machine() -> u64 {
     let info = rustix::system::sysinfo();

@@ -10,6 +10,7 @@ mod oci;
 pub mod origin;
 mod placed;
 mod plugins;
+mod program;
 pub mod provenance;
 pub mod secrets;
 mod settle;
@@ -41,6 +42,7 @@ pub use self::plugins::{
 pub use self::{
     directories::COMPONENTS_MAX,
     placed::{FaultyGiven, GivenName, Placed, PlacedKind},
+    program::Program,
     settle::{Faulty, FaultyUnit, Settled, put_aside, settle, settle_anew},
     units::{Choice, Choices, Unit},
 };
@@ -57,6 +59,8 @@ pub struct Loaded {
     pub units: Vec<Unit>,
     /// What the host was given beside its files, as far as it is read. Their sources come after those of units.
     pub placed: Vec<Placed>,
+    /// The source that is the word of the program which the host is a part of.
+    pub(crate) program: Option<usize>,
     /// What was read from files.
     texts: Arc<files::Texts>,
     /// The only bytes that plugins may be, where that was asked for.
@@ -127,8 +131,10 @@ impl Loaded {
     /// The files with texts of the manifest.
     pub fn texts(&self) -> impl Iterator<Item = &Path> {
         let n_files = self.sources.len() - self.placed.len();
+        let is_file = |index: usize| self.program != Some(index);
         let has_text = |index: usize| self.units.iter().all(|unit| unit.source != index || unit.text.is_some());
-        let texts = self.sources.iter().enumerate().take(n_files).filter(move |(index, _)| has_text(*index));
+        let texts = self.sources.iter().enumerate().take(n_files);
+        let texts = texts.filter(move |(index, _)| is_file(*index) && has_text(*index));
         texts.map(|(_, source)| Path::new(&*source.name))
     }
 

@@ -16,6 +16,7 @@ use clockjack_schedule::{
 };
 
 use super::{
+    Program,
     given::Given,
     placed::{GivenChoices, Placed},
 };
@@ -76,6 +77,8 @@ pub struct Choices {
     by_path: BTreeMap<PathBuf, Choice>,
     /// The same for what the host was given beside its files.
     pub(super) given: GivenChoices,
+    /// What is read beside the files that were named.
+    pub(super) program: Program,
 }
 
 /// What is read of a unit instead of what is on disk.
@@ -93,7 +96,13 @@ impl Choices {
     #[must_use]
     pub fn beside(in_force: &[Unit], given: &[Placed]) -> Self {
         let in_force = in_force.iter().map(|unit| (unit.path.clone(), unit.clone())).collect();
-        Self { in_force, by_path: BTreeMap::new(), given: GivenChoices::beside(given) }
+        Self { in_force, by_path: BTreeMap::new(), given: GivenChoices::beside(given), program: Program::default() }
+    }
+
+    /// The same, and with what the program says that the host is a part of.
+    #[must_use]
+    pub fn with_program(self, program: &Program) -> Self {
+        Self { program: program.clone(), ..self }
     }
 
     /// The same units, and what the host was given as it is now.

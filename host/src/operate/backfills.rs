@@ -233,14 +233,8 @@ async fn slots_with_runs(
     let mut taken = BTreeSet::new();
     let (job, mut beyond) = (Some(job.clone()), None);
     loop {
-        let filter = RunFilter {
-            job: job.clone(),
-            since: Some(from),
-            until: Some(to),
-            beyond,
-            n_max: PAGE,
-            ..RunFilter::default()
-        };
+        let (since, until) = (Some(from), Some(to));
+        let filter = RunFilter { job: job.clone(), since, until, beyond, n_max: PAGE, ..RunFilter::default() };
         let rows = ledger.runs(filter).await?;
         taken.extend(rows.iter().map(|row| row.run.scheduled_for));
         match rows.last().filter(|_| rows.len() == PAGE) {

@@ -161,9 +161,12 @@ impl Recorder {
         if 0 < committed.n_stale {
             tracing::warn!(n_runs = committed.n_stale, "runs ended that had ended before; their results were dropped");
         }
+        // Who hears of the end of a run may ask for another one at once, which the end is to reach first. After shutdown
+        // nobody reads the inbox any more; the rows are finished all the same.
+        if let Ok(place) = self.inbox.reserve().await {
+            place.send(Message::Inputs(inputs));
+        }
         events.into_iter().for_each(|event| self.bus.publish(event));
-        // After shutdown nobody reads the inbox any more; the rows are finished all the same.
-        drop(self.inbox.send(Message::Inputs(inputs)).await);
         Ok(())
     }
 }

@@ -95,6 +95,24 @@ name! {
     PluginName
 }
 
+impl PluginName {
+    /// What stands in place of a plugin where a job is a function of the program that the host is a part of. No plugin can
+    /// be called so.
+    pub const NATIVE: &str = "(native)";
+
+    /// The name of no plugin: the job is a function of the program itself.
+    #[must_use]
+    pub fn native() -> Self {
+        Self(Self::NATIVE.into())
+    }
+
+    /// Whether a job is a function of the program itself.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        &*self.0 == Self::NATIVE
+    }
+}
+
 name! {
     /// The name of a pool, unique in a manifest.
     PoolName

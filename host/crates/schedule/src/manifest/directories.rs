@@ -48,9 +48,17 @@ pub struct Found<'a> {
     pub units: &'a [UnitSource],
     /// Jobs and plugins that stand in no file. Their sources come after those of units.
     pub beside: Beside<'a>,
+    /// The source that is the word of the program which the host is a part of, where there is one. Nothing is filled in
+    /// there, it may have no jobs yet, and a job of it may be a function of the program ([`PluginName::native`]).
+    pub program: Option<usize>,
 }
 
 impl Found<'_> {
+    /// Whether a source is the word of the program itself.
+    pub(super) fn is_program(&self, source: usize) -> bool {
+        self.program == Some(source)
+    }
+
     /// The unit whose jobs a source has.
     pub(super) fn unit(&self, source: usize) -> Option<&UnitSource> {
         self.units.iter().find(|unit| unit.source == source)

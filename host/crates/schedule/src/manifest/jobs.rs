@@ -94,6 +94,7 @@ impl JobReader<'_> {
         let mut fields = Fields::open_over(&entry.value, defaults, subject, diagnostics)?;
         let plugin_node = fields.entry("plugin").map(|entry| &entry.value).filter(|node| node.value != Value::Null);
         let plugin = match plugin_node {
+            Some(node) if self.is_native(node) => Some(PluginName::native()),
             Some(node) => {
                 let source = entry.key_span.source;
                 let is_definition = self.options.found.definition(source).is_some();
@@ -154,6 +155,12 @@ impl JobReader<'_> {
         };
         let setup = self.shared(setup);
         Some(Job { id: id?, trigger: when.trigger, trigger_hash: when.trigger_hash, setup })
+    }
+
+    /// Whether a job is a function of the program that the host is a part of, which only that program can say.
+    fn is_native(&self, plugin: &Node) -> bool {
+        let is_program = self.options.found.is_program(plugin.span.source);
+        is_program && plugin.as_text() == Some(PluginName::NATIVE)
     }
 
     /// A setup that equals this one, if one of the last jobs had it.

@@ -118,7 +118,7 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     let is_empty = documents.iter().all(|document| document.jobs.is_empty());
     // What is not in a directory yet may be dropped into it at any time.
     let may_grow = documents.iter().any(|document| !document.plugin_directories.is_empty());
-    let may_grow = may_grow || tables.plugins.has_directories();
+    let may_grow = may_grow || tables.plugins.has_directories() || options.found.program.is_some();
     if is_empty && !may_grow && !findings.has_errors() {
         findings.take(one(no_jobs()));
     }
@@ -161,7 +161,7 @@ fn read_root(index: usize, source: &Source, options: &ResolveOptions<'_>, findin
         return definitions::read_root(index, source, job, findings);
     }
     let (mut root, mut diagnostics) = parse(index, &source.text);
-    if let Some(root) = &mut root {
+    if let Some(root) = root.as_mut().filter(|_| !options.found.is_program(index)) {
         interpolate(root, options.variables, &mut diagnostics);
     }
     findings.take(diagnostics);

@@ -65,7 +65,8 @@ pub(super) fn read(
             let error = Diagnostic::error("manifest.no_trigger", entry.key_span, "the trigger cannot be read");
             diagnostics.push(error.fix(EXAMPLES));
         }
-    } else if followed.is_none() {
+    } else if followed.is_none() && !reader.options.found.is_program(entry.key_span.source) {
+        // A program may have jobs that run only when it asks for them.
         tell_no_trigger(entry, fields, diagnostics);
     }
     for kind in TRIGGER_KINDS {

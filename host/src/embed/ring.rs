@@ -1,0 +1,236 @@
+//! The threads of a scheduler inside another program: the ring on one of its own, guests on others.
+
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, thread, time::Duration};
+
+use chrono::SubsecRound as _;
+use clockjack_ledger::Owner;
+use clockjack_sandbox::{CompileSettings, Compiler, Sandbox, SandboxExecutor, Workers};
+use clockjack_schedule::{
+    id::StoreName,
+    manifest::store_url::StoreUrl,
+    ports::{Clock as _, Ledger},
+};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::{mpsc, oneshot, watch},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    Error,
+    native::{Functions, NativeExecutor},
+};
+use crate::{
+    clock::SystemClock,
+    hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
+    load::{self, Faulty, given::Given, stores, stores::OpenStores},
+    settings,
+    shell::{Host, HostHandle, HostParts, Summary},
+};
+
+/// How many wishes for the end may wait.
+const ENDS_MAX: usize = 8;
+
+/// How long the reloader may take to end what it is at.
+const RELOADER_GRACE: Duration = Duration::from_secs(1);
+
+/// What a scheduler is started with.
+pub(super) struct Order {
+    pub(super) sources: Sources,
+    pub(super) compiler: Compiler,
+    /// The program that worker processes are.
+    pub(super) children: Option<PathBuf>,
+    pub(super) functions: Functions,
+    /// The runtime of the program.
+    pub(super) caller: Handle,
+    pub(super) guest_threads: Option<NonZeroUsize>,
+    pub(super) is_watching: bool,
+}
+
+/// A wish for the end.
+pub(super) struct ShutDown {
+    pub(super) grace: Duration,
+    pub(super) answer: oneshot::Sender<Result<Summary, Error>>,
+}
+
+/// What a running scheduler is reached through.
+pub(super) struct Ring {
+    pub(super) host: HostHandle,
+    pub(super) reloader: Reloader,
+    pub(super) ledger: Arc<dyn Ledger>,
+    /// When the last of them goes, the scheduler ends at once.
+    pub(super) ends: mpsc::Sender<ShutDown>,
+    /// Why the scheduler has ended by itself; closed when it has ended.
+    pub(super) failure: watch::Receiver<Option<String>>,
+}
+
+/// What is ready before the first job starts.
+struct Ready {
+    sandbox: Sandbox,
+    made_for: MadeFor,
+    first: First,
+    stores: OpenStores,
+    /// Where the files of uploaded plugins are.
+    uploads: Option<PathBuf>,
+}
+
+/// Starts the threads, and answers when the jobs are in force.
+pub(super) async fn start(order: Order) -> Result<Ring, Error> {
+    let (started, answer) = oneshot::channel();
+    thread::Builder::new()
+        .name("clockjack-ring".to_owned())
+        .spawn(move || work(order, started))
+        .map_err(|error| Error::NotStarted(format!("no thread can be started: {error}")))?;
+    answer.await.map_err(|_closed| Error::NotStarted("a thread of it has failed; its log says more".to_owned()))?
+}
+
+fn work(order: Order, started: oneshot::Sender<Result<Ring, Error>>) {
+    let runtimes = runtimes(order.guest_threads).map_err(not_started);
+    let ready = runtimes.and_then(|(ring, guests)| {
+        let ready = prepare(&order, &ring)?;
+        Ok((ring, guests, ready))
+    });
+    match ready {
+        Ok((ring, guests, ready)) => {
+            ring.block_on(serve(order, ready, guests.handle(), started));
+            guests.shutdown_background();
+            // A plugin that is being compiled for a reload is not waited for.
+            ring.shutdown_background();
+        }
+        Err(error) => drop(started.send(Err(error))),
+    }
+}
+
+fn runtimes(guest_threads: Option<NonZeroUsize>) -> std::io::Result<(Runtime, Runtime)> {
+    let ring = Builder::new_current_thread().enable_all().build()?;
+    let mut guests = Builder::new_multi_thread();
+    if let Some(n_threads) = guest_threads {
+        guests.worker_threads(n_threads.get());
+    }
+    Ok((ring, guests.thread_name("clockjack-guests").enable_all().build()?))
+}
+
+fn not_started(error: impl Into<anyhow::Error>) -> Error {
+    Error::NotStarted(format!("{:#}", error.into()))
+}
+
+/// Reads the manifest, opens the ledger and loads the plugins, as `clockjack up` does.
+fn prepare(order: &Order, ring: &Runtime) -> Result<Ready, Error> {
+    let sources = &order.sources;
+    let set = Set::read(sources, SystemClock.now()).map_err(not_started)?;
+    let (made_for, ceilings) = (MadeFor::of(set.manifest()), &set.manifest().host.ceilings);
+    let budget = load::compile_budget(ceilings);
+    let compile = CompileSettings { compiler: order.compiler.clone(), cache: settings::cache_directory(), budget };
+    let sandbox = load::sandbox_with(ceilings, made_for.n_places, compile);
+    let sandbox = sandbox.map_err(|error| Error::NotStarted(format!("{}; {}", error.message, error.fix)))?;
+    let named = sources.ledger.clone().or_else(|| {
+        let is_said = set.manifest().stores.contains_key(&StoreName::default());
+        (!is_said).then_some(StoreUrl::Memory)
+    });
+    let places = stores::places(named.as_ref(), &set.manifest().stores, &sources.files).map_err(not_started)?;
+    let rows = ring.block_on(stores::generations_of(&places));
+    let given = ring.block_on(stores::given_before(&places));
+    let beside = |set: Set, given: Given| match set.has_given(&given) {
+        true => Ok(set),
+        false => set.with_given(sources, &given.into(), None),
+    };
+    let load = |set, rows| First::load(set, sources, &sandbox, rows, SystemClock.now().trunc_subsecs(3));
+    let set = beside(set, given).map_err(not_started)?;
+    let mut first = checked(load(set, rows.clone()))?;
+    let owner = Owner { what: "a program with clockjack inside".to_owned(), since: SystemClock.now() };
+    let stores = ring.block_on(stores::open(&places, first.set.manifest(), &owner)).map_err(not_started)?;
+    let (ledger, uploads) = (stores.ledger(), stores::uploads(&places));
+    let owned = ring.block_on(ledger.generations())?;
+    let given = ring.block_on(stores::given_of(&*ledger, uploads.as_deref()))?;
+    if owned != rows || !first.set.has_given(&given) {
+        // Until the ledger was this host's own, another one may have written to it.
+        first = checked(load(beside(first.set, given).map_err(not_started)?, owned))?;
+    }
+    tell_faulty(first.set.faulty());
+    let n_left = sandbox.clear_leftovers();
+    if 0 < n_left {
+        info!(folders = n_left, "removed the scratch folders of hosts that are gone");
+    }
+    Ok(Ready { sandbox, made_for, first, stores, uploads })
+}
+
+/// Tells what stands aside; the others go on without it.
+fn tell_faulty(faulty: &Faulty) {
+    let units = faulty.units.iter().map(|unit| (unit.plugin.to_string(), &unit.findings));
+    let given = faulty.given.iter().map(|given| (given.name.to_string(), &given.findings));
+    for (what, findings) in units.chain(given) {
+        let found = findings.first().map(|found| found.message.as_str()).unwrap_or_default();
+        error!(what, "left out: {found}; the others go on without it");
+    }
+}
+
+/// What is loaded, if nothing is wrong with it.
+fn checked(first: anyhow::Result<First>) -> Result<First, Error> {
+    let mut first = first.map_err(not_started)?;
+    let findings = first.set.findings(|_, _| {});
+    if findings.has_errors() { Err(Error::refused(None, findings.all())) } else { Ok(first) }
+}
+
+async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Sender<Result<Ring, Error>>) {
+    let Ready { sandbox, made_for, mut first, stores, uploads } = ready;
+    let Order { sources, children, functions, caller, is_watching, .. } = order;
+    let executor = SandboxExecutor::new(sandbox.clone()).with_memory(made_for.shared_bytes);
+    let executor = match children {
+        Some(program) => executor.with_workers(Workers::new(program, settings::certificates())),
+        None => executor,
+    };
+    let clock = Arc::new(SystemClock);
+    let mut host = Host::start(HostParts {
+        clock: clock.clone(),
+        ledger: stores.ledger(),
+        executor: Arc::new(NativeExecutor { sandbox: executor.clone(), functions, program: caller }),
+        guests: guests.clone(),
+        pools: first.set.manifest().pools.clone(),
+    });
+    let ledger = stores.ledger();
+    let begun = async {
+        first.keep(&*ledger).await?;
+        executor.put_all(first.prepared());
+        let jobs = first.set.manifest().jobs.values().map(Arc::clone).collect();
+        host.take_in(jobs).await?;
+        host.handle().settle().await
+    };
+    if let Err(error) = begun.await {
+        drop(started.send(Err(error.into())));
+        drop(host.shut_down(Duration::ZERO, std::future::ready(())).await);
+        return;
+    }
+    let handle = host.handle();
+    let parts =
+        ReloaderParts { sources, sandbox, executor, host: handle, stores, uploads, made_for, clock, is_watching };
+    let still = CancellationToken::new();
+    let (reloader, mut reloading) = hot::start(first, parts, guests, still.clone());
+    let (ends, mut wishes) = mpsc::channel(ENDS_MAX);
+    let (failed, failure) = watch::channel(None);
+    let ring = Ring { host: host.handle(), reloader, ledger, ends, failure };
+    if started.send(Ok(ring)).is_err() {
+        warn!("who started the scheduler has gone; it ends");
+    }
+    let wish = tokio::select! {
+        wish = wishes.recv() => wish,
+        error = host.failed() => {
+            error!("the scheduler cannot go on: {error}");
+            failed.send_replace(Some(format!("{:#}", anyhow::Error::from(error))));
+            None
+        }
+    };
+    still.cancel();
+    if tokio::time::timeout(RELOADER_GRACE, &mut reloading).await.is_err() {
+        reloading.abort();
+    }
+    let grace = wish.as_ref().map_or(Duration::ZERO, |wish| wish.grace);
+    // A second wish does not wait; and neither does a program that has let go of the scheduler.
+    let hurry = async { drop(wishes.recv().await) };
+    let ended = host.shut_down(grace, hurry).await;
+    let ended = ended.map_err(|error| Error::Ledger(format!("{:#}", anyhow::Error::from(error))));
+    match wish {
+        Some(wish) => drop(wish.answer.send(ended)),
+        None => drop(ended.inspect_err(|error| error!("the scheduler did not end well: {error}"))),
+    }
+}
