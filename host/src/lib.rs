@@ -9,6 +9,11 @@ pub mod clock;
 pub mod hot;
 pub mod load;
 pub mod logging;
+pub mod metrics;
+pub mod notify;
 pub mod operate;
 pub mod settings;
 pub mod shell;
+pub mod systemd;
+#[cfg(feature = "otlp")]
+pub mod traces;

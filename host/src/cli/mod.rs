@@ -2,6 +2,7 @@
 
 mod advise;
 mod backfill;
+mod beside;
 mod check;
 mod client;
 mod codes;
@@ -22,6 +23,7 @@ mod lock;
 mod logs;
 mod new;
 mod next;
+mod notify;
 mod pause;
 mod plan;
 mod plugins;
@@ -135,6 +137,8 @@ enum Command {
     Backfills(backfill::BackfillsArgs),
     /// End a running host as a signal does, and wait until it is gone.
     Shutdown(shutdown::ShutdownArgs),
+    /// The channels through which people are told of runs: list them, and try them.
+    Notify(notify::NotifyArgs),
     /// Say what a code means and what to do about it.
     Explain(codes::ExplainArgs),
     /// Run the attempts of one job for the host that started this process.
@@ -218,6 +222,7 @@ pub fn main() -> ExitCode {
         Some(Command::Shutdown(args)) => shutdown::run(&args),
         Some(Command::Run(args)) => control::run(&args),
         Some(Command::Cancel(args)) => control::cancel(&args),
+        Some(Command::Notify(args)) => notify::run(&args),
         Some(Command::Explain(args)) => codes::run(&args),
         Some(Command::GuestWorker) => guest_worker::run(),
         Some(Command::CompileGuest(args)) => compile::run(&args),
