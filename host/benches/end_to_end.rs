@@ -242,7 +242,7 @@ fn facts() -> anyhow::Result<Facts> {
     let id = RunId::of_request(&job, now, 0);
     let run = Run { id, job, scheduled_for: now, due_at: now, cause: Cause::Manual, payload: None };
     let attempt = Attempt::only(Arc::new(run), now);
-    Ok(Facts { attempt, zone: "UTC".into(), labels: Arc::default() })
+    Ok(Facts { attempt, zone: "UTC".into(), labels: Arc::default(), is_traced: false })
 }
 
 struct Measured {
@@ -341,6 +341,7 @@ fn job(index: usize, slot: DateTime<Utc>, zones: &Zones) -> anyhow::Result<Job> 
             policy: Policy::default(),
             limits: Limits::default(),
             grants: Grants::default(),
+            notify: Arc::default(),
             description: None,
             labels: std::collections::BTreeMap::default(),
         }),

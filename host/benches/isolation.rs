@@ -90,5 +90,5 @@ fn facts() -> Facts {
         payload: None,
     };
     let attempt = Attempt::only(Arc::new(run), now);
-    Facts { attempt, zone: "UTC".into(), labels: Arc::default() }
+    Facts { attempt, zone: "UTC".into(), labels: Arc::default(), is_traced: false }
 }

@@ -12,9 +12,14 @@ mod embed;
 pub mod hot;
 pub mod load;
 pub mod logging;
+pub mod metrics;
+pub mod notify;
 pub mod operate;
 pub mod settings;
 pub mod shell;
+pub mod systemd;
+#[cfg(feature = "otlp")]
+pub mod traces;
 
 pub use self::{
     cli::child_process,

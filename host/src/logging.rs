@@ -1,4 +1,4 @@
-//! The host's log: one line per event for people, or one JSON object per event for programs; always on stderr.
+//! The host's log: one line per event for people, or one JSON object per event for programs, on stderr; or the journal.
 
 use std::{
     fmt,
@@ -16,7 +16,9 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 use tracing_subscriber::{
     EnvFilter,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, time::FormatTime},
+    layer::SubscriberExt as _,
     registry::LookupSpan,
+    util::SubscriberInitExt as _,
 };
 
 use crate::{cli::diagnostics::Look, clock::SystemClock, settings};
@@ -28,6 +30,8 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+    /// To the journal of systemd, with its fields; text on stderr where there is none.
+    Journald,
 }
 
 /// How many lines may wait for a stderr that blocks; more are dropped. A log never holds up the host.
@@ -56,14 +60,26 @@ impl Log {
 #[must_use]
 pub fn start(format: LogFormat) -> Log {
     let filter = settings::log_filter().unwrap_or_else(|| DEFAULT_FILTER.to_owned());
-    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_not_a_filter| EnvFilter::new(DEFAULT_FILTER));
+    let parse = || EnvFilter::try_new(&filter).unwrap_or_else(|_not_a_filter| EnvFilter::new(DEFAULT_FILTER));
+    let (filter, filter_of_journal) = (parse(), parse());
     // A log that cannot be written, because its reader has gone or its disk is full, must not end the host: by default
     // the library would tell that on stderr too, and panic there.
     let (stderr, writer) = NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).finish(io::stderr());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr.clone()).log_internal_errors(false);
+    let lines = Lines { look: settings::look(&io::stderr()) };
     match format {
-        LogFormat::Text => log.event_format(Lines { look: settings::look(&io::stderr()) }).init(),
+        LogFormat::Text => log.event_format(lines).init(),
         LogFormat::Json => log.json().flatten_event(true).with_timer(Rfc3339).with_target(false).init(),
+        LogFormat::Journald => match tracing_journald::layer() {
+            Ok(journal) => {
+                let journal = journal.with_syslog_identifier("clockjack".to_owned()).with_field_prefix(None);
+                tracing_subscriber::registry().with(journal).with(filter_of_journal).init();
+            }
+            Err(error) => {
+                log.event_format(lines).init();
+                tracing::warn!("the journal cannot be written, so the log goes to stderr: {error}");
+            }
+        },
     }
     Log { stderr, _writer: writer }
 }

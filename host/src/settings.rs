@@ -127,3 +127,17 @@ pub fn ledger_pages_max() -> Option<NonZeroU32> {
 pub fn log_filter() -> Option<String> {
     variable("CLOCKJACK_LOG")
 }
+
+/// The socket on which the service manager wants to hear from the host: `NOTIFY_SOCKET`, which systemd sets.
+#[must_use]
+pub fn notify_socket() -> Option<String> {
+    variable("NOTIFY_SOCKET").filter(|value| !value.is_empty())
+}
+
+/// Whether somebody wants traces: `OTEL_EXPORTER_OTLP_ENDPOINT`, or the same for traces alone. Only a build with the feature
+/// `otlp` can send them.
+#[must_use]
+pub fn wants_traces() -> bool {
+    let names = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+    names.into_iter().any(|name| variable(name).is_some_and(|value| !value.is_empty()))
+}

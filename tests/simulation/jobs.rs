@@ -169,6 +169,7 @@ fn sim_job(zones: &Zones, id: &str, policy: Policy, pool: PoolName, after: Vec<A
         store: StoreName::default(),
         limits: Limits::default(),
         grants: Grants::default(),
+        notify: Arc::default(),
         description: None,
         labels: BTreeMap::new(),
     };

@@ -12,6 +12,7 @@ mod job_reads;
 mod jobs;
 mod listen;
 mod logs;
+mod metrics;
 mod openapi;
 mod pauses;
 mod plugins;

@@ -7,6 +7,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
     middleware::from_fn_with_state,
+    routing::get,
 };
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
@@ -19,8 +20,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    asked::BODY_BYTES_MAX, backfills, definitions, ending, events, job_reads, jobs, logs, openapi, pauses, plugins,
-    problem::Problem, run_reads, runs, scheduler, slots, transfer, uploads,
+    asked::BODY_BYTES_MAX, backfills, definitions, ending, events, job_reads, jobs, logs, metrics, openapi, pauses,
+    plugins, problem::Problem, run_reads, runs, scheduler, slots, transfer, uploads,
 };
 use crate::{hot::Reloader, operate::Operator, shell::HostHandle};
 
@@ -92,6 +93,7 @@ pub fn router(api: Api) -> Router {
     let api = Arc::new(api);
     routes
         .layer(from_fn_with_state(Arc::clone(&api), ending::refuse_writes))
+        .route("/metrics", get(metrics::show))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

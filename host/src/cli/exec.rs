@@ -399,7 +399,7 @@ fn facts(wanted: &Wanted) -> Facts {
         payload: wanted.payload.clone(),
     };
     let attempt = Attempt::only(Arc::new(run), now);
-    Facts { attempt, zone: Arc::clone(&wanted.zone), labels: Arc::new(wanted.labels.clone()) }
+    Facts { attempt, zone: Arc::clone(&wanted.zone), labels: Arc::new(wanted.labels.clone()), is_traced: false }
 }
 
 fn view(report: &Report, duration: Duration) -> Json {

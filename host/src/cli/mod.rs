@@ -2,6 +2,7 @@
 
 mod advise;
 mod backfill;
+mod beside;
 mod check;
 mod child;
 mod client;
@@ -25,6 +26,7 @@ mod lock;
 mod logs;
 mod new;
 mod next;
+mod notify;
 mod pause;
 mod plan;
 mod plugins;
@@ -150,6 +152,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Print the manual page of a command, or write all of them.
     Man(completions::ManArgs),
+    /// The channels through which people are told of runs: list them, and try them.
+    Notify(notify::NotifyArgs),
     /// Say what a code means and what to do about it.
     Explain(codes::ExplainArgs),
     /// Run the attempts of one job for the host that started this process.
@@ -237,6 +241,7 @@ pub fn main() -> ExitCode {
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Completions(args)) => completions::completions(&args),
         Some(Command::Man(args)) => completions::man(&args),
+        Some(Command::Notify(args)) => notify::run(&args),
         Some(Command::Explain(args)) => codes::run(&args),
         Some(Command::GuestWorker) => guest_worker::run(),
         Some(Command::CompileGuest(args)) => compile::run(&args),

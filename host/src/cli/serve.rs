@@ -2,17 +2,20 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use clockjack_sandbox::{Sandbox, SandboxExecutor};
 use clockjack_schedule::{
     manifest::scalar::{show_duration, show_size},
-    ports::Clock as _,
+    notify::Channels,
+    ports::{Clock as _, Ledger},
 };
-use tokio::{runtime::Runtime, signal::unix::Signal, task::JoinHandle};
+use tokio::{runtime::Runtime, signal::unix::Signal, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
     Exit,
+    beside::{self, Beside, Heard},
     signals::{Asked, Signals},
     story,
     up::UpArgs,
@@ -52,9 +55,7 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
     let Scene { args, sources, sandbox, made_for, mut first, ledger, uploads, about } = scene;
     let api_ledger = ledger.ledger();
     let mut signals = Signals::new(hangup)?;
-    info!(memory = show_size(made_for.shared_bytes), "memory that all attempts share");
-    let executor = SandboxExecutor::new(sandbox.clone()).with_workers(load::workers());
-    let executor = executor.with_memory(made_for.shared_bytes);
+    let executor = executor(&sandbox, &made_for);
     let api_executor = Arc::new(executor.clone());
     let clock = Arc::new(SystemClock);
     let began = clock.monotonic();
@@ -67,14 +68,11 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
     });
     let told = CancellationToken::new();
     let teller = story::tell(host.bus().listen(), args.log_format, told.clone());
+    let (channels, heard) = listen(&host, &sources, &first);
     first.keep(&*ledger.ledger()).await?;
     executor.put_all(first.prepared());
-    let whole = operate::begin(&*api_ledger, &host.handle(), args.paused.then(|| clock.now())).await?;
-    if let Some(note) = whole {
-        warn!("the host is paused{}: nothing starts until `clockjack resume --all`", note.told());
-    }
+    begin(&*api_ledger, &host, args.paused.then(|| clock.now())).await?;
     host.take_in(first.set.manifest().jobs.values().map(Arc::clone).collect()).await?;
-    let (handle, is_watching) = (host.handle(), !args.no_watch);
     let ending = Ending::new(args.grace);
     let operating = OperateParts { clock: clock.clone(), ledger: ledger.ledger(), host: host.handle() };
     let (operator, operating) = operate::start(operating, ending.clone(), guests.handle());
@@ -82,15 +80,17 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
         sources,
         sandbox,
         executor,
-        host: handle,
+        host: host.handle(),
         stores: ledger,
         uploads,
         made_for,
         clock,
-        is_watching,
+        is_watching: !args.no_watch,
+        channels,
     };
     let still = CancellationToken::new();
     let (reloader, reloading) = hot::start(first, parts, guests.handle(), still.clone());
+    let beside = Beside::start(&host.handle(), &reloader, Arc::clone(&api_ledger), heard, guests.handle());
     let api = Api {
         host: host.handle(),
         ledger: api_ledger,
@@ -101,35 +101,62 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
         about,
     };
     let control = control(args, api, guests).await;
-    let failure = until_the_end(&mut host, &mut signals, &reloader, &ending, args.for_).await;
+    let failure = until_the_end(&mut host, &mut signals, (&beside, &reloader), &ending, args.for_).await;
     // From here on nothing is changed through the socket; reads are answered until the last run has ended.
     let grace = ending.ask(None);
+    beside.stopping();
     still.cancel();
     settle(reloading).await;
     tell_end(failure.as_ref(), show_duration(grace), host.n_unfinished());
-    let hurry = async {
-        tokio::select! {
-            () = signals.end() => {}
-            () = ending.hurried(grace) => {}
-        }
-    };
-    let drained = host.drain(grace, hurry).await;
+    let drained = host.drain(grace, hurried(&mut signals, &ending, grace)).await;
     operating.end().await;
     if let Some(control) = control {
         control.end().await;
     }
+    let service = beside.end().await;
     let summary = drained.close().await;
+    service.end().await;
     told.cancel();
     teller.await?;
     let took = SystemClock.monotonic().saturating_sub(began);
     Ok(concluded(failure, summary, took, args, log))
 }
 
+/// Begins paused where somebody wants that, or wanted it before.
+async fn begin(ledger: &dyn Ledger, host: &Host, paused_at: Option<DateTime<Utc>>) -> anyhow::Result<()> {
+    if let Some(note) = operate::begin(ledger, &host.handle(), paused_at).await? {
+        warn!("the host is paused{}: nothing starts until `clockjack resume --all`", note.told());
+    }
+    Ok(())
+}
+
+/// What runs guests.
+fn executor(sandbox: &Sandbox, made_for: &MadeFor) -> SandboxExecutor {
+    info!(memory = show_size(made_for.shared_bytes), "memory that all attempts share");
+    let executor = SandboxExecutor::new(sandbox.clone()).with_workers(load::workers());
+    executor.with_memory(made_for.shared_bytes).with_traces(beside::is_traced())
+}
+
+/// Where the channels are put that are in force, and what the notifier hears: those, and what is told from now on.
+fn listen(host: &Host, sources: &Sources, first: &First) -> (watch::Sender<Arc<Channels>>, Heard) {
+    host.bus().meter().zone_rules(sources.zones.version());
+    let (channels, in_force) = watch::channel(Arc::new(first.set.manifest().channels.clone()));
+    (channels, (in_force, host.bus().listen()))
+}
+
+/// Waits until somebody does not want to wait any more.
+async fn hurried(signals: &mut Signals, ending: &Ending, grace: Duration) {
+    tokio::select! {
+        () = signals.end() => {}
+        () = ending.hurried(grace) => {}
+    }
+}
+
 /// Waits until somebody ends the host or it cannot go on, and says why in that case.
 async fn until_the_end(
     host: &mut Host,
     signals: &mut Signals,
-    reloader: &Reloader,
+    (beside, reloader): (&Beside, &Reloader),
     ending: &Ending,
     time: Option<Duration>,
 ) -> Option<HostError> {
@@ -139,7 +166,7 @@ async fn until_the_end(
         tokio::select! {
             signal = signals.next() => match signal {
                 Asked::End => return None,
-                Asked::Reload => reloader.poke("SIGHUP").await,
+                Asked::Reload => beside.reload(reloader).await,
             },
             () = &mut time_is_up => return None,
             _ = ending.asked() => return None,

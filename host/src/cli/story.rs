@@ -221,7 +221,7 @@ pub(super) fn conclude(summary: &Summary, ran_for: Duration, format: LogFormat, 
         let outcomes = summary.runs.get(job).into_iter().flatten().map(|(code, n)| format!("{n} {code}"));
         let skips = summary.skips.get(job).into_iter().flatten().map(|(reason, n)| format!("{n} {reason}"));
         let (outcomes, skips) = (outcomes.collect::<Vec<_>>().join(", "), skips.collect::<Vec<_>>().join(", "));
-        if format == LogFormat::Json {
+        if format != LogFormat::Text {
             info!(job = job.as_str(), runs = outcomes, skips, "summary of a job");
         }
         rows.push(vec![job.to_string(), outcomes, skips]);

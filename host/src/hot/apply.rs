@@ -71,6 +71,10 @@ impl Task {
         if !change.pools.is_empty() {
             self.parts.host.resize(new.pools.clone()).await;
         }
+        if !change.channels.is_empty() {
+            // Before the jobs that name them.
+            self.parts.channels.send_replace(Arc::new(new.channels.clone()));
+        }
         if !change.jobs.is_empty() {
             let done = self.parts.host.change(added, changed, change.jobs.removed.clone()).await;
             done.map_err(|error| {

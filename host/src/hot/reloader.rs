@@ -19,6 +19,7 @@ use clockjack_schedule::{
     diagnostic::Diagnostic,
     id::{JobId, PluginName},
     manifest::{resolved::Manifest, source::Source},
+    notify::Channels,
     ports::Clock,
 };
 use tokio::{
@@ -84,6 +85,8 @@ pub struct ReloaderParts {
     pub clock: Arc<dyn Clock>,
     /// Whether files are watched; without it only wishes are heard.
     pub is_watching: bool,
+    /// Where the channels of notifications are put that are in force.
+    pub channels: watch::Sender<Arc<Channels>>,
 }
 
 /// The reloader's task.

@@ -63,11 +63,15 @@ pub enum Missing {
     Warning,
 }
 
-/// Finds the secrets that jobs are granted, or the one that is named, and whose values cannot be had here and now.
+/// Finds the secrets that channels need and jobs are granted, or the one job that is named, and whose values cannot be had here and now.
 pub fn check(loaded: &mut Loaded, only: Option<&JobId>, missing: Missing) {
     let manifest = &loaded.manifest;
     let jobs = manifest.jobs.values().filter(|job| only.is_none_or(|only| job.id == *only));
-    let granted: BTreeSet<&SecretName> = jobs.flat_map(|job| job.grants.secrets.all().into_keys()).collect();
+    let mut granted: BTreeSet<&SecretName> = jobs.flat_map(|job| job.grants.secrets.all().into_keys()).collect();
+    if only.is_none() {
+        let channels = manifest.channels.values().flat_map(|channel| channel.secrets());
+        granted.extend(channels.map(|secret| &secret.name));
+    }
     for (name, source) in manifest.secrets.iter().filter(|(name, _)| granted.contains(name)) {
         let Err(problem) = HostVault.read(source) else { continue };
         let (span, message) = (manifest.secret_span(name), format!("secret `{name}`: {problem}"));

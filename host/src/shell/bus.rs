@@ -16,6 +16,7 @@ use super::{
     live::LiveRuns,
     news::{ManifestNews, PluginNews},
 };
+use crate::metrics::Meter;
 
 /// How many events a listener may lag behind.
 const EVENTS_MAX: usize = 4_096;
@@ -183,6 +184,7 @@ pub struct Bus {
     events: broadcast::Sender<Event>,
     journal: Journal,
     live: LiveRuns,
+    meter: Meter,
 }
 
 impl std::fmt::Debug for Bus {
@@ -196,7 +198,7 @@ impl Bus {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         let journal = Journal::new(Arc::clone(&clock));
         let live = LiveRuns::new(clock, journal.clone());
-        Self { events: broadcast::Sender::new(EVENTS_MAX), journal, live }
+        Self { events: broadcast::Sender::new(EVENTS_MAX), journal, live, meter: Meter::default() }
     }
 
     /// Tells everybody who listens.
@@ -219,6 +221,7 @@ impl Bus {
 
     /// Tells who listens now, and nobody later.
     pub(crate) fn broadcast(&self, event: Event) {
+        self.meter.see(&event);
         // An error means that nobody listens, which is no fault.
         drop(self.events.send(event));
     }
@@ -238,6 +241,18 @@ impl Bus {
     /// Whether anybody listens: an event that nobody hears need not be made.
     pub(crate) fn has_listeners(&self) -> bool {
         0 < self.events.receiver_count()
+    }
+
+    /// How many listen.
+    #[must_use]
+    pub fn n_listeners(&self) -> usize {
+        self.events.receiver_count()
+    }
+
+    /// What counts everything that is told here.
+    #[must_use]
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Listens from now on.

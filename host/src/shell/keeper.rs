@@ -41,7 +41,7 @@ impl Keeper {
     /// # Errors
     /// When the ledger failed for good, or the host stops while it cannot be written.
     pub(super) async fn commit(&self, changes: Vec<Change>) -> Result<Committed, LedgerError> {
-        let began = self.clock.monotonic();
+        let (began, n_changes) = (self.clock.monotonic(), changes.len());
         let (mut wait, mut n_last_tries, mut held) = (RETRY_FIRST, 0, None);
         loop {
             let result = self.ledger.commit(changes.clone()).await;
@@ -55,6 +55,7 @@ impl Keeper {
                         committed.stale_states.clear();
                     }
                     self.tell_end(held, took);
+                    self.bus.meter().committed(n_changes, took);
                     return Ok(committed);
                 }
                 Err(error) => return Err(error),

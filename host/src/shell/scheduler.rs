@@ -251,6 +251,7 @@ impl Scheduler {
             batch = message.map(|message| self.inputs_of(Some(message)));
         }
         decisions.extend(self.core.handle(now, Input::Tick));
+        self.bus.meter().turned(now, self.core.pools());
         self.carry_out(now, changes, decisions).await
     }
 
@@ -259,12 +260,15 @@ impl Scheduler {
         let told = match &input {
             Input::Add { job, .. } | Input::Change(job) => {
                 self.jobs.add(Arc::clone(job));
+                let row = if let Input::Add { past: Some(past), .. } = &input { Some(&past.row) } else { None };
+                self.bus.meter().job_in_force(job, row);
                 let known = self.core.job(&job.id);
                 let is_told = known.is_none_or(|known| known != job);
                 is_told.then(|| (job.id.clone(), known.is_none(), self.core.next_slot(&job.id)))
             }
             Input::Remove(job) => {
                 self.jobs.gone(job);
+                self.bus.meter().job_gone(job);
                 self.news.of_job(&self.bus, || Event::JobRemoved(job.clone()));
                 None
             }
@@ -331,7 +335,8 @@ impl Scheduler {
                     self.counts.finished(&cut.run.job, cut.outcome.code);
                     self.bus.publish(Event::RunCut { cut, is_tried_again: false });
                 }
-                Decision::Job(_) | Decision::Plan(_) | Decision::TakeBack { .. } | Decision::Watermark(_) => {}
+                Decision::Job(state) => self.bus.meter().job_state(&state),
+                Decision::Plan(_) | Decision::TakeBack { .. } | Decision::Watermark(_) => {}
             }
         }
         let starts = self.give_up_late(now, starts).await?;

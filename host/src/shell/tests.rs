@@ -143,6 +143,7 @@ fn job(id: &str, trigger: &str, policy: Policy) -> Arc<Job> {
             policy,
             limits: Limits::default(),
             grants: Grants::default(),
+            notify: Arc::default(),
             description: None,
             labels: BTreeMap::new(),
         }),

@@ -49,6 +49,6 @@ pub(crate) fn run(call: &Call) -> Report {
     let (id, cause, payload) = (RunId::of_slot(&job, slot), Cause::Schedule, None);
     let run = Run { id, job, scheduled_for: slot, due_at: slot, cause, payload };
     let attempt = Attempt::only(Arc::new(run), slot);
-    let facts = Facts { attempt, zone: "UTC".into(), labels: Arc::new(BTreeMap::new()) };
+    let facts = Facts { attempt, zone: "UTC".into(), labels: Arc::new(BTreeMap::new()), is_traced: false };
     RUNTIME.block_on(SANDBOX.run(call, facts))
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
     outcome::{Again, Outcome, OutcomeCode, json_bytes},
     ports::{Attempt, Captured, LogLine, Report, Usage},
+    trace,
 };
 use tokio::time::{Instant, Timeout};
 use wasmtime::{Store, UpdateDeadline, component::Val};
@@ -46,6 +47,15 @@ pub struct Facts {
     pub zone: Arc<str>,
     /// The labels of the job.
     pub labels: Arc<BTreeMap<String, String>>,
+    /// Whether its span is told to somebody, so that it may pass on which one it is.
+    pub is_traced: bool,
+}
+
+impl Facts {
+    /// What the attempt passes on to whom it asks for something, where it is traced.
+    pub(crate) fn traceparent(&self) -> Option<String> {
+        self.is_traced.then(|| trace::traceparent(self.attempt.run.id, self.attempt.number))
+    }
 }
 
 /// What the store of an attempt holds.

@@ -167,6 +167,8 @@ pub(crate) fn environment(call: &Call, facts: &Facts) -> Vec<(String, String)> {
         ("CLOCKJACK_DEADLINE", deadline.map(rfc3339).unwrap_or_default()),
         ("CLOCKJACK_TIME_ZONE", facts.zone.to_string()),
     ];
+    // Without a prefix of ours: that is where programs look for it.
+    variables.extend(facts.traceparent().map(|told| ("TRACEPARENT", told)));
     variables.extend(attempt.last_success.map(|at| ("CLOCKJACK_LAST_SUCCESS", rfc3339(at))));
     variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

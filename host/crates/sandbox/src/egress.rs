@@ -11,6 +11,7 @@ mod body;
 mod client;
 mod connect;
 mod names;
+mod sender;
 mod sockets;
 mod tls;
 
@@ -40,6 +41,7 @@ use wasmtime_wasi::{WasiCtxBuilder, sockets::SocketAddrUse};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
 pub(crate) use self::connect::Resolve;
+pub use self::sender::{Outgoing, Reply, SendError, send};
 use crate::{attempt::GuestState, refusals::Refusals};
 
 /// Largest size of one set of headers as the host holds it, which is somewhat more than they have on the wire.

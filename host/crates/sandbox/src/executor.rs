@@ -24,13 +24,14 @@ pub struct SandboxExecutor {
     workers: Option<Workers>,
     /// Without it, memory is not shared out.
     memory: Option<MemoryBudget>,
+    is_traced: bool,
 }
 
 impl SandboxExecutor {
     /// An executor without jobs.
     #[must_use]
     pub fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox, jobs: Arc::default(), workers: None, memory: None }
+        Self { sandbox, jobs: Arc::default(), workers: None, memory: None, is_traced: false }
     }
 
     /// The same executor with worker processes, for the jobs of isolated pools.
@@ -43,6 +44,12 @@ impl SandboxExecutor {
     #[must_use]
     pub fn with_memory(self, bytes: u64) -> Self {
         Self { memory: Some(MemoryBudget::new(bytes)), ..self }
+    }
+
+    /// The same executor, whose attempts are told what to pass on as `traceparent`.
+    #[must_use]
+    pub fn with_traces(self, is_traced: bool) -> Self {
+        Self { is_traced, ..self }
     }
 
     /// Says what jobs run from now on, all of them at one moment. Attempts that go on finish with what they began.
@@ -127,7 +134,7 @@ impl SandboxExecutor {
             return Report::without_guest(Outcome::ended(OutcomeCode::Failed, message));
         };
         let (zone, labels) = (Arc::clone(&prepared.zone), Arc::clone(&prepared.labels));
-        let facts = Facts { attempt, zone, labels };
+        let facts = Facts { attempt, zone, labels, is_traced: self.is_traced };
         let report = match (&prepared.isolated, self.workers) {
             (None, _) => self.sandbox.run(&prepared.call, facts).await,
             (Some(pool), Some(workers)) => workers.run(&self.sandbox, pool, &prepared.call, facts).await,

@@ -156,7 +156,7 @@ fn context(facts: &Facts, time_limit: TimeDelta) -> types::Context {
         last_success: attempt.last_success.map(millis),
         time_zone: facts.zone.to_string(),
         labels: facts.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        traceparent: None,
+        traceparent: facts.traceparent(),
     }
 }
 

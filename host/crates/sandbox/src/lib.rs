@@ -58,6 +58,7 @@ pub use self::{
     call::{Call, CallProblem, Part},
     command::STDIN_BYTES_MAX,
     compile::{CompileBudget, CompileSettings, Compiler, compile_guest},
+    egress::{Outgoing, Reply, SendError, send},
     engine::{Allocation, EngineSettings, Sandbox},
     error::{LoadCode, LoadError, shown as shown_name},
     executor::SandboxExecutor,

@@ -55,7 +55,7 @@ fn facts() -> Facts {
     let (id, cause, payload) = (RunId::of_slot(&job, slot), Cause::Schedule, None);
     let run = Run { id, job, scheduled_for: slot, due_at: slot, cause, payload };
     let attempt = Attempt::only(Arc::new(run), slot);
-    Facts { attempt, zone: "UTC".into(), labels: Arc::new(BTreeMap::new()) }
+    Facts { attempt, zone: "UTC".into(), labels: Arc::new(BTreeMap::new()), is_traced: false }
 }
 
 fn load(wat: &str, metered: bool) -> Result<Arc<Plugin>, LoadError> {
@@ -85,6 +85,7 @@ fn job(id: &str, limits: Limits, grants: Grants) -> Arc<Job> {
         store: StoreName::default(),
         limits,
         grants,
+        notify: Arc::default(),
         description: None,
         labels: BTreeMap::new(),
     };

@@ -90,6 +90,7 @@ fn jobs(n_jobs: u32) -> Vec<Arc<Job>> {
                 store: StoreName::default(),
                 limits: Limits::default(),
                 grants: Grants::default(),
+                notify: Arc::default(),
                 description: None,
                 labels: std::collections::BTreeMap::default(),
             }),

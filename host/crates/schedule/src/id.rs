@@ -131,6 +131,11 @@ name! {
 }
 
 name! {
+    /// The name of a channel of notifications, unique in a manifest.
+    ChannelName
+}
+
+name! {
     /// The name of a secret, unique in a manifest.
     SecretName
 }

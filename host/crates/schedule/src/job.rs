@@ -11,6 +11,7 @@ use crate::{
     counts::Counts,
     egress::{HttpRule, NetworkGrants},
     id::{JobId, PluginName, PoolName, StoreName},
+    notify::Notify,
     outcome::OutcomeCode,
     secret::SecretGrants,
     trigger::{Basis, Trigger},
@@ -67,6 +68,8 @@ pub struct Setup {
     pub limits: Limits,
     /// What an attempt may touch.
     pub grants: Grants,
+    /// Who is told of its runs, and of what; default nobody.
+    pub notify: Arc<[Notify]>,
     /// Free words for people.
     pub description: Option<Arc<str>>,
     /// Free words for filters.

@@ -74,7 +74,7 @@ pub(super) async fn open(network: &Arc<Network>, to: &Destination) -> Result<Box
     }
 }
 
-async fn first_that_answers(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
+pub(super) async fn first_that_answers(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
     let mut refused = None;
     for address in addresses.iter().take(TRIES_MAX) {
         match TcpStream::connect(SocketAddr::new(*address, port)).await {
@@ -126,10 +126,15 @@ fn places_of(job: &JobId) -> Arc<Semaphore> {
 
 async fn system_addresses(job: &JobId, name: String) -> io::Result<Vec<IpAddr>> {
     let own = places_of(job).acquire_owned().await.map_err(io::Error::other)?;
+    looked_up(name, own).await
+}
+
+/// Every address of a name, as the system has them. What is `held` is until the system has answered.
+pub(super) async fn looked_up(name: String, held: impl Send + 'static) -> io::Result<Vec<IpAddr>> {
     let place = LOOKUPS.acquire().await.map_err(io::Error::other)?;
     let found = tokio::task::spawn_blocking(move || {
-        // Held until the system has answered, also when nobody waits any more.
-        let _places = (own, place);
+        // Held also when nobody waits any more.
+        let _places = (held, place);
         (name.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>)
     });
     let found = found.await.map_err(io::Error::other)??;

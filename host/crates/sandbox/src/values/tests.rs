@@ -138,7 +138,7 @@ async fn run(args: Json, payload: Option<Json>) -> Report {
     let (id, payload) = (RunId::of_slot(&job, slot), payload.map(|json| Payload::new(json).unwrap()));
     let run = Run { id, job, scheduled_for: slot, due_at: slot, cause: Cause::Manual, payload };
     let attempt = Attempt { number_max: 3, ..Attempt::only(Arc::new(run), slot) };
-    sandbox.run(&call, Facts { attempt, zone: "UTC".into(), labels: Arc::new(BTreeMap::new()) }).await
+    sandbox.run(&call, Facts { attempt, zone: "UTC".into(), labels: Arc::new(BTreeMap::new()), is_traced: false }).await
 }
 
 #[tokio::test]

@@ -174,6 +174,7 @@ pub(super) fn of_attempt(
         last_success: last_success.map(moment),
         zone: facts.zone.to_string(),
         labels: facts.labels.as_ref().clone(),
+        is_traced: facts.is_traced,
         values: Blob(values),
         command_line: inputs.command_line.to_vec(),
         stdin: Blob(inputs.stdin.to_vec()),
@@ -209,7 +210,12 @@ impl Begin {
             live: Live(Some(listener)),
             ..Attempt::only(Arc::new(run), instant(self.started_at)?)
         };
-        Ok(Facts { attempt, zone: self.zone.as_str().into(), labels: Arc::new(self.labels.clone()) })
+        Ok(Facts {
+            attempt,
+            zone: self.zone.as_str().into(),
+            labels: Arc::new(self.labels.clone()),
+            is_traced: self.is_traced,
+        })
     }
 
     /// What the attempt gets.

@@ -144,6 +144,7 @@ pub(crate) struct Begin {
     pub(crate) last_success: Option<Moment>,
     pub(crate) zone: String,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) is_traced: bool,
     pub(crate) values: Blob,
     pub(crate) command_line: Vec<String>,
     pub(crate) stdin: Blob,

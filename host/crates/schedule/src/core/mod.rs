@@ -46,10 +46,10 @@ use self::{
 pub use self::{
     ends::followers_of,
     input::{Ended, Input, Past, ResumeFrom},
-    pools::POOL_SIZE,
+    pools::{POOL_SIZE, PoolLoad},
 };
 use crate::{
-    id::JobId,
+    id::{JobId, PoolName},
     job::Job,
     outcome::OutcomeCode,
     run::{Decision, Follower, Run},
@@ -138,6 +138,11 @@ impl Core {
         let entry = self.entry(*self.by_id.get(id)?)?;
         let planned = entry.planned().next().and_then(|key| self.due.get(key)).map(|run| run.scheduled_for);
         planned.or(entry.next.filter(|_| !entry.paused))
+    }
+
+    /// How full each pool is, by name.
+    pub fn pools(&self) -> impl Iterator<Item = (&PoolName, PoolLoad)> {
+        self.pools.loads()
     }
 
     /// The definition of a job.

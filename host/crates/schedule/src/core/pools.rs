@@ -41,6 +41,17 @@ const AHEAD_MAX: usize = 2_048;
 /// instant at which they were due, then by arrival.
 type ReadyKey = (bool, Reverse<i32>, DateTime<Utc>, u64);
 
+/// How full a pool is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolLoad {
+    /// How many runs may go on at once.
+    pub size: usize,
+    /// How many have a place, those included that were claimed ahead of one.
+    pub n_going: usize,
+    /// How many wait for one.
+    pub n_ready: usize,
+}
+
 /// All pools.
 #[derive(Debug)]
 pub(super) struct Pools {
@@ -115,6 +126,14 @@ impl Pools {
                 }
             }
         }
+    }
+
+    /// How full each is, by name.
+    pub(super) fn loads(&self) -> impl Iterator<Item = (&PoolName, PoolLoad)> {
+        self.by_name.iter().filter_map(|(name, place)| {
+            let Pool { size, n_going, ready, .. } = self.pools.get(*place)?;
+            Some((name, PoolLoad { size: *size, n_going: *n_going, n_ready: ready.len() }))
+        })
     }
 
     pub(super) fn n_ready(&self) -> usize {

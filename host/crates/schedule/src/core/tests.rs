@@ -52,6 +52,7 @@ fn job(id: &str, trigger: &str, policy: Policy) -> Arc<Job> {
             store: Default::default(),
             limits: Limits::default(),
             grants: Grants::default(),
+            notify: Arc::default(),
             description: None,
             labels: Default::default(),
         }),

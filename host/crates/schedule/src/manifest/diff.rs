@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, num::NonZeroU32};
 
 use super::resolved::Manifest;
-use crate::id::{JobId, PluginName, PoolName, StoreName};
+use crate::id::{ChannelName, JobId, PluginName, PoolName, StoreName};
 
 /// What changes from one manifest to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Diff {
     pub pools: Changes<PoolName>,
     /// Changes of stores: another place.
     pub stores: Changes<StoreName>,
+    /// Changes of channels of notifications. A job that names a channel which changes is not changed by that.
+    pub channels: Changes<ChannelName>,
 }
 
 /// Names by what happens to them, each in exactly one list, sorted.
@@ -35,7 +37,11 @@ impl Diff {
     /// Whether nothing changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.plugins.is_empty() && self.pools.is_empty() && self.stores.is_empty()
+        self.jobs.is_empty()
+            && self.plugins.is_empty()
+            && self.pools.is_empty()
+            && self.stores.is_empty()
+            && self.channels.is_empty()
     }
 }
 
@@ -55,6 +61,7 @@ pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
         plugins: changes(&old.plugins, &new.plugins),
         pools: changes(&pools(old), &pools(new)),
         stores: changes(&old.stores, &new.stores),
+        channels: changes(&old.channels, &new.channels),
     }
 }
 

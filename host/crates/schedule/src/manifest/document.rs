@@ -30,6 +30,7 @@ pub(super) struct Document<'n> {
     pub(super) pools: &'n [Entry],
     pub(super) stores: &'n [Entry],
     pub(super) secrets: &'n [Entry],
+    pub(super) notifications: &'n [Entry],
     pub(super) plugins: &'n [Entry],
     /// Directories of plugins that have no name.
     pub(super) plugin_directories: &'n [Node],
@@ -48,6 +49,7 @@ impl<'n> Document<'n> {
             pools: &[],
             stores: &[],
             secrets: &[],
+            notifications: &[],
             plugins: &[],
             plugin_directories: &[],
             jobs: &[],
@@ -88,6 +90,10 @@ impl<'n> Document<'n> {
         document.secrets = fields.get("secrets").map_or(&[], |node| {
             let fix = "write `secrets: { api-key: { env: API_KEY } }`";
             entries(node, "`secrets` is a map from a name to a place", fix, diagnostics)
+        });
+        document.notifications = fields.get("notifications").map_or(&[], |node| {
+            let fix = "write `notifications: { ops: { webhook: \"https://hooks.acme.dev\" } }`";
+            entries(node, "`notifications` is a map from a name to a channel", fix, diagnostics)
         });
         if let Some(node) = fields.get("plugins") {
             (document.plugins, document.plugin_directories) = read_plugins(node, diagnostics);

@@ -84,7 +84,11 @@ const JOB: Answers = &[
         "write `retry_on: latest` or `same`; which outcomes are tried again stands in `retry: { on: [failed] }`",
     ),
     (&["canary"], "it belongs to a plugin: move it under `plugins:`"),
-    (&["async", "notify"], LATER),
+    (
+        &["notifications", "alerts", "onfailure", "onsuccess", "mailto", "email", "webhook", "webhooks", "callback"],
+        "write `notify: [ops]`, and the channel under `notifications:` at the top",
+    ),
+    (&["async"], LATER),
     (
         &["exitcode", "successexitcodes", "successcodes", "okcodes", "allowedexitcodes", "exitcodesuccess"],
         "write `exit_codes: { success: [0] }`",
@@ -107,7 +111,11 @@ const TOP: Answers = &[
     ),
     (&["retry", "keep", "delivery"], "move it under `defaults:`"),
     (&["secret", "vault", "credentials"], "write `secrets: { api-key: { env: API_KEY } }`"),
-    (&["notify", "notifications", "api", "tenants"], LATER),
+    (
+        &["notify", "notification", "alerts", "alerting", "webhooks", "webhook", "channels", "mailto"],
+        "write `notifications: { ops: { webhook: \"https://hooks.acme.dev\" } }`",
+    ),
+    (&["api", "tenants"], LATER),
 ];
 
 const PLUGIN: Answers = &[
@@ -286,6 +294,31 @@ const SECRET: Answers = &[
     (&["vault", "command", "exec", "keyring"], LATER),
 ];
 
+const CHANNEL: Answers = &[
+    (&["url", "http", "https", "slack", "discord", "teams", "hook", "post"], "write `webhook: URL`"),
+    (&["hc", "healthcheck", "heartbeat", "ping", "cronitor", "deadmanssnitch"], "write `healthchecks: URL`"),
+    (&["exec", "run", "script", "program", "shell"], "write `command: [PROGRAM, ARGUMENT]`"),
+    (&["email", "mail", "smtp", "mailto"], "write `command: [/usr/sbin/sendmail, ops@acme.dev]`, or a webhook"),
+    (&["events", "when", "if", "triggers", "after"], "write `on: [failure, recovery, { failures: 3 }]`"),
+    (&["late", "toolong", "failures"], "it belongs into `on`, as in `on: [{ late: 5m }, { failures: 3 }]`"),
+    (&["secret", "headers", "key"], "it belongs to the webhook: `webhook: { url: URL, secret: NAME }`"),
+    (&["internal", "local", "allowprivate", "loopback", "lan"], "write `private: true`"),
+    (&["retries", "retry", "attempts", "backoff"], "remove it: what does not arrive is tried again for a day"),
+];
+
+const WEBHOOK: Answers = &[
+    (&["uri", "to", "address", "endpoint"], "write `url: \"https://hooks.acme.dev\"`"),
+    (&["key", "hmac", "signingkey", "token", "signature"], "write `secret: NAME`, a name from `secrets:`"),
+    (&["header"], "write `headers: { authorization: { secret: NAME } }`"),
+    (&["method", "body", "template", "payload", "format"], LATER),
+    (&["timeout", "on", "private"], "it belongs to the channel: move it beside `webhook`"),
+];
+
+const NOTIFY: Answers = &[
+    (&["when", "if", "events"], "write `on: [failure, recovery]`"),
+    (&["after", "failures"], "write `on: [{ failures: 3 }]`"),
+];
+
 const EXIT_CODES: Answers = &[
     (&["ok", "succeeded", "succeed", "good", "done"], "write `success:`"),
     (&["tempfail", "temporary", "transient", "again", "retryable"], "write `retry:`"),
@@ -318,6 +351,9 @@ pub(super) enum Place {
     Secret,
     ExitCodes,
     Host,
+    Channel,
+    Webhook,
+    Notify,
 }
 
 /// What to answer to a key that the map does not know.
@@ -343,6 +379,9 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
         Place::Secret => SECRET,
         Place::ExitCodes => EXIT_CODES,
         Place::Host => HOST,
+        Place::Channel => CHANNEL,
+        Place::Webhook => WEBHOOK,
+        Place::Notify => NOTIFY,
         Place::Defaults => return defaults_answer(key),
     };
     find(answers, key)

@@ -9,6 +9,7 @@ use super::{
     grants,
     names::Names,
     node::{Entry, Node, Value},
+    notifications::ChannelTable,
     plugins::{self, PluginTable},
     policy,
     pools::PoolTable,
@@ -25,6 +26,7 @@ use crate::{
     egress::EgressRule,
     id::{JobId, PluginName, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits, Policy, Setup},
+    notify::Notify,
     template::Template,
     trigger::Calendars,
     zone::Zone,
@@ -37,6 +39,7 @@ pub(super) struct JobReader<'a> {
     pub(super) pools: &'a PoolTable,
     pub(super) stores: &'a StoreTable,
     pub(super) secrets: &'a SecretTable,
+    pub(super) channels: &'a ChannelTable,
     /// Every job of every source.
     pub(super) jobs: &'a Names,
     pub(super) ceilings: &'a Ceilings,
@@ -63,6 +66,7 @@ struct Common {
     grants: Grants,
     exit_codes: ExitCodes,
     labels: std::collections::BTreeMap<String, String>,
+    notify: Arc<[Notify]>,
     zone: Zone,
     /// Where an unknown zone stands.
     unknown_zone: Option<Span>,
@@ -152,6 +156,7 @@ impl JobReader<'_> {
             grants: common.grants,
             description: description.map(Into::into),
             labels: common.labels,
+            notify: common.notify,
         };
         let setup = self.shared(setup);
         Some(Job { id: id?, trigger: when.trigger, trigger_hash: when.trigger_hash, setup })
@@ -197,6 +202,7 @@ impl JobReader<'_> {
             grants: grants::read(fields, self, diagnostics),
             exit_codes: command::read_exit_codes(fields, diagnostics),
             labels: grants::read_labels(fields, diagnostics),
+            notify: fields.get("notify").map_or_else(Arc::default, |node| self.channels.read_notify(node, diagnostics)),
             zone,
             unknown_zone,
         }

@@ -14,7 +14,7 @@
 //! | `manifest.version` | the version is missing or not one that this build reads |
 //! | `manifest.empty` | there are no jobs |
 //! | `manifest.duplicate_key` | a key stands twice in one map |
-//! | `manifest.duplicate_job`, `manifest.duplicate_plugin`, `manifest.duplicate_pool`, `manifest.duplicate_store`, `manifest.duplicate_setting` | two sources define the same |
+//! | `manifest.duplicate_job`, `manifest.duplicate_plugin`, `manifest.duplicate_pool`, `manifest.duplicate_store`, `manifest.duplicate_channel`, `manifest.duplicate_setting` | two sources define the same |
 //! | `manifest.unknown_key` | nobody knows this key here |
 //! | `manifest.missing_key` | a key that must be there is not |
 //! | `manifest.name` | a job, plugin, label or variable has a name that breaks the rule |
@@ -29,6 +29,7 @@
 //! | `manifest.trigger_forms` | triggers written in two ways at once |
 //! | `manifest.unknown_plugin` | a job names a plugin that is not there |
 //! | `manifest.unknown_pool`, `manifest.unknown_store` | a job names a pool or a store that is not there |
+//! | `manifest.unknown_channel`, `manifest.url` | a job names a channel that is not there; a channel leads nowhere that it may |
 //! | `manifest.unknown_job`, `manifest.duplicate_after` | `after` names a job that is not there, or one twice |
 //! | `manifest.cycle` | jobs run after each other in a circle |
 //! | `manifest.store` | not a place of a store, or one that another store has |
@@ -73,6 +74,7 @@ pub mod definitions;
 pub mod directories;
 mod grants;
 mod jobs;
+mod notifications;
 mod plugins;
 mod policy;
 mod pools;

@@ -19,6 +19,7 @@ use super::{
     jobs::JobReader,
     names::Names,
     node::{Entry, Node},
+    notifications::ChannelTable,
     parse::parse,
     plugins::{self, PluginTable},
     pools::PoolTable,
@@ -108,11 +109,14 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
 
     let mut manifest =
         Manifest { host, includes: includes_of(&documents), folders: options.folders.to_vec(), ..Manifest::default() };
+    let secrets = SecretTable::read(&documents, options, sources, &mut findings);
+    let channels = ChannelTable::read(&documents, (&secrets, &manifest.host), options, sources, &mut findings);
     let tables = Tables {
         plugins: read_plugins(&documents, options, sources, &mut findings),
         pools: PoolTable::read(&documents, sources, &mut findings),
         stores: StoreTable::read(&documents, options, sources, &mut findings),
-        secrets: SecretTable::read(&documents, options, sources, &mut findings),
+        secrets,
+        channels,
     };
     read_jobs(&documents, &tables, options, sources, &mut manifest, &mut findings);
     let is_empty = documents.iter().all(|document| document.jobs.is_empty());
@@ -130,6 +134,8 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     manifest.store_places = tables.stores.places;
     manifest.secrets = tables.secrets.secrets;
     manifest.secret_places = tables.secrets.places;
+    manifest.channels = tables.channels.channels;
+    manifest.channel_places = tables.channels.places;
     (manifest, findings.finish())
 }
 
@@ -139,6 +145,7 @@ struct Tables {
     pools: PoolTable,
     stores: StoreTable,
     secrets: SecretTable,
+    channels: ChannelTable,
 }
 
 /// Opens a manifest, or the sidecar of a unit.
@@ -299,6 +306,7 @@ fn read_jobs(
             pools: &tables.pools,
             stores: &tables.stores,
             secrets: &tables.secrets,
+            channels: &tables.channels,
             jobs: if is_definition(document) { &all_names } else { &names },
             ceilings: &ceilings,
             egress: egress.as_deref(),

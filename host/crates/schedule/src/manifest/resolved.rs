@@ -19,8 +19,9 @@ use crate::{
     command::Command,
     diagnostic::Span,
     egress::EgressRule,
-    id::{JobId, PluginName, PoolName, StoreName},
+    id::{ChannelName, JobId, PluginName, PoolName, StoreName},
     job::{Arguments, Ceilings, Grants, Job, Limits},
+    notify::Channels,
     secret::{SecretName, SecretSource},
 };
 
@@ -43,6 +44,8 @@ pub struct Manifest {
     pub stores: BTreeMap<StoreName, StoreUrl>,
     /// The secrets that are written (`secrets: { api-key: { env: API_KEY } }`): where their values are.
     pub secrets: BTreeMap<SecretName, SecretSource>,
+    /// The channels through which people are told of runs (`notifications: { ops: { webhook: "https://hooks.acme.dev" } }`).
+    pub channels: Channels,
     /// The jobs.
     pub jobs: BTreeMap<JobId, Arc<Job>>,
     /// What jobs call in which something else is wrong; nothing of it may run.
@@ -59,6 +62,7 @@ pub struct Manifest {
     pub(super) plugin_places: BTreeMap<PluginName, Entry>,
     pub(super) store_places: BTreeMap<StoreName, Span>,
     pub(super) secret_places: BTreeMap<SecretName, Span>,
+    pub(super) channel_places: BTreeMap<ChannelName, Span>,
 }
 
 /// What a job calls in which something else is wrong.
@@ -247,6 +251,12 @@ impl Manifest {
     #[must_use]
     pub fn secret_span(&self, secret: &SecretName) -> Span {
         self.secret_places.get(secret).copied().unwrap_or_default()
+    }
+
+    /// Where the name of a channel stands.
+    #[must_use]
+    pub fn channel_span(&self, channel: &ChannelName) -> Span {
+        self.channel_places.get(channel).copied().unwrap_or_default()
     }
 
     /// The folder of the source in which a job is written: its relative paths start there.

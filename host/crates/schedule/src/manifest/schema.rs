@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
+mod notifications;
+
 use super::reload;
 use crate::{
     counts::{Count, Counts},
@@ -24,6 +26,7 @@ pub fn manifest_schema() -> Json {
             "pools": key("How many runs go on at once, by pool.", map_of(reference("pool"))),
             "stores": key("Where runs are recorded, by store: `sqlite:PATH` or `memory:`.", map_of(text())),
             "secrets": key("What jobs may be granted by name; the values stay outside.", map_of(reference("secret"))),
+            "notifications": key("Through what people are told of runs, by channel.", map_of(reference("channel"))),
             "plugins": key("Components, by name; or directories of them.", plugins()),
             "jobs": key("What runs when, by id.", map_of(reference("job"))),
             "host": key("Settings of the host.", host()),
@@ -40,6 +43,8 @@ pub fn manifest_schema() -> Json {
             "defaults": object(common(), &[]),
             "plugin": plugin(),
             "secret": secret(),
+            "channel": notifications::channel(),
+            "on": notifications::on(),
             "pool": object(
                 [
                     ("size", key("The most runs that go on in it at once.", whole(1, 1_000))),
@@ -146,6 +151,13 @@ fn common() -> Vec<(&'static str, Json)> {
         ("limits", key("What an attempt may consume.", reference("limits"))),
         ("grants", key("What an attempt may touch; default nothing.", reference("grants"))),
         ("labels", key("Free words for filters.", map_of(text()))),
+        (
+            "notify",
+            key(
+                "Who is told of its runs: channels, or a map from a channel to what it tells.",
+                notifications::notify(),
+            ),
+        ),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! The golden manifests: each `tests/manifests/*.yaml` beside what is said of it, `.ok` or `.err`.
 //!
-//! A line `#% file: NAME` begins a further source, `#% unit: NAME` the sidecar of a component in a directory of plugins, and
+//! A line `#% file: NAME` begins a further source, `#% included: NAME` one that nobody named, `#% unit: NAME` the sidecar of a component in a directory of plugins, and
 //! `#% component: NAME` is one without a sidecar. A line `#% env: NAME=VALUE` sets a variable.
 //! `UPDATE_EXPECT=1` writes the answers anew.
 
@@ -35,13 +35,16 @@ struct Case {
     /// The sources that are of a component in a directory of plugins, with whether they are its sidecar.
     units: Vec<(usize, bool)>,
     variables: BTreeMap<String, String>,
+    /// How many of them a person named.
+    n_named: usize,
 }
 
 impl Case {
     fn read(text: &str) -> Self {
-        let mut case = Self { sources: Vec::new(), units: Vec::new(), variables: BTreeMap::new() };
-        let begins =
-            |line: &str| ["#% file: ", "#% unit: ", "#% component: "].iter().any(|word| line.starts_with(word));
+        let mut case = Self { sources: Vec::new(), units: Vec::new(), variables: BTreeMap::new(), n_named: usize::MAX };
+        let begins = |line: &str| {
+            ["#% file: ", "#% included: ", "#% unit: ", "#% component: "].iter().any(|word| line.starts_with(word))
+        };
         let (mut name, mut part) = ("jobs.yaml", String::new());
         for line in text.split_inclusive('\n') {
             if begins(line) {
@@ -66,6 +69,9 @@ impl Case {
         let (kind, name) = name.strip_prefix("#% ").and_then(|rest| rest.split_once(": ")).unwrap_or(("first", name));
         if kind == "unit" || kind == "component" {
             self.units.push((self.sources.len(), kind == "unit"));
+        }
+        if kind == "included" {
+            self.n_named = self.n_named.min(self.sources.len());
         }
         if kind != "first" || !text.trim().is_empty() {
             self.sources.push(Source::new(name, text));
@@ -113,7 +119,7 @@ impl Case {
             variables: &|name| self.variables.get(name).cloned(),
             folders: &folders,
             ceilings: &Ceilings::default(),
-            n_named: usize::MAX,
+            n_named: self.n_named,
             found: Found { directories: &directories, units: &units, ..Found::default() },
         })
     }
@@ -171,6 +177,9 @@ fn show_manifest(manifest: &Manifest) -> String {
     for (store, url) in &manifest.stores {
         writeln!(shown, "store {store} = {url}").unwrap();
     }
+    for (name, channel) in &manifest.channels {
+        writeln!(shown, "channel {name} = {channel:?}").unwrap();
+    }
     manifest.jobs.values().for_each(|job| shown += &show_job(job));
     shown
 }
@@ -216,6 +225,9 @@ fn show_job(job: &Job) -> String {
     }
     if !job.labels.is_empty() {
         line("labels", format!("{:?}", job.labels));
+    }
+    for notify in &*job.notify {
+        line("notify", format!("{} {:?}", notify.channel, notify.on));
     }
     shown
 }

@@ -59,7 +59,7 @@ fn what_the_readers_take_the_schema_takes() {
 /// The readers refuse more than a schema can say; these faults are of its kind: keys, types, words, ranges.
 #[test]
 fn what_is_wrong_in_shape_the_schema_refuses() {
-    const SHAPES: [&str; 22] = [
+    const SHAPES: [&str; 23] = [
         "counts_faults",
         "delivery_faults",
         "egress_faults",
@@ -73,6 +73,7 @@ fn what_is_wrong_in_shape_the_schema_refuses() {
         "keys_of_retry",
         "no_plugin",
         "not_a_map",
+        "notifications_faults",
         "pools_not_a_map",
         "reload_faults",
         "retry_faults",
@@ -176,4 +177,30 @@ fn every_key_has_words_for_people() {
     let schema = manifest_schema();
     walk(&schema, "");
     schema["$defs"].as_object().unwrap().iter().for_each(|(name, schema)| walk(schema, name));
+}
+
+#[test]
+fn the_schema_knows_the_keys_of_notifications() {
+    let schema = manifest_schema();
+    let defs = &schema["$defs"];
+    for (text, keys) in [
+        (
+            "version: 1\nnotifications: { a: { webhook: \"https://a.dev\", qqqq: 1 } }".to_owned(),
+            keys_of(&defs["channel"]),
+        ),
+        (
+            "version: 1\nnotifications: { a: { webhook: { url: \"https://a.dev\", qqqq: 1 } } }".to_owned(),
+            keys_of(&defs["channel"]["properties"]["webhook"]["anyOf"][0]["anyOf"][2]),
+        ),
+        (
+            "version: 1\nnotifications: { a: { webhook: \"https://a.dev\" } }\n\
+             jobs: { j: { plugin: ./a.wasm, every: 1h, notify: { a: { qqqq: 1 } } } }"
+                .to_owned(),
+            keys_of(
+                &defs["defaults"]["properties"]["notify"]["anyOf"][0]["anyOf"][1]["additionalProperties"]["anyOf"][0],
+            ),
+        ),
+    ] {
+        assert_eq!(keys, known_keys(&text), "{text}");
+    }
 }

@@ -145,11 +145,35 @@ fn differences_are_told_by_value() {
                 removed: [],
                 untouched: [],
             },
+            channels: Changes {
+                added: [],
+                changed: [],
+                removed: [],
+                untouched: [],
+            },
         }
     "#]]
     .assert_debug_eq(&changes);
-    let gone = diff(&old, &Default::default());
+}
+
+#[test]
+fn what_is_in_no_manifest_any_more_is_gone() {
+    let gone = diff(&Case::read(TWO_JOBS).resolve().0.unwrap(), &Default::default());
     assert_eq!((gone.jobs.removed.len(), gone.plugins.removed.len()), (2, 2));
+}
+
+#[test]
+fn a_changed_channel_is_no_change_of_the_jobs_that_name_it() {
+    let read = |url: &str, notify: &str| {
+        let channel = format!("notifications: {{ ops: {{ webhook: \"{url}\" }} }}");
+        let jobs = format!("jobs: {{ a: {{ plugin: ./a.wasm, every: 1h, notify: {notify} }} }}");
+        Case::read(&format!("version: 1\n{channel}\n{jobs}\n")).resolve().0.unwrap()
+    };
+    let old = read("https://a.dev", "ops");
+    let changes = diff(&old, &read("https://b.dev", "ops"));
+    assert_eq!((changes.channels.changed.len(), changes.jobs.is_empty(), changes.is_empty()), (1, true, false));
+    let changes = diff(&old, &read("https://a.dev", "{ ops: { on: failure } }"));
+    assert_eq!((changes.channels.is_empty(), changes.jobs.changed.len()), (true, 1));
 }
 
 #[test]
