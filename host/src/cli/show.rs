@@ -7,8 +7,6 @@ use clockjack_schedule::{
     ports::{Captured, Finish, LogLine, Report, RunState, RunStory},
 };
 
-use serde_json::Value as Json;
-
 use super::{
     Exit, Output, find, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},

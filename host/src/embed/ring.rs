@@ -24,7 +24,9 @@ use super::{
 use crate::{
     clock::SystemClock,
     hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
-    load::{self, Faulty, given::Given, stores, stores::OpenStores},
+    load::{self, Faulty, given::Given, secrets::HostVault, stores, stores::OpenStores},
+    notify::{self, NotifierParts},
+    operate::{self, Ending, OperateParts},
     settings,
     shell::{Host, HostHandle, HostParts, Summary},
 };
@@ -189,9 +191,12 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
         pools: first.set.manifest().pools.clone(),
     });
     let ledger = stores.ledger();
+    let (channels, in_force) = watch::channel(Arc::new(first.set.manifest().channels.clone()));
+    let heard = host.bus().listen();
     let begun = async {
         first.keep(&*ledger).await?;
         executor.put_all(first.prepared());
+        drop(operate::begin(&*ledger, &host.handle(), None).await?);
         let jobs = first.set.manifest().jobs.values().map(Arc::clone).collect();
         host.take_in(jobs).await?;
         host.handle().settle().await
@@ -202,8 +207,30 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
         return;
     }
     let handle = host.handle();
-    let parts =
-        ReloaderParts { sources, sandbox, executor, host: handle, stores, uploads, made_for, clock, is_watching };
+    let notifier = NotifierParts {
+        host: handle.clone(),
+        ledger: Arc::clone(&ledger),
+        clock: clock.clone(),
+        vault: Arc::new(HostVault),
+        channels: in_force,
+        host_name: notify::host_name(),
+        events: heard,
+    };
+    let notifier = notify::start(notifier, guests);
+    let operating = OperateParts { clock: clock.clone(), ledger: Arc::clone(&ledger), host: handle.clone() };
+    let (_operator, operating) = operate::start(operating, Ending::new(Duration::ZERO), guests);
+    let parts = ReloaderParts {
+        sources,
+        sandbox,
+        executor,
+        host: handle,
+        stores,
+        uploads,
+        channels,
+        made_for,
+        clock,
+        is_watching,
+    };
     let still = CancellationToken::new();
     let (reloader, mut reloading) = hot::start(first, parts, guests, still.clone());
     let (ends, mut wishes) = mpsc::channel(ENDS_MAX);
@@ -227,7 +254,10 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let grace = wish.as_ref().map_or(Duration::ZERO, |wish| wish.grace);
     // A second wish does not wait; and neither does a program that has let go of the scheduler.
     let hurry = async { drop(wishes.recv().await) };
-    let ended = host.shut_down(grace, hurry).await;
+    let drained = host.drain(grace, hurry).await;
+    operating.end().await;
+    notifier.end().await;
+    let ended = drained.close().await;
     let ended = ended.map_err(|error| Error::Ledger(format!("{:#}", anyhow::Error::from(error))));
     match wish {
         Some(wish) => drop(wish.answer.send(ended)),
