@@ -77,7 +77,7 @@ impl Http {
              content-length: {}\r\n\r\n",
             body.len()
         );
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("a request can be sent");
+        stream.write_all(&[head.as_bytes(), body].concat()).expect("a request can be sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer comes");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a body");
@@ -93,13 +93,13 @@ impl Http {
 
     #[track_caller]
     fn send(&self, method: &str, path: &str, body: &Json) -> Answer {
-        self.ask(method, path, "", "application/json", body.to_string().as_bytes())
+        self.ask(method, path, "", "application/json", &bytes(body))
     }
 
     #[track_caller]
     fn send_if(&self, method: &str, path: &str, etag: &str, body: &Json) -> Answer {
         let headers = format!("if-match: {etag}\r\n");
-        self.ask(method, path, &headers, "application/json", body.to_string().as_bytes())
+        self.ask(method, path, &headers, "application/json", &bytes(body))
     }
 }
 
@@ -109,6 +109,11 @@ impl Up {
         self.host.signal("TERM");
         assert_eq!(self.host.end().code, Some(0));
     }
+}
+
+/// A body; nothing where there is nothing to say.
+fn bytes(body: &Json) -> Vec<u8> {
+    if body.is_null() { Vec::new() } else { body.to_string().into_bytes() }
 }
 
 fn command(hosted: &Hosted, args: &[&str]) -> Clockjack {
@@ -199,11 +204,11 @@ fn a_job_is_made_fires_is_changed_and_outlives_its_host() {
     let rescheduled = one.send("POST", "/jobs/beat/reschedule", &json!({ "cron": "0 4 * * *" }));
     let then = json!({ "plugin": "typed", "call": "nothing", "cron": "0 4 * * *" });
     assert_eq!((rescheduled.status, &rescheduled.body["definition"]), (200, &then), "{rescheduled:?}");
-    assert!(text(&told(&hosted, &["jobs", "beat"])[0], "next").ends_with("04:00:00Z"));
+    assert!(text(&hosted.job("beat"), "next").ends_with("04:00:00Z"));
     one.end();
     let two = up(&hosted);
     assert_eq!(two.get("/jobs/beat/definition").body["definition"], then, "the ledger keeps it");
-    assert_eq!(told(&hosted, &["jobs", "beat"])[0]["state"], "active", "also whoever only reads knows it");
+    assert_eq!(hosted.job("beat")["state"], "active", "also whoever only reads knows it");
     assert_eq!(two.send("DELETE", "/jobs/beat", &Json::Null).status, 204);
     assert_eq!(two.get("/jobs/beat/definition").problem(), (404, "job.unknown"));
     assert!(!hosted.ended("beat").is_empty(), "what is known of its runs stays");
@@ -308,7 +313,7 @@ fn what_is_exported_here_is_imported_there() {
     assert_eq!(effects(&told(&there, &["import", "exported.yaml"])), ["a created", "b created"]);
     command(&there, &["import", "exported.yaml"]).ends_with(1);
     for job in ["a", "b"] {
-        let next = |hosted: &Hosted| text(&told(hosted, &["jobs", job])[0], "next").to_owned();
+        let next = |hosted: &Hosted| text(&hosted.job(job), "next").to_owned();
         assert_eq!(next(&here), next(&there), "{job}");
         let definition = |up: &Up| up.get(&format!("/jobs/{job}/definition")).body["definition"].clone();
         assert_eq!(definition(&up_here), definition(&up_there));

@@ -18,7 +18,7 @@ use super::{
     router::{Api, near},
     view::{
         Plan,
-        definitions::{Definition, JobAsked},
+        definitions::{Changed, Definition, JobAsked},
     },
 };
 use crate::hot::{Condition, Define, Defined, Edit, EditKind, JobView, Jobs};
@@ -52,7 +52,7 @@ async fn show(State(api): State<Arc<Api>>, Named(name): Named) -> Result<Respons
 }
 
 /// Make a job, or replace it.
-#[utoipa::path(put, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header), ("if-none-match" = Option<String>, Header)), request_body = Object, responses((status = 200, body = Definition), (status = 201, body = Definition), Problems))]
+#[utoipa::path(put, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#), ("if-none-match" = Option<String>, Header, pattern = r#"^\*$"#)), request_body = Object, responses((status = 200, body = Changed), (status = 201, body = Definition), Problems))]
 async fn replace(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -65,7 +65,7 @@ async fn replace(
 }
 
 /// Change a job by a JSON merge patch (RFC 7386).
-#[utoipa::path(patch, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), request_body(content = Object, content_type = "application/merge-patch+json"), responses((status = 200, body = Definition), Problems))]
+#[utoipa::path(patch, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#)), request_body(content = Object, content_type = "application/merge-patch+json"), responses((status = 200, body = Changed), Problems))]
 async fn patch(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -82,7 +82,7 @@ async fn patch(
 }
 
 /// Delete a job. What is known of its runs stays.
-#[utoipa::path(delete, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), responses((status = 204), (status = 200, body = Plan, description = "What would happen."), Problems))]
+#[utoipa::path(delete, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#)), responses((status = 204), (status = 200, body = Plan, description = "What would happen."), Problems))]
 async fn delete(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -94,7 +94,7 @@ async fn delete(
 }
 
 /// Have a job fire by other triggers than before.
-#[utoipa::path(post, path = "/jobs/{job}/reschedule", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), request_body(content = Object, description = "What takes the place of all keys that say when the job fires, such as `cron`, `every`, `at` or `triggers`."), responses((status = 200, body = Definition), Problems))]
+#[utoipa::path(post, path = "/jobs/{job}/reschedule", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#)), request_body(content = Object, description = "What takes the place of all keys that say when the job fires, such as `cron`, `every`, `at` or `triggers`."), responses((status = 200, body = Changed), Problems))]
 async fn reschedule(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -122,7 +122,7 @@ async fn edited(api: &Api, job: JobId, edit: Edit, Dry(is_dry): Dry) -> Result<R
     let edits = BTreeMap::from([(job.clone(), edit)]);
     let defined = api.reloader.define(Define { edits, by: SOCKET.into(), is_dry }).await?;
     if is_dry {
-        return Ok(Json(Plan::from(defined.plan)).into_response());
+        return Ok(Json(Changed::Plan(Box::new(defined.plan.into()))).into_response());
     }
     api.settle().await?;
     if is_deletion {
@@ -145,7 +145,7 @@ fn is_created(defined: &Defined) -> bool {
 
 fn tagged(status: StatusCode, definition: Definition) -> Response {
     let etag = HeaderValue::try_from(definition.etag.as_str());
-    let mut response = (status, Json(definition)).into_response();
+    let mut response = (status, Json(Changed::Job(Box::new(definition)))).into_response();
     if let Ok(etag) = etag {
         response.headers_mut().insert(header::ETAG, etag);
     }

@@ -17,7 +17,7 @@ use super::{
     definitions::{Dry, SOCKET, flag, id, word},
     problem::{Problem, Problems},
     router::Api,
-    view::definitions::{ImportAsked, ImportMode, Imported, Manifest},
+    view::definitions::{ExportFormat, ImportAsked, ImportMode, Imported, Manifest},
 };
 use crate::{
     cli::diagnostics,
@@ -30,17 +30,21 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// Jobs as a manifest: those that were made through the API, or all of them.
-#[utoipa::path(get, path = "/export", tag = "jobs", params(("format" = Option<String>, Query, description = "`json` (default) or `yaml`."), ("all" = Option<bool>, Query, description = "Also the jobs that stand in files.")), responses((status = 200, content((Manifest = "application/json"), (String = "application/yaml"))), Problems))]
+#[utoipa::path(get, path = "/export", tag = "jobs", params(("format" = Option<ExportFormat>, Query, description = "Without it `json`."), ("all" = Option<bool>, Query, description = "Also the jobs that stand in files.")), responses((status = 200, content((Manifest = "application/json"), (String = "application/yaml"))), Problems))]
 async fn export(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let is_all = flag(query.as_deref(), "all")?;
     let manifest = manifest_of(&api.reloader.jobs(), is_all);
-    match word(query.as_deref(), "format") {
-        None | Some("json") => Ok(Json(manifest).into_response()),
-        Some("yaml") => Ok(([(header::CONTENT_TYPE, "application/yaml")], yaml(&manifest)?).into_response()),
+    let format = match word(query.as_deref(), "format") {
+        None | Some("json") => ExportFormat::Json,
+        Some("yaml") => ExportFormat::Yaml,
         Some(_) => {
             let fix = "write `?format=json` or `?format=yaml`";
-            Err(Problem::new(StatusCode::BAD_REQUEST, "request.invalid", "there is no such `format`", fix))
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "request.invalid", "there is no such `format`", fix));
         }
+    };
+    match format {
+        ExportFormat::Json => Ok(Json(manifest).into_response()),
+        ExportFormat::Yaml => Ok(([(header::CONTENT_TYPE, "application/yaml")], yaml(&manifest)?).into_response()),
     }
 }
 

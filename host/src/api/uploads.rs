@@ -27,7 +27,7 @@ use super::{
     definitions::{Dry, SOCKET, word},
     problem::{Problem, Problems},
     router::Api,
-    view::{self, Plan},
+    view::{Plan, definitions::Uploaded},
 };
 use crate::hot::{UNFINISHED, Upload};
 
@@ -43,7 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// Take in a plugin: a new one, or the next generation of one that was uploaded before.
-#[utoipa::path(put, path = "/plugins/{name}", tag = "plugins", params(("name" = String, Path), ("sha256" = Option<String>, Query, description = "Only if its bytes have this SHA-256, in hex."), ("dry_run" = Option<bool>, Query, description = "Only say what would happen.")), request_body(content = Vec<u8>, content_type = "application/wasm"), responses((status = 200, body = view::Plugin), Problems))]
+#[utoipa::path(put, path = "/plugins/{name}", tag = "plugins", params(("name" = String, Path), ("sha256" = Option<String>, Query, description = "Only if its bytes have this SHA-256, in hex."), ("dry_run" = Option<bool>, Query, description = "Only say what would happen.")), request_body(content = Vec<u8>, content_type = "application/wasm"), responses((status = 200, body = Uploaded), Problems))]
 async fn upload(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -51,7 +51,7 @@ async fn upload(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Json<Uploaded>, Problem> {
     let plugin = plugin(&name)?;
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !media_type.trim().eq_ignore_ascii_case("application/wasm") {
@@ -86,7 +86,8 @@ async fn upload(
         return Err(problem);
     }
     let (view, plan) = api.reloader.upload(Upload { plugin, file, by: SOCKET.into(), is_dry }).await?;
-    Ok(if is_dry { Json(Plan::from(plan)).into_response() } else { Json(view::Plugin::from(&view)).into_response() })
+    let plugin = || Uploaded::Plugin(Box::new((&view).into()));
+    Ok(Json(if is_dry { Uploaded::Plan(Box::new(plan.into())) } else { plugin() }))
 }
 
 /// Forget a plugin that was uploaded and that no job uses.

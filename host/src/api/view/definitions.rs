@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
-use super::Plan;
+use super::{Plan, Plugin};
 use crate::{cli::rfc3339, hot, load::given};
 
 /// A job as it is written.
@@ -110,6 +110,37 @@ pub struct Done {
     pub effect: String,
     /// Its revision then.
     pub revision: Option<u64>,
+}
+
+/// What came of a change, or what would.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Changed {
+    /// The job then.
+    Job(Box<Definition>),
+    /// What would happen, with `dry_run`.
+    Plan(Box<Plan>),
+}
+
+/// What came of an upload, or what would.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Uploaded {
+    /// The plugin then.
+    Plugin(Box<Plugin>),
+    /// What would happen, with `dry_run`.
+    Plan(Box<Plan>),
+}
+
+/// In which words jobs are exported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportFormat {
+    /// JSON.
+    #[default]
+    Json,
+    /// YAML.
+    Yaml,
 }
 
 /// Jobs as a manifest.

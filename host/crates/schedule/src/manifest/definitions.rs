@@ -122,3 +122,114 @@ fn refuse_files(node: &Node, diagnostics: &mut Diagnostics) {
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::{
+        job::Ceilings,
+        manifest::{
+            directories::{Beside, Found},
+            resolve::{ResolveOptions, resolve_partial},
+            resolved::Manifest,
+        },
+        zone::Zones,
+    };
+
+    /// A manifest with definitions beside it, and what was found: the source and the code of each finding.
+    fn read(manifest: &str, definitions: &[(&str, &str)]) -> (Manifest, Vec<String>) {
+        let jobs: Vec<JobId> = definitions.iter().map(|(job, _)| job.parse().unwrap()).collect();
+        let texts = definitions.iter().map(|(job, text)| Source::new(*job, *text));
+        let plugins = [("given".parse().unwrap(), PathBuf::from("up/given.wasm"))];
+        let sources: Vec<_> = [Source::new("m.yaml", manifest)].into_iter().chain(texts).collect();
+        let sources: Vec<_> = sources.into_iter().chain([Source::new("given", "")]).collect();
+        let folders = vec![PathBuf::from("site"); sources.len()];
+        let beside = Beside { definitions: &jobs, first_source: 1, plugins: &plugins };
+        let options = ResolveOptions {
+            zones: &Zones::bundled(),
+            variables: &|name| (name == "SET").then(|| "set".to_owned()),
+            folders: &folders,
+            ceilings: &Ceilings::default(),
+            n_named: 1,
+            found: Found { beside, ..Found::default() },
+        };
+        let (manifest, found) = resolve_partial(&sources, &options);
+        let told = |found: &Diagnostic| format!("{} {}", sources[found.span.source].name, found.code);
+        (manifest, found.all().iter().map(told).collect())
+    }
+
+    const FILE: &str = "version: 1\nplugins: { p: ./p.wasm }\nsecrets: { key: { env: KEY } }\njobs: { filed: { plugin: p, every: 1h } }\n";
+
+    #[test]
+    fn a_definition_is_a_job_like_any_other() {
+        let (manifest, found) = read(
+            FILE,
+            &[
+                ("a", r#"{ "plugin": "p", "every": "1h", "grants": { "secrets": ["key"] } }"#),
+                ("b", r#"{ "plugin": "given", "after": "a" }"#),
+                ("c", r#"{ "plugin": "./q.wasm", "after": "filed" }"#),
+                ("d", r#"{ "plugin": "p", "evry": "1h" }"#),
+            ],
+        );
+        assert_eq!(found, ["d manifest.unknown_key"]);
+        let ids: Vec<_> = manifest.jobs.keys().map(JobId::as_str).collect();
+        assert_eq!(ids, ["a", "b", "c", "filed"]);
+        let file = |plugin: &str| manifest.plugins[&plugin.parse().unwrap()].source.to_string();
+        assert_eq!((&*file("p"), &*file("given")), ("site/p.wasm", "up/given.wasm"));
+        let direct = &manifest.jobs[&"c".parse().unwrap()].plugin;
+        assert!(direct.as_str().starts_with("q-"), "no other job changes its name: {direct}");
+        assert_eq!(file(direct.as_str()), "site/q.wasm");
+    }
+
+    #[test]
+    fn files_come_first_and_mean_the_same_without_definitions() {
+        let shadowed = ("filed", r#"{ "plugin": "p", "every": "2h" }"#);
+        let (manifest, found) = read(FILE, &[shadowed]);
+        assert_eq!(found, ["m.yaml job.shadowed"]);
+        assert_eq!(manifest.shadowed.iter().map(JobId::as_str).collect::<Vec<_>>(), ["filed"]);
+        assert_eq!(manifest.jobs[&"filed".parse().unwrap()].plugin.as_str(), "p");
+        let waits = FILE.replace("every: 1h", "after: a");
+        let (_, found) = read(&waits, &[("a", r#"{ "plugin": "p", "every": "1h" }"#)]);
+        assert_eq!(found, ["m.yaml manifest.unknown_job"]);
+        // The name of an uploaded plugin means what a file says of it.
+        let named = FILE.replace("p: ./p.wasm", "p: ./p.wasm, given: ./own.wasm");
+        let (manifest, found) = read(&named, &[]);
+        assert_eq!(
+            (manifest.plugins[&"given".parse().unwrap()].source.to_string(), found),
+            ("site/own.wasm".to_owned(), vec![])
+        );
+    }
+
+    #[test]
+    fn a_definition_has_only_what_files_let_it_have() {
+        let bounded = format!("{FILE}host: {{ roots: [./data], egress: [\"https://*.acme.dev\"] }}\n");
+        for (keys, free, within) in [
+            (r#""description": "${SET}""#, "d manifest.variable", "d manifest.variable"),
+            (r#""args": { "x": [{ "file": "m.yaml" }] }"#, "d manifest.denied", "d manifest.denied"),
+            (r#""stdin": { "file": "m.yaml" }"#, "d manifest.denied", "d manifest.denied"),
+            (r#""grants": { "dirs": [{ "host": "./data", "guest": "/d" }] }"#, "d manifest.denied", ""),
+            (r#""grants": { "http": ["https://a.acme.dev"] }"#, "d manifest.denied", ""),
+            (r#""grants": { "http": ["https://other.dev"] }"#, "d manifest.denied", "d manifest.denied"),
+            (r#""grants": { "secrets": ["other"] }"#, "d manifest.unknown_secret", "d manifest.unknown_secret"),
+        ] {
+            let text = format!(r#"{{ "plugin": "p", "every": "1h", {keys} }}"#);
+            for (manifest, expected) in [(FILE, free), (&*bounded, within)] {
+                let (_, found) = read(manifest, &[("d", &text)]);
+                assert_eq!(found.join(", "), expected, "{text} beside {manifest}");
+            }
+        }
+        for plugin in ["/etc/x.wasm", "../x.wasm", "a/../../x.wasm", "oci://registry.example/x:1"] {
+            let text = format!(r#"{{ "plugin": "{plugin}", "every": "1h" }}"#);
+            assert_eq!(read(FILE, &[("d", &text)]).1, ["d manifest.denied"], "{plugin}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_may_say_that_it_has_no_jobs() {
+        assert_eq!(read("version: 1\njobs: {}\n", &[]).1, ["m.yaml manifest.empty"]);
+        let (manifest, found) = read("version: 1\njobs: {}\n", &[("d", r#"{ "plugin": "given", "every": "1h" }"#)]);
+        assert_eq!((manifest.jobs.len(), found), (1, vec![]));
+    }
+}

@@ -35,6 +35,8 @@ pub(super) struct Document<'n> {
     /// Directories of plugins that have no name.
     pub(super) plugin_directories: &'n [Node],
     pub(super) jobs: &'n [Entry],
+    /// Whether it says itself that there are none: `jobs: {}`.
+    pub(super) says_no_jobs: bool,
     pub(super) host: Option<(Span, HostSettings)>,
     pub(super) includes: Vec<Include>,
 }
@@ -53,6 +55,7 @@ impl<'n> Document<'n> {
             plugins: &[],
             plugin_directories: &[],
             jobs: &[],
+            says_no_jobs: false,
             host: None,
             includes: Vec::new(),
         }
@@ -102,6 +105,8 @@ impl<'n> Document<'n> {
             let fix = "write `jobs: { hello: { plugin: ./hello.wasm, every: 1m } }`";
             entries(node, "`jobs` is a map from an id to a job", fix, diagnostics)
         });
+        let jobs = fields.own("jobs").and_then(|entry| entry.value.as_map());
+        document.says_no_jobs = jobs.is_some_and(<[_]>::is_empty);
         if let Some(entry) = fields.entry("host").filter(|entry| entry.value.value != Value::Null) {
             document.host = Fields::open(&entry.value, "`host`", diagnostics).map(|mut host| {
                 let ceilings = bounds::read_ceilings(&mut host, ceilings, diagnostics);

@@ -124,7 +124,8 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     let may_grow = documents.iter().any(|document| !document.plugin_directories.is_empty());
     let may_grow = may_grow || tables.plugins.has_directories() || options.found.program.is_some();
     if is_empty && !may_grow && !findings.has_errors() {
-        findings.take(one(no_jobs()));
+        let is_said = documents.iter().any(|document| document.says_no_jobs);
+        findings.take(one(if is_said { no_jobs_yet() } else { no_jobs() }));
     }
     manifest.plugins = tables.plugins.plugins;
     manifest.plugin_places = tables.plugins.places;
@@ -183,6 +184,12 @@ fn one(diagnostic: Diagnostic) -> Diagnostics {
 
 fn no_jobs() -> Diagnostic {
     Diagnostic::error("manifest.empty", Span::default(), "the manifest has no jobs").fix(SHORTEST)
+}
+
+/// A file that is being written is empty for a moment, but says nothing of the kind.
+fn no_jobs_yet() -> Diagnostic {
+    Diagnostic::warning("manifest.empty", Span::default(), "the manifest says that it has no jobs")
+        .fix("give the running host some with `clockjack apply FILE`, or write one under `jobs:`")
 }
 
 /// The folder in which the relative paths of a source start.
