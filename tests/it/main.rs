@@ -37,6 +37,7 @@ mod new;
 mod notify;
 mod notify_receiver;
 mod oci;
+mod operate;
 mod plugin_dirs;
 mod program;
 mod readme;

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     cli::rfc3339,
     operate::{PauseNote, Pauses, Whose},
+    shell::{Asker, Event},
 };
 
 /// Longest note: some lines for whoever looks.
@@ -68,6 +69,7 @@ async fn pause_all(
     let note = note(asked, api.clock.now())?;
     Pauses::keep(&*api.ledger, &Whose::All, &note).await?;
     tell(&api, Input::PauseAll).await?;
+    api.host.publish(Event::Paused { asker: asker(&note) });
     Ok(Json(SchedulerState { paused: true, pause: Some((&note).into()) }))
 }
 
@@ -79,6 +81,7 @@ async fn resume_all(
 ) -> Result<Json<SchedulerState>, Problem> {
     let from = from(&asked)?;
     tell(&api, Input::ResumeAll { from }).await?;
+    api.host.publish(Event::Resumed { by: None });
     Pauses::forget(&*api.ledger, &Whose::All).await?;
     api.operator.pauses.changed();
     Ok(Json(SchedulerState { paused: false, pause: None }))
@@ -103,6 +106,12 @@ async fn state_of(api: &Api, name: &str) -> Result<Json<JobState>, Problem> {
         paused_with_all: state.paused_with_all,
         pause: note.as_ref().map(Into::into),
     }))
+}
+
+/// Who asked for a pause and why, for whoever listens.
+fn asker(note: &PauseNote) -> Asker {
+    let PauseNote { note, until, by, .. } = note;
+    Asker { note: note.as_deref().map(Into::into), until: *until, by: by.as_deref().map(Into::into) }
 }
 
 fn note(asked: PauseAsked, now: DateTime<Utc>) -> Result<PauseNote, Problem> {

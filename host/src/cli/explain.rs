@@ -18,7 +18,7 @@ use clockjack_schedule::{
 
 pub(super) use self::{
     absent::{absent, nothing},
-    skips::{in_gap, skip},
+    skips::{in_gap, skip, still_paused},
 };
 use super::{find, reading::Trouble, rows, why::Subject};
 

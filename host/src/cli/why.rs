@@ -134,7 +134,9 @@ async fn slot(subject: &Subject<'_>, at: DateTime<Utc>) -> Result<Vec<Explained>
         }
     }
     if explained.is_empty() {
-        explained.push(explain::absent(subject, at, around.as_ref()));
+        let mut absent = explain::absent(subject, at, around.as_ref());
+        absent.explanation.push_str(&explain::still_paused(subject).await?);
+        explained.push(absent);
     }
     Ok(explained)
 }

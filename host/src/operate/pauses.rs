@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
     core::{Input, ResumeFrom},
     id::JobId,
-    ports::{Change, Document, DocumentKind, JobRow, Ledger, LedgerError},
+    ports::{Change, Document, DocumentKind, JobFilter, JobRow, Ledger, LedgerError},
 };
 use serde_json::{Value as Json, json};
 use tokio::sync::{
@@ -239,7 +239,10 @@ impl Task {
             let (job, note) = (whose.key(), note.note.unwrap_or_default());
             match whose {
                 Whose::Job(_) => info!(job = &*job, note, "the pause of this job is over"),
-                Whose::All => info!(note, "the pause of the host is over"),
+                Whose::All => {
+                    self.parts.host.publish(Event::Resumed { by: None });
+                    info!(note, "the pause of the host is over");
+                }
             }
         }
         Ok(())
@@ -252,9 +255,14 @@ impl Task {
         if !known.iter().any(|(whose, note)| *whose != Whose::All && may_be_stray(note)) {
             return Ok(());
         }
-        let jobs = self.parts.ledger.load().await?.jobs;
-        let is_paused = |row: &&JobRow| row.state.paused && row.state.removed_at.is_none();
-        let paused: BTreeSet<JobId> = jobs.iter().filter(is_paused).map(|row| row.state.job.clone()).collect();
+        let only = known.iter().filter_map(|(whose, _)| match whose {
+            Whose::Job(job) => Some(job.clone()),
+            Whose::All => None,
+        });
+        let filter = JobFilter { only: Some(only.collect()), ..JobFilter::default() };
+        let states = self.parts.ledger.jobs(filter).await?.into_iter().map(|story| story.row.state);
+        let paused = states.filter(|state| state.paused && state.removed_at.is_none());
+        let paused: BTreeSet<JobId> = paused.map(|state| state.job).collect();
         let is_stray = |whose: &Whose| matches!(whose, Whose::Job(job) if !paused.contains(job));
         for (whose, _) in known.extract_if(.., |(whose, note)| is_stray(whose) && may_be_stray(note)) {
             Pauses::forget(&*self.parts.ledger, &whose).await?;

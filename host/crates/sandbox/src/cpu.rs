@@ -94,7 +94,7 @@ impl<F> Supervised<F> {
             return true;
         }
         self.is_longer = true;
-        grace.as_mut().set(tokio::time::sleep(STOP_GRACE - UNWATCHED_GRACE));
+        grace.as_mut().set(tokio::time::sleep(STOP_GRACE.saturating_sub(UNWATCHED_GRACE)));
         grace.as_mut().poll(context).is_ready()
     }
 }

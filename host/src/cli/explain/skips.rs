@@ -37,7 +37,7 @@ pub(in crate::cli) async fn skip(subject: &Subject<'_>, skip: &Skip) -> Result<E
 }
 
 /// Who has paused the job, where the pause goes on.
-async fn still_paused(subject: &Subject<'_>) -> Result<String, Trouble> {
+pub(in crate::cli) async fn still_paused(subject: &Subject<'_>) -> Result<String, Trouble> {
     let notes = Pauses::all(&*subject.reading.ledger).await?.into_iter().collect();
     let Some(note) = pause_of(&notes, subject.row) else { return Ok(String::new()) };
     let told = note.told();
