@@ -11,6 +11,7 @@ mod definitions;
 mod dev;
 pub mod diagnostics;
 mod events;
+mod doors;
 mod exec;
 mod exit;
 mod explain;

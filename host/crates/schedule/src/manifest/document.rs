@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::{
-    bounds, egress,
+    api, bounds, egress,
     fields::{self, Fields},
     foreign::{self, Place},
     grants,
     node::{Entry, Node, Value},
-    resolved::{HostSettings, Include, Root},
+    resolved::{ApiSettings, HostSettings, Include, Root},
     trusted_keys,
 };
 use crate::{
@@ -35,6 +35,7 @@ pub(super) struct Document<'n> {
     pub(super) plugin_directories: &'n [Node],
     pub(super) jobs: &'n [Entry],
     pub(super) host: Option<(Span, HostSettings)>,
+    pub(super) api: Option<(Span, ApiSettings)>,
     pub(super) includes: Vec<Include>,
 }
 
@@ -52,6 +53,7 @@ impl<'n> Document<'n> {
             plugin_directories: &[],
             jobs: &[],
             host: None,
+            api: None,
             includes: Vec::new(),
         }
     }
@@ -106,6 +108,9 @@ impl<'n> Document<'n> {
                 host.finish_translated(|key| foreign::answer(Place::Host, key), diagnostics);
                 (entry.key_span, HostSettings { ceilings, memory, roots, egress, trusted_keys })
             });
+        }
+        if let Some(entry) = fields.entry("api").filter(|entry| entry.value.value != Value::Null) {
+            document.api = api::read(entry, folder, diagnostics).map(|api| (entry.key_span, api));
         }
         fields.finish_translated(|key| foreign::answer(Place::Top, key), diagnostics);
         Some(document)
