@@ -10,8 +10,8 @@ mod control;
 mod definitions;
 mod dev;
 pub mod diagnostics;
-mod events;
 mod doors;
+mod events;
 mod exec;
 mod exit;
 mod explain;
@@ -30,6 +30,7 @@ mod print;
 mod reading;
 mod refusal;
 mod reloads;
+mod remote;
 pub(crate) mod rows;
 mod runs;
 mod schema;
@@ -39,6 +40,7 @@ mod shutdown;
 mod signals;
 mod story;
 mod stream;
+mod token;
 mod up;
 mod version;
 mod why;
@@ -136,6 +138,8 @@ enum Command {
     Backfills(backfill::BackfillsArgs),
     /// End a running host as a signal does, and wait until it is gone.
     Shutdown(shutdown::ShutdownArgs),
+    /// Make, list and revoke tokens for those who reach a host over the network.
+    Token(token::TokenArgs),
     /// Say what a code means and what to do about it.
     Explain(codes::ExplainArgs),
     /// Run the attempts of one job for the host that started this process.
@@ -219,6 +223,7 @@ pub fn main() -> ExitCode {
         Some(Command::Shutdown(args)) => shutdown::run(&args),
         Some(Command::Run(args)) => control::run(&args),
         Some(Command::Cancel(args)) => control::cancel(&args),
+        Some(Command::Token(args)) => token::run(&args),
         Some(Command::Explain(args)) => codes::run(&args),
         Some(Command::GuestWorker) => guest_worker::run(),
         Some(Command::CompileGuest(args)) => compile::run(&args),

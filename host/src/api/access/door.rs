@@ -157,9 +157,8 @@ impl Door {
         let asked = Asked::new(request.method(), request.uri().path(), peer.shown());
         let is_last = headers::is_last(&request);
         let mut who = None;
-        let mut response = match self.admit(&request, peer) {
+        let mut response = match self.admit(&request, peer, &mut who) {
             Ok(caller) => {
-                who = caller.as_ref().map(|caller| caller.name.clone());
                 if let Some(caller) = caller {
                     request.extensions_mut().insert(caller);
                 }
@@ -177,8 +176,13 @@ impl Door {
         Ok(response)
     }
 
-    /// Who asks; nobody in particular where the route is open to all.
-    fn admit(&self, request: &Request<Incoming>, peer: Peer) -> Result<Option<Caller>, Problem> {
+    /// Who asks; nobody in particular where the route is open to all. `who` is told also of those who may not.
+    fn admit(
+        &self,
+        request: &Request<Incoming>,
+        peer: Peer,
+        who: &mut Option<String>,
+    ) -> Result<Option<Caller>, Problem> {
         let Self { access, .. } = self;
         let headers = request.headers();
         host::check(request.uri(), headers, peer.address(), &access.hosts)?;
@@ -189,6 +193,7 @@ impl Door {
         }
         let Peer::Network { from, .. } = peer else {
             check_length(headers)?;
+            *who = Some(peer.shown());
             return Ok(Some(Caller { name: peer.shown(), role: Role::Admin }));
         };
         if is_open(request.uri().path()) {
@@ -196,6 +201,7 @@ impl Door {
             return Ok(None);
         }
         let caller = access.caller(headers, from.ip())?;
+        *who = Some(caller.name.clone());
         role::check(&caller, request.method(), request.uri().path())?;
         access.limits.ask(&caller.name)?;
         check_length(headers)?;
