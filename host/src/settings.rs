@@ -47,6 +47,18 @@ pub fn socket() -> Option<PathBuf> {
     variable("CLOCKJACK_SOCKET").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// The host that commands talk to over the network: `CLOCKJACK_HOST`.
+#[must_use]
+pub fn remote_host() -> Option<String> {
+    variable("CLOCKJACK_HOST").filter(|value| !value.is_empty())
+}
+
+/// The token that it is shown: `CLOCKJACK_TOKEN`.
+#[must_use]
+pub fn remote_token() -> Option<String> {
+    variable("CLOCKJACK_TOKEN").filter(|value| !value.is_empty())
+}
+
 /// The home of the user that the host runs as.
 #[must_use]
 pub fn home() -> Option<PathBuf> {

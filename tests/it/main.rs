@@ -5,6 +5,7 @@
 
 #![expect(clippy::panic, reason = "a test fails by a panic, also in the functions that tests share")]
 
+mod access;
 mod api_jobs;
 mod attacks;
 mod cli_arguments;
@@ -60,4 +61,5 @@ mod up_retry;
 mod up_secrets;
 mod up_state;
 mod up_stores;
+mod visitor;
 mod why_told;

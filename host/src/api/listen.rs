@@ -1,15 +1,14 @@
-//! The server: connections over the socket of the host, few at a time and none of them for ever.
+//! The server: connections over the socket of the host and over the network, a bounded number at a time, and none of them
+//! for ever.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use axum::{Router, http::StatusCode};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::geteuid;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{UnixListener, UnixStream},
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -18,17 +17,28 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use super::socket::{Socket, SocketFile};
+use super::{
+    access::{
+        Access, AccessOptions,
+        door::{Door, Peer},
+    },
+    problem::Problem,
+    socket::{Socket, SocketFile},
+    tcp::{Accepted, TcpDoor},
+    wire::Wire,
+};
 
-/// Most connections at once. Who comes then waits.
-const CONNECTIONS_MAX: usize = 64;
+/// Most connections at once through one door. Who comes then is told so.
+const CONNECTIONS_MAX: usize = 256;
 
-/// How long the headers of a request may take to come, and how long a connection may ask for nothing. Whoever asks is on
-/// this very machine.
-const HEADERS_TIME_MAX: Duration = Duration::from_secs(10);
+/// How many are told so at once; others are just closed.
+const TURNED_AWAY_MAX: usize = 64;
 
-/// Largest head of a request.
-const HEADERS_BYTES_MAX: usize = 16 << 10;
+/// How long a connection may ask for nothing.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How much of a request is held back while it is read.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// How long what has been asked may go on when the host stops.
 const END_TIME_MAX: Duration = Duration::from_secs(1);
@@ -40,57 +50,106 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Server {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// The doors of a host.
+#[derive(Default)]
+pub struct Doors {
+    /// Its socket.
+    pub socket: Option<Socket>,
+    /// Where it listens on the network.
+    pub tcp: Vec<TcpDoor>,
+    /// Who may come in through those.
+    pub access: AccessOptions,
 }
 
 /// Serves on a socket until it is told to stop.
 pub fn serve(socket: Socket, router: Router, runtime: &Handle) -> Server {
+    serve_all(Doors { socket: Some(socket), ..Doors::default() }, router, runtime)
+}
+
+/// Serves through all doors until it is told to stop.
+pub fn serve_all(doors: Doors, router: Router, runtime: &Handle) -> Server {
+    let Doors { socket, tcp, access } = doors;
     let stop = CancellationToken::new();
-    let (listener, file) = socket.into_parts();
-    let accepting = Accepting { listener, file, router, runtime: runtime.clone(), stop: stop.clone() };
-    Server { stop, task: runtime.spawn(accepting.work()) }
+    let door = Door::new(router, Arc::new(Access::new(access)));
+    let accepting = |listener| Accepting {
+        listener,
+        door: door.clone(),
+        runtime: runtime.clone(),
+        stop: stop.clone(),
+        places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        turning_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
+        connections: TaskTracker::new(),
+        give_up: CancellationToken::new(),
+    };
+    let socket = socket.map(|socket| {
+        let (listener, file) = socket.into_parts();
+        Listener::Socket(listener, file)
+    });
+    let listeners = socket.into_iter().chain(tcp.into_iter().map(Listener::Tcp));
+    let tasks = listeners.map(|listener| runtime.spawn(accepting(listener).work())).collect();
+    Server { stop, tasks }
 }
 
 impl Server {
     /// Takes no more requests, gives those that are being answered a moment, and removes the socket.
     pub async fn end(mut self) {
         self.stop.cancel();
-        drop((&mut self.task).await);
+        for task in &mut self.tasks {
+            drop(task.await);
+        }
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+enum Listener {
+    Socket(UnixListener, #[expect(dead_code, reason = "it goes with the listener")] SocketFile),
+    Tcp(TcpDoor),
+}
+
 struct Accepting {
-    listener: UnixListener,
-    file: SocketFile,
-    router: Router,
+    listener: Listener,
+    door: Door,
     runtime: Handle,
     stop: CancellationToken,
+    places: Arc<Semaphore>,
+    turning_away: Arc<Semaphore>,
+    connections: TaskTracker,
+    give_up: CancellationToken,
+}
+
+/// A connection that has come.
+enum Came {
+    Socket(UnixStream, Peer),
+    Network(Accepted),
 }
 
 impl Accepting {
     async fn work(self) {
-        let Self { listener, file, router, runtime, stop } = self;
-        let (connections, places) = (TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
-        let give_up = CancellationToken::new();
         loop {
-            let accepted = tokio::select! {
+            let came = tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
-                accepted = accept(&listener, &places) => accepted,
+                () = self.stop.cancelled() => break,
+                came = self.listener.accept() => came,
             };
-            let Some((stream, place)) = accepted else { continue };
-            let (router, stop, give_up) = (router.clone(), stop.clone(), give_up.clone());
-            let connection = async move {
-                tokio::select! {
-                    () = answer(stream, router, stop) => {}
-                    () = give_up.cancelled() => {}
+            match came {
+                Ok(Some(came)) => self.take(came),
+                Ok(None) => {}
+                Err(error) => {
+                    warn!("a connection of the control interface could not be taken: {error}");
+                    tokio::time::sleep(PAUSE).await;
                 }
-                drop(place);
-            };
-            connections.spawn_on(connection, &runtime);
+            }
         }
+        let Self { listener, connections, give_up, .. } = self;
         // Nobody finds the socket any more, and then nobody waits on it.
-        drop(file);
         drop(listener);
         connections.close();
         if tokio::time::timeout(END_TIME_MAX, connections.wait()).await.is_err() {
@@ -99,33 +158,52 @@ impl Accepting {
             connections.wait().await;
         }
     }
+
+    /// Answers a connection beside the others, or says that there are too many.
+    fn take(&self, came: Came) {
+        let (door, stop, give_up) = (self.door.clone(), self.stop.clone(), self.give_up.clone());
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            if let Ok(place) = Arc::clone(&self.turning_away).try_acquire_owned() {
+                self.connections.spawn_on(turn_away(came, door, place), &self.runtime);
+            }
+            return;
+        };
+        let connection = async move {
+            tokio::select! {
+                () = welcome(came, door, stop) => {}
+                () = give_up.cancelled() => {}
+            }
+            drop(place);
+        };
+        self.connections.spawn_on(connection, &self.runtime);
+    }
 }
 
-/// The next connection, with its place among those that go on. Cancel-safe.
-async fn accept(listener: &UnixListener, places: &Arc<Semaphore>) -> Option<(UnixStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _address)) => is_from_friend(&stream).then_some((stream, place)),
-        Err(error) => {
-            warn!("a connection of the control interface could not be taken: {error}");
-            tokio::time::sleep(PAUSE).await;
-            None
+impl Listener {
+    /// The next connection of somebody who may have one. Cancel-safe.
+    async fn accept(&self) -> io::Result<Option<Came>> {
+        match self {
+            Self::Socket(listener, _) => {
+                let (stream, _address) = listener.accept().await?;
+                Ok(friend(&stream).map(|user| Came::Socket(stream, Peer::Socket { user })))
+            }
+            Self::Tcp(door) => Ok(Some(Came::Network(door.accept().await?))),
         }
     }
 }
 
-/// Whether a connection comes from the user of this host, or from the administrator. The mode of the socket says the same
+/// The user of a connection, where it is that of this host or the administrator. The mode of the socket says the same
 /// already; folders that a person names may be open to others for a moment.
-fn is_from_friend(stream: &UnixStream) -> bool {
+fn friend(stream: &UnixStream) -> Option<u32> {
     match stream.peer_cred() {
-        Ok(peer) if may_ask(peer.uid(), geteuid().as_raw()) => true,
+        Ok(peer) if may_ask(peer.uid(), geteuid().as_raw()) => Some(peer.uid()),
         Ok(peer) => {
             warn!(user = peer.uid(), "another user asked the control interface for something, and was not answered");
-            false
+            None
         }
         Err(error) => {
             debug!("it is not known who asks: {error}");
-            false
+            None
         }
     }
 }
@@ -135,27 +213,69 @@ pub(super) fn may_ask(user: u32, owner: u32) -> bool {
     user == owner || user == 0
 }
 
-async fn answer(stream: UnixStream, router: Router, stop: CancellationToken) {
-    let connection = http1::Builder::new()
+async fn welcome(came: Came, door: Door, stop: CancellationToken) {
+    match came {
+        Came::Socket(stream, peer) => answer(stream, peer, door, stop).await,
+        Came::Network(accepted) => {
+            let peer = accepted.peer();
+            match accepted.open().await {
+                Ok(stream) => answer(stream, peer, door, stop).await,
+                Err(error) => debug!("a connection did not come to be: {error}"),
+            }
+        }
+    }
+}
+
+/// Says that there are too many connections, and ends.
+async fn turn_away(came: Came, door: Door, place: OwnedSemaphorePermit) {
+    let problem = || {
+        let detail = format!("{CONNECTIONS_MAX} connections are open already");
+        let fix = "close those that you do not need, and ask again in 1s";
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "host.busy", detail, fix);
+        problem.and(axum::http::header::RETRY_AFTER, axum::http::HeaderValue::from(1))
+    };
+    match came {
+        Came::Socket(stream, peer) => Wire::new(stream).end(Some(&door.refuse(problem(), peer))).await,
+        Came::Network(accepted) => {
+            let peer = accepted.peer();
+            // Nobody waits for a handshake for this.
+            if let Some(stream) = accepted.plain() {
+                Wire::new(stream).end(Some(&door.refuse(problem(), peer))).await;
+            }
+        }
+    }
+    drop(place);
+}
+
+async fn answer<S>(stream: S, peer: Peer, door: Door, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let routes = door.clone();
+    let service = service_fn(move |request| Box::pin(routes.clone().answer(request, peer)));
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_TIME_MAX)
-        .max_buf_size(HEADERS_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        .header_read_timeout(IDLE_TIME_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(Wire::new(stream)), service);
+    let ended = {
+        let mut going = pin!(&mut connection);
+        tokio::select! {
+            ended = going.as_mut() => Some(ended),
+            () = stop.cancelled() => None,
+        }
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
         }
     };
     if let Err(error) = ended {
         debug!("a connection of the control interface ended early: {error}");
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
+    let mut wire = connection.into_parts().io.into_inner();
+    let refusal = wire.take_refusal().map(|problem| door.refuse(problem, peer));
+    wire.end(refusal.as_deref()).await;
 }

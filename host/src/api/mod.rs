@@ -1,13 +1,17 @@
-//! The control interface of a running host: HTTP and JSON on a Unix socket that only its user can reach.
+//! The control interface of a running host: HTTP and JSON on a Unix socket that only its user can reach, and on the
+//! addresses of the manifest for those who show a token.
 //!
 //! Reads start at the ledger or at what the reloader shows; writes are inputs of the core or wishes of the reloader.
 //! Nothing here decides anything.
 
+pub mod access;
 mod asked;
 mod backfills;
 mod definitions;
 mod ending;
 mod events;
+mod framing;
+mod health;
 mod job_reads;
 mod jobs;
 mod listen;
@@ -25,13 +29,15 @@ mod scheduler;
 mod slots;
 pub mod socket;
 mod sse;
+pub mod tcp;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transfer;
 mod uploads;
 pub mod view;
+mod wire;
 
 pub use self::{
-    listen::{Server, serve},
+    listen::{Doors, Server, serve, serve_all},
     router::{About, Api, router},
 };

@@ -6,7 +6,10 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{
+    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder,
+    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -17,13 +20,20 @@ use super::{
 /// The document as JSON, made once.
 static DOCUMENT: LazyLock<Result<String, serde_json::Error>> = LazyLock::new(|| document().to_json());
 
+/// The name of the way in which callers say who they are.
+const BEARER: &str = "bearer";
+
 /// What stands around the routes.
 pub(super) fn frame() -> OpenApi {
     let info = InfoBuilder::new()
         .title("Clockjack")
         .description(Some("A running host: its jobs, runs, plugins and events."))
         .version(env!("CARGO_PKG_VERSION"));
-    OpenApiBuilder::new().info(info.build()).build()
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    let components = ComponentsBuilder::new().security_scheme(BEARER, bearer).build();
+    let every_route = vec![SecurityRequirement::new(BEARER, Vec::<String>::new())];
+    let document = OpenApiBuilder::new().info(info.build()).components(Some(components));
+    document.security(Some(every_route)).build()
 }
 
 /// Its routes.

@@ -1,9 +1,9 @@
 //! What went wrong with a request: problem details as in RFC 9457, with a stable code and what to do next.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    http::{StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use clockjack_schedule::ports::LedgerError;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use utoipa::{
     IntoResponses, PartialSchema as _, ToSchema,
-    openapi::{ContentBuilder, RefOr, ResponseBuilder, response::Response as Told},
+    openapi::{ContentBuilder, RefOr, ResponseBuilder, response::Response as Described},
 };
 
 use crate::{
@@ -32,7 +32,13 @@ pub(super) struct Problem {
     fix: String,
     /// What else is to be said, by name.
     more: Box<Map<String, Json>>,
+    /// What the answer says beside that.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
+
+/// The body of a problem, for whoever knows which request it is about.
+#[derive(Clone)]
+pub(super) struct Told(pub(super) Arc<Json>);
 
 impl Problem {
     pub(super) fn new(
@@ -41,7 +47,7 @@ impl Problem {
         detail: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { status, code, detail: detail.into(), fix: fix.into(), more: Box::default() }
+        Self { status, code, detail: detail.into(), fix: fix.into(), more: Box::default(), headers: Vec::new() }
     }
 
     /// The same with something more to say.
@@ -60,11 +66,23 @@ impl Problem {
     pub(super) fn conflict(code: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail, fix)
     }
+
+    /// The same with a header.
+    pub(super) fn and(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The same in a line.
+    #[cfg(test)]
+    pub(super) fn line(&self) -> String {
+        format!("{} {}: {}; {}", self.status.as_u16(), self.code, self.detail, self.fix)
+    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, code, detail, fix, more } = self;
+        let Self { status, code, detail, fix, more, headers } = self;
         let mut body = json!({
             "type": format!("urn:clockjack:problem:{code}"),
             "title": status.canonical_reason(),
@@ -76,7 +94,10 @@ impl IntoResponse for Problem {
         if let Json::Object(body) = &mut body {
             body.extend(*more);
         }
-        (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body.to_string()).into_response()
+        let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body.to_string()).into_response();
+        response.headers_mut().extend(headers);
+        response.extensions_mut().insert(Told(Arc::new(body)));
+        response
     }
 }
 
@@ -147,13 +168,15 @@ struct ProblemView {
     findings_text: Option<String>,
     /// The tag of a job as it is, where another one was meant.
     etag: Option<String>,
+    /// Which request it was: the header `x-request-id` of the answer, and the log of the host, have the same.
+    request: Option<String>,
 }
 
 /// What every route may answer instead of what was asked for.
 pub(super) struct Problems;
 
 impl IntoResponses for Problems {
-    fn responses() -> BTreeMap<String, RefOr<Told>> {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
         let told = |status: StatusCode| {
             let content = ContentBuilder::new().schema(Some(ProblemView::schema())).build();
             let told = ResponseBuilder::new().description(status.canonical_reason().unwrap_or_default());

@@ -20,8 +20,11 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    asked::BODY_BYTES_MAX, backfills, definitions, ending, events, job_reads, jobs, logs, metrics, openapi, pauses,
-    plugins, problem::Problem, run_reads, runs, scheduler, slots, transfer, uploads,
+    access::{Answers, idempotency},
+    asked::BODY_BYTES_MAX,
+    backfills, definitions, ending, events, health, job_reads, jobs, logs, metrics, openapi, pauses, plugins,
+    problem::Problem,
+    run_reads, runs, scheduler, slots, transfer, uploads,
 };
 use crate::{hot::Reloader, operate::Operator, shell::HostHandle};
 
@@ -47,6 +50,8 @@ pub struct Api {
     pub operator: Operator,
     /// What does not change while it runs.
     pub about: About,
+    /// What was answered to requests with a key.
+    pub answers: Answers,
 }
 
 /// What a host was started with.
@@ -79,7 +84,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(logs::routes())
         .merge(events::routes())
         .merge(openapi::routes());
-    OpenApiRouter::with_openapi(openapi::frame()).nest("/api/v1", routes)
+    OpenApiRouter::with_openapi(openapi::frame()).nest("/api/v1", routes).merge(health::routes())
 }
 
 /// How the routes look to programs: OpenAPI 3.1.
@@ -96,6 +101,7 @@ pub fn router(api: Api) -> Router {
         .route("/metrics", get(metrics::show))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(from_fn_with_state(Arc::clone(&api), idempotency::once))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(api)
 }

@@ -30,7 +30,9 @@ use tokio::{
 };
 
 use super::{
-    About, Api, Server, router, serve,
+    About, Api, Server,
+    access::Answers,
+    router, serve,
     socket::{Place, Socket},
 };
 use crate::{
@@ -170,6 +172,7 @@ async fn world() -> World {
         executor: Arc::new(Scripted),
         operator: operator.clone(),
         about,
+        answers: Answers::default(),
     };
     let server = serve(socket, router(api), &Handle::current());
     let world = World { folder, host, ledger: kept, _operating: operating, operator, server, wishes, shown };
@@ -271,8 +274,8 @@ async fn a_connection_that_asks_for_nothing_is_closed() {
         silent.write_all(begun.as_bytes()).await.unwrap();
         let mut rest = Vec::new();
         // Time is paused, so it goes on by itself to the next thing that waits for it.
-        let closed = tokio::time::timeout(Duration::from_secs(60), silent.read_to_end(&mut rest)).await;
-        assert!(closed.is_ok(), "{begun:?} is still waited for after a minute");
+        let closed = tokio::time::timeout(Duration::from_secs(120), silent.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "{begun:?} is still waited for after two minutes");
     }
     // A body that does not come is given up too, with words.
     let slow = "POST /api/v1/plan HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\

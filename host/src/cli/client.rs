@@ -1,18 +1,24 @@
-//! How commands talk to a running host: one request, one answer, over its socket.
+//! How commands talk to a running host: one request, one answer, over its socket or over the network.
 
 use std::{io, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
+use hyper::{HeaderMap, Method, Request, StatusCode, body::Bytes, client::conn::http1, header, http::HeaderValue};
 use hyper_util::rt::TokioIo;
 use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use tokio::{net::UnixStream, runtime::Builder};
 
-use super::{Exit, ManifestArgs, Output, OutputArgs, print, progress::Progress, refusal, rows};
+use super::{
+    Exit, ManifestArgs, Output, OutputArgs, print,
+    progress::Progress,
+    refusal,
+    remote::{Connection, Remote, RemoteArgs},
+    rows,
+};
 use crate::api::socket::{self, Place};
 
 /// Largest answer that is read: all that is kept of the largest run fits many times.
@@ -41,6 +47,8 @@ pub(super) struct SocketArgs {
     /// The socket of the host; without it `CLOCKJACK_SOCKET`, else the one of the host of these manifests.
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) remote: RemoteArgs,
 }
 
 /// What a command says, and how it ends.
@@ -100,6 +108,8 @@ pub(super) fn talk(output: Output, ask: impl AsyncFnOnce() -> Result<Said, Failu
 #[derive(Debug)]
 pub(super) struct Client {
     place: Place,
+    /// The host over the network that is meant instead.
+    remote: Option<Remote>,
     /// What to do where nobody answers.
     fix: String,
 }
@@ -107,6 +117,7 @@ pub(super) struct Client {
 impl Client {
     /// The host at a socket, else that of some manifests.
     pub(super) fn new(socket: &SocketArgs, files: &[PathBuf]) -> Self {
+        let remote = Remote::of(&socket.remote, socket.socket.as_deref());
         let place = socket::place(socket.socket.as_deref(), files);
         let files: String = files.iter().map(|file| format!(" -f {}", file.display())).collect();
         let socket = match &place {
@@ -114,7 +125,7 @@ impl Client {
             Place::Derived(_) => String::new(),
         };
         let fix = format!("start one with `clockjack up{files}{socket}`");
-        Self { place, fix }
+        Self { place, remote, fix }
     }
 
     /// The same, where these manifests may be those of no host.
@@ -125,6 +136,11 @@ impl Client {
             Place::Derived(_) => "name the manifest that the host was started with: `--of FILE`".to_owned(),
         };
         Self { fix, ..client }
+    }
+
+    /// Whether it is reached over the network.
+    pub(super) fn is_remote(&self) -> bool {
+        self.remote.is_some()
     }
 
     pub(super) fn of(args: &HostArgs) -> Self {
@@ -156,8 +172,10 @@ impl Client {
     }
 
     async fn ask(&self, method: Method, route: &str, body: Body<'_>, within: Duration) -> Result<Json, Failure> {
+        let mut head = HeaderMap::new();
+        self.sign(&mut head)?;
         let stream = self.connect().await?;
-        let answer = tokio::time::timeout(within, exchange(stream, method, route, body)).await;
+        let answer = tokio::time::timeout(within, exchange(stream, method, route, head, body)).await;
         let (status, bytes) = match answer {
             Ok(answered) => answered.map_err(|error| {
                 Failure::Host(error.context("the host did not answer to the end; its log may say why"))
@@ -172,11 +190,29 @@ impl Client {
         if status.is_success() { Ok(json) } else { Err(refused(status, &json)) }
     }
 
-    pub(super) async fn connect(&self) -> Result<UnixStream, Failure> {
+    /// Says which host is meant, and who asks.
+    pub(super) fn sign(&self, headers: &mut HeaderMap) -> Result<(), Failure> {
+        match &self.remote {
+            Some(remote) => remote.sign(headers),
+            None => {
+                headers.insert(header::HOST, HeaderValue::from_static("clockjack"));
+                Ok(())
+            }
+        }
+    }
+
+    /// A connection to the host.
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+        if let Some(remote) = &self.remote {
+            return remote.connect().await;
+        }
         let mut worst = None;
         for path in self.place.paths() {
             match UnixStream::connect(path).await {
-                Ok(stream) => return trusted(stream).map_err(|problem| self.no_host(Some(problem))),
+                Ok(stream) => {
+                    let trusted = trusted(stream).map_err(|problem| self.no_host(Some(problem)));
+                    return trusted.map(Connection::Socket);
+                }
                 Err(error) if is_nobody(&error) => {}
                 Err(error) => worst = worst.or(Some(format!("`{}`: {error}", path.display()))),
             }
@@ -242,14 +278,17 @@ fn found(findings: &Json) -> String {
 }
 
 async fn exchange(
-    stream: UnixStream,
+    stream: Connection,
     method: Method,
     route: &str,
+    head: HeaderMap,
     body: Body<'_>,
 ) -> anyhow::Result<(StatusCode, Bytes)> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut request = Request::builder().method(method).uri(format!("/api/v1{route}"));
-    request = request.header(header::HOST, "clockjack");
+    if let Some(headers) = request.headers_mut() {
+        headers.extend(head);
+    }
     let body = match body {
         Body::Json(json) => {
             request = request.header(header::CONTENT_TYPE, "application/json");

@@ -11,9 +11,9 @@ use clockjack_schedule::{
 };
 
 use super::{
-    Exit, Output, print,
+    Exit, Output, asked, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
-    remote, rows,
+    rows,
 };
 use crate::{
     api::view::jobs::{self as view, JobPhase, Known},
@@ -30,8 +30,8 @@ pub(super) struct JobsArgs {
 
 pub(super) fn run(args: &JobsArgs) -> anyhow::Result<Exit> {
     let output = args.reading.output.output;
-    if let Some(client) = remote::instead(&args.reading)? {
-        return remote::jobs(&client, &args.jobs, output);
+    if let Some(client) = asked::instead(&args.reading)? {
+        return asked::jobs(&client, &args.jobs, output);
     }
     reading::answer(&args.reading, async |reading| list(reading, &args.jobs, output).await)
 }

@@ -11,11 +11,11 @@ use clockjack_schedule::{
 use serde_json::{Value as Json, json};
 
 use super::{
-    Exit, Output,
+    Exit, Output, asked,
     client::{self, Client, Failure, Said, segment},
     find, jobs, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
-    remote, rows, show,
+    rows, show,
     stream::Frame,
 };
 use crate::api::view::runs::{LogLine as LogView, Written};
@@ -44,8 +44,8 @@ pub(super) fn run(args: &LogsArgs) -> anyhow::Result<Exit> {
             Ok(Said::done(String::new()))
         });
     }
-    if let Some(client) = remote::instead(&args.reading)? {
-        return remote::logs(&client, &args.subject, args.attempt, output);
+    if let Some(client) = asked::instead(&args.reading)? {
+        return asked::logs(&client, &args.subject, args.attempt, output);
     }
     reading::answer(&args.reading, async |reading| logs(reading, &args.subject, args.attempt, output).await)
 }

@@ -1,6 +1,7 @@
 //! The command line. Data goes to stdout, talk to stderr; only this module prints.
 
 mod advise;
+mod asked;
 mod backfill;
 mod beside;
 mod check;
@@ -14,6 +15,7 @@ mod definitions;
 mod dev;
 pub mod diagnostics;
 mod doctor;
+mod doors;
 mod events;
 mod exec;
 mod exit;
@@ -46,6 +48,7 @@ mod signals;
 mod status;
 mod story;
 mod stream;
+mod token;
 mod up;
 mod version;
 mod why;
@@ -154,6 +157,8 @@ enum Command {
     Man(completions::ManArgs),
     /// The channels through which people are told of runs: list them, and try them.
     Notify(notify::NotifyArgs),
+    /// Make, list and revoke tokens for those who reach a host over the network.
+    Token(token::TokenArgs),
     /// Say what a code means and what to do about it.
     Explain(codes::ExplainArgs),
     /// Run the attempts of one job for the host that started this process.
@@ -242,6 +247,7 @@ pub fn main() -> ExitCode {
         Some(Command::Completions(args)) => completions::completions(&args),
         Some(Command::Man(args)) => completions::man(&args),
         Some(Command::Notify(args)) => notify::run(&args),
+        Some(Command::Token(args)) => token::run(&args),
         Some(Command::Explain(args)) => codes::run(&args),
         Some(Command::GuestWorker) => guest_worker::run(),
         Some(Command::CompileGuest(args)) => compile::run(&args),

@@ -1,267 +1,251 @@
-//! The reading commands where there is no file to read: the host itself is asked, and the answer has the same names.
-//!
-//! That is so where somebody names the socket of a host, and where a ledger lives in the memory of the host that answers.
+//! A host that is reached over the network: where it is, the token that it is shown, and the certificate that it shows.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use clockjack_schedule::{
-    id::{JobId, StoreName},
-    manifest::{scalar, store_url::StoreUrl},
-    ports::Clock as _,
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
 };
-use serde_json::Value as Json;
-use tokio::runtime::Builder;
 
-use super::{
-    Exit, Output,
-    client::{self, Client, Failure, Said, instant, segment},
-    print,
-    reading::ReadingArgs,
-    rows,
-    runs::ListArgs,
+use clap::Args;
+use hyper::{Uri, header, http::HeaderValue};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
 };
-use crate::{clock::SystemClock, load};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    },
+};
 
-/// How many rows are asked for at once.
-const PAGE: usize = 1_000;
+use super::client::Failure;
+use crate::{
+    api::access::tokens::{self, Places},
+    settings,
+};
 
-/// The host to ask in place of a file, if it is to be asked.
-pub(super) fn instead(args: &ReadingArgs) -> anyhow::Result<Option<Client>> {
-    if args.ledger.is_some() {
-        return Ok(None);
-    }
-    let client = Client::new(&args.socket, &args.manifests.files);
-    if args.socket.socket.is_some() {
-        return Ok(Some(client));
-    }
-    let manifest = load::manifest(&args.manifests.files, &load::zones::newest()).manifest;
-    let places = load::stores::places(None, &manifest.stores, &args.manifests.files);
-    let is_nowhere = match places.as_ref().ok().and_then(|places| places.get(&StoreName::default())) {
-        Some(StoreUrl::Memory) => true,
-        Some(StoreUrl::Sqlite(path)) => !path.exists(),
-        None => false,
-    };
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    Ok((is_nowhere && runtime.block_on(client.answers())).then_some(client))
+/// How long a host may take to take a connection.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Where a host is that is reached over the network.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RemoteArgs {
+    /// The address of the host, such as `https://jobs.acme.dev:7878`; without it `CLOCKJACK_HOST`, else its socket.
+    #[arg(long, value_name = "URL", conflicts_with = "socket")]
+    pub(super) host: Option<String>,
+    /// The token that it is shown. Others see it in the list of processes: `CLOCKJACK_TOKEN` and `--token-file` hide it.
+    /// Without any, on this machine, that of the user.
+    #[arg(long, value_name = "TOKEN")]
+    pub(super) token: Option<String>,
+    /// A file with the token.
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Certificates to trust beside those of the machine, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(super) cacert: Option<PathBuf>,
 }
 
-/// The items of all pages of a list, at most so many.
-pub(super) async fn items(client: &Client, route: &str, n_max: usize) -> Result<Vec<Json>, Failure> {
-    let mut items: Vec<Json> = Vec::new();
-    let mark = if route.contains('?') { '&' } else { '?' };
-    let mut cursor = String::new();
-    loop {
-        let limit = (n_max - items.len()).min(PAGE);
-        let answer = client.get(&format!("{route}{mark}limit={limit}{cursor}")).await?;
-        items.extend(answer["items"].as_array().cloned().unwrap_or_default());
-        match answer["next"].as_str() {
-            Some(next) if items.len() < n_max => cursor = format!("&cursor={}", segment(next)),
-            Some(_) | None => return Ok(items),
+/// A host over the network.
+#[derive(Clone)]
+pub(super) struct Remote {
+    url: String,
+    args: RemoteArgs,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.url)
+    }
+}
+
+/// Where exactly, and how.
+struct Target {
+    is_tls: bool,
+    name: String,
+    port: u16,
+}
+
+impl Remote {
+    /// The host that a person named, if they named one and no socket.
+    pub(super) fn of(args: &RemoteArgs, socket: Option<&Path>) -> Option<Self> {
+        if socket.is_some() {
+            return None;
         }
+        let url = args.host.clone().or_else(settings::remote_host)?;
+        Some(Self { url, args: args.clone() })
     }
-}
 
-/// `clockjack jobs`.
-pub(super) fn jobs(client: &Client, wanted: &[JobId], output: Output) -> anyhow::Result<Exit> {
-    client::talk(output, async || {
-        let jobs = if wanted.is_empty() {
-            items(client, "/jobs", usize::MAX).await?
-        } else {
-            let mut jobs = Vec::new();
-            for job in wanted {
-                jobs.push(client.get(&format!("/jobs/{job}")).await?);
+    fn target(&self) -> Result<Target, Failure> {
+        let url = if self.url.contains("://") { self.url.clone() } else { format!("http://{}", self.url) };
+        let wrong = || {
+            let detail = format!("`{}` is not the address of a host", self.url);
+            refused("host.address", detail, "write `http://127.0.0.1:7878` or `https://jobs.acme.dev:7878`")
+        };
+        let uri: Uri = url.parse().map_err(|_not_an_address| wrong())?;
+        let is_tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(wrong()),
+        };
+        let has_path = !matches!(uri.path(), "" | "/") || uri.query().is_some();
+        let authority = uri.authority().filter(|authority| !has_path && !authority.as_str().contains('@'));
+        let authority = authority.ok_or_else(wrong)?;
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Target { is_tls, name, port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }) })
+    }
+
+    /// What the header `host` says.
+    pub(super) fn host(&self) -> Result<HeaderValue, Failure> {
+        let Target { name, port, .. } = self.target()?;
+        let name = if name.contains(':') { format!("[{name}]") } else { name };
+        HeaderValue::from_str(&format!("{name}:{port}")).map_err(|error| Failure::Host(error.into()))
+    }
+
+    /// What the header `authorization` says, where there is a token. A token goes only to where nobody reads along.
+    pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
+        let target = self.target()?;
+        let is_here = is_here(&target.name);
+        let given = match &self.args.token_file {
+            Some(file) => {
+                let read = fs::read_to_string(file).map_err(|error| {
+                    let detail = format!("`{}` cannot be read: {error}", file.display());
+                    refused("token.file", detail, "name a file that holds a token and nothing else")
+                })?;
+                Some(read.trim().to_owned())
             }
-            jobs
+            None => self.args.token.clone().or_else(settings::remote_token),
         };
-        if output == Output::Json {
-            return Said::json(&jobs.into());
+        let own = || Places::of(None).filter(|_| is_here).and_then(|places| tokens::read_local(&places.local).ok());
+        let Some(token) = given.or_else(own) else { return Ok(None) };
+        if !target.is_tls && !is_here {
+            let detail = format!("without TLS, everybody on the way to `{}` could read the token", self.url);
+            return Err(refused("host.insecure", detail, "ask for `https://...`, or on the machine itself"));
         }
-        let now = SystemClock.now();
-        let cells: Vec<_> = jobs.iter().map(|job| job_cells(job, now)).collect();
-        Ok(table(&["job", "state", "next", "last run", "running", "trigger"], &cells))
-    })
-}
-
-fn job_cells(job: &Json, now: DateTime<Utc>) -> Vec<String> {
-    let last = &job["last_run"];
-    let ended: Option<DateTime<Utc>> = last["finished_at"].as_str().and_then(|at| at.parse().ok());
-    let ago = ended.map(|at| format!("{} {} ago", word(&last["outcome"]), rows::span(rows::distance(now, at))));
-    vec![
-        word(&job["job"]),
-        word(&job["state"]).replace('_', " "),
-        at(&job["next"]),
-        ago.unwrap_or_else(|| rows::NONE.to_owned()),
-        word(&job["running"]),
-        word(&job["trigger"]),
-    ]
-}
-
-/// `clockjack runs`.
-pub(super) fn runs(client: &Client, args: &ListArgs) -> anyhow::Result<Exit> {
-    let output = args.reading.output.output;
-    client::talk(output, async || {
-        let route = runs_route(args, SystemClock.now())?;
-        let runs = items(client, &route, usize::try_from(args.n).unwrap_or(usize::MAX)).await?;
-        if output == Output::Json {
-            return Said::json(&runs.into());
-        }
-        let cells: Vec<_> = runs.iter().map(run_cells).collect();
-        Ok(table(&["slot", "job", "outcome", "attempts", "started", "took", "cause", "run"], &cells))
-    })
-}
-
-/// What is asked for.
-fn runs_route(args: &ListArgs, now: DateTime<Utc>) -> Result<String, Failure> {
-    if args.skips || args.before.is_some() {
-        let detail = "`--skips` and `--before` read the file of a ledger, and this one is in the memory of its host";
-        return Err(refused(detail, "leave them out; `-n` takes more rows"));
-    }
-    let mut parts: Vec<String> = args.job.iter().map(|job| format!("job={job}")).collect();
-    parts.extend(args.outcomes.iter().map(|outcome| format!("outcome={}", segment(outcome))));
-    let moment = |flag: &str, text: &str| moment(flag, text, now).map(|at| segment(&print::rfc3339(at)));
-    if let Some(since) = &args.since {
-        parts.push(format!("since={}", moment("--since", since)?));
-    }
-    match &args.until {
-        Some(until) => parts.push(format!("until={}", moment("--until", until)?)),
-        None if args.planned => {}
-        None => parts.push(format!("until={}", segment(&print::rfc3339(now + TimeDelta::microseconds(1))))),
-    }
-    Ok(if parts.is_empty() { "/runs".to_owned() } else { format!("/runs?{}", parts.join("&")) })
-}
-
-/// An instant, or how long ago it was.
-fn moment(flag: &str, text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
-    let ago = scalar::parse_duration(text.strip_suffix(" ago").unwrap_or(text)).ok();
-    let ago = ago.and_then(|ago| now.checked_sub_signed(TimeDelta::from_std(ago).ok()?));
-    let whole = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
-    ago.or_else(whole).ok_or_else(|| {
-        refused(&format!("{flag}: `{text}` is no instant"), "write `2h` for two hours ago, or `2027-01-15T08:00:00Z`")
-    })
-}
-
-fn run_cells(run: &Json) -> Vec<String> {
-    let outcome = if run["outcome"].is_null() { word(&run["state"]) } else { word(&run["outcome"]) };
-    let took = run["duration_ms"].as_f64().map_or_else(|| rows::NONE.to_owned(), |took| format!("{took}ms"));
-    vec![
-        at(&run["scheduled_for"]),
-        word(&run["job"]),
-        outcome,
-        word(&run["attempts"]),
-        at(&run["started_at"]),
-        took,
-        word(&run["cause"]),
-        word(&run["id"]),
-    ]
-}
-
-/// `clockjack runs show`.
-pub(super) fn show(client: &Client, run: &str, output: Output) -> anyhow::Result<Exit> {
-    client::talk(output, async || {
-        let run = client.get(&format!("/runs/{}", segment(run))).await?;
-        if output == Output::Json {
-            return Said::json(&run);
-        }
-        Ok(Said::done(print::plain(&page(&run))))
-    })
-}
-
-/// All that people want to know of a run.
-fn page(run: &Json) -> String {
-    let is_told = |key: &&str| !run[*key].is_null();
-    let names = ["job", "scheduled_for", "cause", "state", "outcome", "error", "attempts", "started_at", "finished_at"];
-    let lines = names.iter().filter(|key| is_told(key)).map(|key| format!("{key:<14} {}", word(&run[*key])));
-    let output = Some(&run["output"]).filter(|output| !output.is_null()).map(|output| format!("\noutput\n{output:#}"));
-    let mut text: Vec<String> = lines.chain(output).collect();
-    let written = written(run);
-    if !written.is_empty() {
-        text.push(format!("\n{written}"));
-    }
-    text.join("\n")
-}
-
-/// `clockjack logs`.
-pub(super) fn logs(client: &Client, subject: &str, attempt: Option<u32>, output: Output) -> anyhow::Result<Exit> {
-    client::talk(output, async || {
-        let run = client.get(&format!("/runs/{}", segment(subject))).await;
-        let run = match run {
-            // The name of a job stands for its last run.
-            Err(Failure::Refused { .. }) if subject.parse::<JobId>().is_ok() => {
-                client.get(&format!("/runs/{}", segment(&format!("{subject}@latest")))).await?
-            }
-            other => other?,
-        };
-        let attempts = run["attempt_list"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let ended = attempts.iter().filter(|attempt| !attempt["outcome"].is_null());
-        let chosen = match attempt {
-            Some(number) => ended.into_iter().find(|attempt| attempt["number"] == number),
-            None => ended.last(),
-        };
-        let Some(chosen) = chosen else {
-            let detail = format!("no such attempt of run {} has ended yet", word(&run["id"]));
-            return Err(refused(&detail, "what a guest writes is kept when its attempt ends"));
-        };
-        if output == Output::Table {
-            return Ok(Said::done(print::plain(&written(chosen))));
-        }
-        let mut object = serde_json::json!({
-            "run": run["id"], "job": run["job"], "scheduled_for": run["scheduled_for"],
-            "attempt": chosen["number"], "outcome": chosen["outcome"],
+        let value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_not_visible| {
+            refused("token.invalid", "the token has characters that none has".to_owned(), "copy it again")
         });
-        for name in WRITTEN {
-            object[name] = chosen[name].clone();
+        value.map(|mut value| {
+            value.set_sensitive(true);
+            Some(value)
+        })
+    }
+
+    /// A connection to it.
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+        let Target { is_tls, name, port } = self.target()?;
+        let lost = |error: io::Error| {
+            Failure::Host(anyhow::anyhow!(
+                "no host answers at `{}`: {error}; say where it listens (its log names it) with `--host URL` or \
+                 `CLOCKJACK_HOST`",
+                self.url
+            ))
+        };
+        let connected = async {
+            let stream = TcpStream::connect((name.as_str(), port)).await.map_err(lost)?;
+            drop(stream.set_nodelay(true));
+            if !is_tls {
+                return Ok(Connection::Plain(stream));
+            }
+            let config = self.trusted()?;
+            let server = ServerName::try_from(name.clone()).map_err(|error| Failure::Host(error.into()))?;
+            let stream = TlsConnector::from(config).connect(server, stream).await.map_err(|error| {
+                Failure::Host(anyhow::anyhow!(
+                    "`{}` does not prove its name: {error}; name the certificate that vouches for it with `--cacert FILE`",
+                    self.url
+                ))
+            })?;
+            Ok(Connection::Tls(Box::new(stream)))
+        };
+        let connected = tokio::time::timeout(CONNECT_TIME_MAX, connected).await;
+        connected.unwrap_or_else(|_elapsed| Err(lost(io::ErrorKind::TimedOut.into())))
+    }
+
+    /// Whose certificates count.
+    fn trusted(&self) -> Result<Arc<ClientConfig>, Failure> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(file) = &self.args.cacert {
+            let wrong = |problem: String| {
+                let detail = format!("`{}` cannot be used: {problem}", file.display());
+                refused("host.cacert", detail, "name a PEM file with the certificates to trust")
+            };
+            let text = fs::read(file).map_err(|error| wrong(error.to_string()))?;
+            for cert in CertificateDer::pem_slice_iter(&text) {
+                let cert = cert.map_err(|error| wrong(error.to_string()))?;
+                roots.add(cert).map_err(|error| wrong(error.to_string()))?;
+            }
         }
-        Said::json(&object)
-    })
-}
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().map_err(|error| Failure::Host(error.into()))?;
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
 
-/// The names under which there is what a guest wrote.
-const WRITTEN: [&str; 8] = [
-    "stdout",
-    "stdout_bytes",
-    "stdout_truncated",
-    "stderr",
-    "stderr_bytes",
-    "stderr_truncated",
-    "logs",
-    "logs_dropped",
-];
-
-/// What a guest logged and wrote.
-fn written(run: &Json) -> String {
-    let lines = run["logs"].as_array().into_iter().flatten().map(|line| {
-        let fields: String = line["fields"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| format!(" {key}={}", word(value)))
-            .collect();
-        format!("{} {:<5} {}{fields}", word(&line["at"]), word(&line["level"]), word(&line["message"]))
-    });
-    let streams = ["stdout", "stderr"].into_iter().filter_map(|name| {
-        let text = run[name].as_str().filter(|text| !text.is_empty())?;
-        Some(format!("{name}\n{}", text.trim_end()))
-    });
-    lines.chain(streams).collect::<Vec<_>>().join("\n")
-}
-
-fn refused(detail: &str, fix: &str) -> Failure {
-    Failure::Refused { code: "request.invalid".to_owned(), detail: detail.to_owned(), fix: fix.to_owned() }
-}
-
-fn table(header: &[&str], cells: &[Vec<String>]) -> Said {
-    if cells.is_empty() { Said::done("") } else { Said::done(print::plain(&print::table(header, cells))) }
-}
-
-/// A value in a table.
-fn word(json: &Json) -> String {
-    match json {
-        Json::Null => rows::NONE.to_owned(),
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
+    /// The head of a request to it.
+    pub(super) fn sign(&self, headers: &mut hyper::HeaderMap) -> Result<(), Failure> {
+        headers.insert(header::HOST, self.host()?);
+        if let Some(authorization) = self.authorization()? {
+            headers.insert(header::AUTHORIZATION, authorization);
+        }
+        Ok(())
     }
 }
 
-/// An instant in a table.
-fn at(json: &Json) -> String {
-    json.as_str().map_or_else(|| rows::NONE.to_owned(), instant)
+fn refused(code: &str, detail: String, fix: &str) -> Failure {
+    Failure::Refused { code: code.to_owned(), detail, fix: fix.to_owned() }
+}
+
+/// Whether a name is this machine's, beyond doubt.
+fn is_here(name: &str) -> bool {
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// A connection to a host.
+pub(super) enum Connection {
+    Socket(UnixStream),
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Socket(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Socket(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Socket(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Socket(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
 }

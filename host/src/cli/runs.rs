@@ -12,9 +12,9 @@ use clockjack_schedule::{
 use serde_json::Value as Json;
 
 use super::{
-    Exit, Output, advise, find, print,
+    Exit, Output, advise, asked, find, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
-    remote, rows, show,
+    rows, show,
 };
 use crate::api::view::runs as view;
 
@@ -80,8 +80,8 @@ pub(super) fn run(args: &RunsArgs) -> anyhow::Result<Exit> {
         Some(RunsCommand::Advise(args)) => advise::run(args),
         None => {
             let args = &args.list;
-            if let Some(client) = remote::instead(&args.reading)? {
-                return remote::runs(&client, args);
+            if let Some(client) = asked::instead(&args.reading)? {
+                return asked::runs(&client, args);
             }
             reading::answer(&args.reading, async |reading| list(reading, args).await)
         }

@@ -11,22 +11,20 @@ use clockjack_schedule::{
 };
 use tokio::{runtime::Runtime, signal::unix::Signal, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{
     Exit,
     beside::{self, Beside, Heard},
+    doors,
     signals::{Asked, Signals},
     story,
     up::UpArgs,
 };
 use crate::{
-    api::{
-        self, About, Api,
-        socket::{self, Socket},
-    },
+    api::{About, Api, access::Answers},
     clock::SystemClock,
-    hot::{self, First, MadeFor, Reloader, ReloaderParts, Sources},
+    hot::{self, First, MadeFor, ReloaderParts, Sources},
     load::{self, stores::OpenStores},
     logging::Log,
     operate::{self, Ending, OperateParts},
@@ -53,6 +51,7 @@ pub(super) struct Scene<'a> {
 /// Serves until somebody ends it or it cannot go on.
 pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup: Signal) -> anyhow::Result<Exit> {
     let Scene { args, sources, sandbox, made_for, mut first, ledger, uploads, about } = scene;
+    let api_settings = first.set.manifest().api.clone();
     let api_ledger = ledger.ledger();
     let mut signals = Signals::new(hangup)?;
     let executor = executor(&sandbox, &made_for);
@@ -99,8 +98,9 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
         reloader: reloader.clone(),
         operator,
         about,
+        answers: Answers::default(),
     };
-    let control = control(args, api, guests).await;
+    let control = doors::open(&args.control, &args.manifests.files, &api_settings, api, guests).await;
     let failure = until_the_end(&mut host, &mut signals, (&beside, &reloader), &ending, args.for_).await;
     // From here on nothing is changed through the socket; reads are answered until the last run has ended.
     let grace = ending.ask(None);
@@ -212,27 +212,6 @@ async fn settle(mut reloading: JoinHandle<()>) {
     if tokio::time::timeout(RELOADER_GRACE, &mut reloading).await.is_err() {
         reloading.abort();
     }
-}
-
-/// Opens the socket of the host. Jobs run without one too.
-async fn control(args: &UpArgs, api: Api, guests: &Runtime) -> Option<api::Server> {
-    if args.control.no_api {
-        return None;
-    }
-    let files = &args.manifests.files;
-    let socket = match Socket::open(&socket::place(args.control.socket.as_deref(), files)).await {
-        Ok(socket) => socket,
-        Err(problem) => {
-            warn!(
-                "nobody can talk to this host, and its jobs run all the same: {problem}; name another place with \
-                 `--socket PATH`, or `--no-api`"
-            );
-            return None;
-        }
-    };
-    info!(socket = %socket.path().display(), "commands talk to this host through its socket");
-    // Beside the guests and not on the ring: who asks makes no slot late.
-    Some(api::serve(socket, api::router(api), guests.handle()))
 }
 
 /// An error with all its causes in one line.

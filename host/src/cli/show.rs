@@ -8,9 +8,8 @@ use clockjack_schedule::{
 };
 
 use super::{
-    Exit, Output, find, print,
+    Exit, Output, asked, find, print,
     reading::{self, Answer, Reading, ReadingArgs, Trouble},
-    remote,
     rows::{self, ended_attempts},
 };
 use crate::api::view::runs::RunDetail;
@@ -26,8 +25,8 @@ pub(super) struct ShowArgs {
 
 pub(super) fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
     let output = args.reading.output.output;
-    if let Some(client) = remote::instead(&args.reading)? {
-        return remote::show(&client, &args.run, output);
+    if let Some(client) = asked::instead(&args.reading)? {
+        return asked::show(&client, &args.run, output);
     }
     reading::answer(&args.reading, async |reading| show(reading, &args.run, output).await)
 }

@@ -8,9 +8,9 @@ use clockjack_schedule::ports::Clock as _;
 use serde_json::Value as Json;
 
 use super::{
-    Exit, Output,
+    Exit, Output, asked,
     client::{self, Client, HostArgs, Said, instant},
-    print, remote, rows,
+    print, rows,
 };
 use crate::clock::SystemClock;
 
@@ -35,7 +35,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
             return Said::json(&scheduler);
         }
         let plugins = client.get("/plugins").await?;
-        let jobs = remote::items(&client, "/jobs", JOBS_MAX).await?;
+        let jobs = asked::items(&client, "/jobs", JOBS_MAX).await?;
         Ok(Said::done(print::plain(&page(&scheduler, &jobs, &plugins, SystemClock.now()))))
     })
 }

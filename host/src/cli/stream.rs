@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Request, body::Bytes, body::Incoming, client::conn::http1, header};
+use hyper::{HeaderMap, Request, body::Bytes, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 
 use super::{
@@ -91,13 +91,16 @@ impl Client {
         after: Option<u64>,
         each: &mut impl FnMut(&Frame) -> anyhow::Result<ControlFlow<()>>,
     ) -> Result<End, Failure> {
+        let mut head = HeaderMap::new();
+        self.sign(&mut head)?;
         let stream = self.connect().await?;
         let told =
             |error: hyper::Error| Failure::Host(anyhow::Error::from(error).context("the line to the host broke"));
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(told)?;
-        let mut request = Request::get(format!("/api/v1{route}"))
-            .header(header::HOST, "clockjack")
-            .header(header::ACCEPT, "text/event-stream");
+        let mut request = Request::get(format!("/api/v1{route}")).header(header::ACCEPT, "text/event-stream");
+        if let Some(headers) = request.headers_mut() {
+            headers.extend(head);
+        }
         if let Some(after) = after {
             request = request.header("last-event-id", after);
         }

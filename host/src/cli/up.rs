@@ -20,7 +20,9 @@ use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
 use super::{
-    Exit, LockedArgs, ManifestArgs, check, diagnostics, print,
+    Exit, LockedArgs, ManifestArgs, check, diagnostics,
+    doors::{self, ControlArgs},
+    print,
     serve::{Scene, serve},
     signals::{caught_early, outlive_file_size_limit},
 };
@@ -65,18 +67,6 @@ pub(super) struct UpArgs {
     pub(super) for_: Option<Duration>,
 }
 
-/// How the host is reached while it runs.
-#[derive(Debug, Args)]
-pub(super) struct ControlArgs {
-    /// Where the socket is that `clockjack plugins`, `pause`, `run` and others talk to; without it `CLOCKJACK_SOCKET`, else
-    /// a place that they find by the manifest.
-    #[arg(long, value_name = "PATH", conflicts_with = "no_api")]
-    pub(super) socket: Option<PathBuf>,
-    /// Answer nobody: no socket is made.
-    #[arg(long)]
-    pub(super) no_api: bool,
-}
-
 pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let log = logging::start(args.log_format);
     let zones = load::zones::newest();
@@ -105,7 +95,10 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         false => set.with_given(&sources, &given.into(), None),
     };
     let mut first = load(beside(set, given)?, rows.clone())?;
-    let findings = first.set.findings(|manifest, found| check::warn_of_triggers(manifest, SystemClock.now(), found));
+    let findings = first.set.findings(|manifest, found| {
+        check::warn_of_triggers(manifest, SystemClock.now(), found);
+        found.append(doors::check(&args.control, &manifest.api));
+    });
     tell_findings(findings.all(), first.set.sources(), args.log_format);
     tell_faulty(&first.set.faulty().units, args.log_format);
     if findings.has_errors() {

@@ -9,6 +9,7 @@ mod cpu;
 mod isolation;
 mod manifest;
 mod memory;
+mod network;
 mod table;
 
 use std::{

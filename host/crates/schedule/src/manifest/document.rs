@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::{
-    bounds, egress,
+    api, bounds, egress,
     fields::{self, Fields},
     foreign::{self, Place},
     grants,
     node::{Entry, Node, Value},
-    resolved::{HostSettings, Include, Root},
+    resolved::{ApiSettings, HostSettings, Include, Root},
     trusted_keys,
 };
 use crate::{
@@ -38,6 +38,7 @@ pub(super) struct Document<'n> {
     /// Whether it says itself that there are none: `jobs: {}`.
     pub(super) says_no_jobs: bool,
     pub(super) host: Option<(Span, HostSettings)>,
+    pub(super) api: Option<(Span, ApiSettings)>,
     pub(super) includes: Vec<Include>,
 }
 
@@ -57,6 +58,7 @@ impl<'n> Document<'n> {
             jobs: &[],
             says_no_jobs: false,
             host: None,
+            api: None,
             includes: Vec::new(),
         }
     }
@@ -117,6 +119,9 @@ impl<'n> Document<'n> {
                 host.finish_translated(|key| foreign::answer(Place::Host, key), diagnostics);
                 (entry.key_span, HostSettings { ceilings, memory, roots, egress, trusted_keys })
             });
+        }
+        if let Some(entry) = fields.entry("api").filter(|entry| entry.value.value != Value::Null) {
+            document.api = api::read(entry, folder, diagnostics).map(|api| (entry.key_span, api));
         }
         fields.finish_translated(|key| foreign::answer(Place::Top, key), diagnostics);
         Some(document)

@@ -115,7 +115,8 @@ const TOP: Answers = &[
         &["notify", "notification", "alerts", "alerting", "webhooks", "webhook", "channels", "mailto"],
         "write `notifications: { ops: { webhook: \"https://hooks.acme.dev\" } }`",
     ),
-    (&["api", "tenants"], LATER),
+    (&["http", "server", "listen", "webserver", "bind"], "write `api: { listen: \"127.0.0.1:7878\" }`"),
+    (&["tenants"], LATER),
 ];
 
 const PLUGIN: Answers = &[
@@ -272,7 +273,27 @@ const HOST: Answers = &[
         &["http", "network", "outbound", "allowhosts", "allowedhosts", "firewall"],
         "write `egress: [\"https://*.acme.dev\"]`",
     ),
-    (&["isolation", "plugins", "api"], LATER),
+    (&["api", "listen", "port"], "write `api: { listen: \"127.0.0.1:7878\" }` at the top"),
+    (&["isolation", "plugins"], LATER),
+];
+
+const API: Answers = &[
+    (&["bind", "address", "addresses", "port", "addr", "host"], "write `listen: \"127.0.0.1:7878\"`"),
+    (&["names", "domains", "allowedhosts", "trustedhosts", "servername"], "write `hosts: [jobs.acme.dev]`"),
+    (&["cert", "key", "certificate", "ssl", "https"], "write `tls: { cert: ./cert.pem, key: ./key.pem }`"),
+    (&["token", "auth", "password", "apikey", "users"], "make tokens with `clockjack token create NAME`"),
+    (&["cors", "origins", "allowedorigins"], "remove it: pages of other sites have no access"),
+    (&["ratelimit", "limits", "throttle"], "write `rate: { requests: 500, burst: 1000 }`"),
+];
+
+const TLS: Answers = &[
+    (&["certificate", "certfile", "crt", "chain", "fullchain"], "write `cert: ./cert.pem`"),
+    (&["keyfile", "private", "privatekey"], "write `key: ./key.pem`"),
+];
+
+const RATE: Answers = &[
+    (&["persecond", "rps", "rate", "limit"], "write `requests:`, how many a second"),
+    (&["logins", "attempts", "failed"], "write `failures:`, how many wrong tokens a minute"),
 ];
 
 const DIR: Answers = &[
@@ -354,6 +375,9 @@ pub(super) enum Place {
     Channel,
     Webhook,
     Notify,
+    Api,
+    Tls,
+    Rate,
 }
 
 /// What to answer to a key that the map does not know.
@@ -382,6 +406,9 @@ pub(super) fn answer(place: Place, key: &str) -> Option<String> {
         Place::Channel => CHANNEL,
         Place::Webhook => WEBHOOK,
         Place::Notify => NOTIFY,
+        Place::Api => API,
+        Place::Tls => TLS,
+        Place::Rate => RATE,
         Place::Defaults => return defaults_answer(key),
     };
     find(answers, key)

@@ -65,6 +65,7 @@ pub mod source;
 pub mod store_url;
 
 mod after;
+mod api;
 mod bounds;
 mod build;
 mod command;
@@ -90,7 +91,7 @@ mod when;
 pub mod resolve;
 pub mod resolved;
 
-pub use self::{egress::parse_http_rule, pools::PLACES_MAX};
+pub use self::{api::parse_listen, egress::parse_http_rule, pools::PLACES_MAX};
 
 pub mod diff;
 pub mod schema;

@@ -23,7 +23,7 @@ use super::{
     parse::parse,
     plugins::{self, PluginTable},
     pools::PoolTable,
-    resolved::{BrokenJob, HostSettings, Include, Manifest},
+    resolved::{ApiSettings, BrokenJob, HostSettings, Include, Manifest},
     secrets::SecretTable,
     sidecar,
     stores::StoreTable,
@@ -105,10 +105,16 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     let mut diagnostics = Diagnostics::default();
     let documents: Vec<_> = roots.iter().flatten().filter_map(|root| open(root, options, &mut diagnostics)).collect();
     let host = host_settings(&documents, options, sources, &mut diagnostics);
+    let api = api_settings(&documents, options, sources, &mut diagnostics);
     findings.take(diagnostics);
 
-    let mut manifest =
-        Manifest { host, includes: includes_of(&documents), folders: options.folders.to_vec(), ..Manifest::default() };
+    let mut manifest = Manifest {
+        host,
+        api,
+        includes: includes_of(&documents),
+        folders: options.folders.to_vec(),
+        ..Manifest::default()
+    };
     let secrets = SecretTable::read(&documents, options, sources, &mut findings);
     let channels = ChannelTable::read(&documents, (&secrets, &manifest.host), options, sources, &mut findings);
     let tables = Tables {
@@ -208,26 +214,49 @@ fn host_settings(
     sources: &[Source],
     diagnostics: &mut Diagnostics,
 ) -> HostSettings {
-    let mut written = documents.iter().filter_map(|document| document.host.as_ref());
-    let Some((first, host)) = written.next() else {
+    let written: Vec<_> = documents.iter().filter_map(|document| document.host.as_ref()).collect();
+    let Some((_, host)) = written.first() else {
         return HostSettings { ceilings: options.ceilings.clone(), ..HostSettings::default() };
     };
-    let all = documents.iter().filter_map(|document| document.host.as_ref());
-    for (span, _) in all.filter(|(span, _)| options.n_named <= span.source) {
-        let message = "`host` stands in an included file: settings of the host are for who starts it";
-        let error = Diagnostic::error("manifest.denied", *span, message);
-        diagnostics.push(error.fix("move it to a file that is named with `-f`"));
-    }
-    for (span, _) in written {
-        let message = format!("`host` is set twice: here and at {}", wording::place(*first, sources));
-        let error = Diagnostic::error("manifest.duplicate_setting", *span, message);
-        diagnostics.push(error.fix("keep one of them"));
-    }
+    once("host", written.iter().map(|(span, _)| *span), options, sources, diagnostics);
     let mut host = host.clone();
     for root in host.roots.iter_mut().flatten() {
         root.path = grants::join(folder_of(root.span, options), &root.path);
     }
     host
+}
+
+/// `api` stands in one of the sources, as `host` does.
+fn api_settings(
+    documents: &[Document<'_>],
+    options: &ResolveOptions<'_>,
+    sources: &[Source],
+    diagnostics: &mut Diagnostics,
+) -> ApiSettings {
+    let written: Vec<_> = documents.iter().filter_map(|document| document.api.as_ref()).collect();
+    once("api", written.iter().map(|(span, _)| *span), options, sources, diagnostics);
+    written.first().map(|(_, api)| api.clone()).unwrap_or_default()
+}
+
+/// That a key with settings of the host stands once, and in a file of whoever starts it.
+fn once(
+    key: &str,
+    spans: impl Iterator<Item = Span> + Clone,
+    options: &ResolveOptions<'_>,
+    sources: &[Source],
+    diagnostics: &mut Diagnostics,
+) {
+    for span in spans.clone().filter(|span| options.n_named <= span.source) {
+        let message = format!("`{key}` stands in an included file: settings of the host are for who starts it");
+        let error = Diagnostic::error("manifest.denied", span, message);
+        diagnostics.push(error.fix("move it to a file that is named with `-f`"));
+    }
+    let Some(first) = spans.clone().next() else { return };
+    for span in spans.skip(1) {
+        let message = format!("`{key}` is set twice: here and at {}", wording::place(first, sources));
+        let error = Diagnostic::error("manifest.duplicate_setting", span, message);
+        diagnostics.push(error.fix("keep one of them"));
+    }
 }
 
 fn read_plugins(

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    net::SocketAddr,
     num::NonZeroU32,
     path::{Path, PathBuf},
     str::FromStr,
@@ -54,6 +55,8 @@ pub struct Manifest {
     pub shadowed: BTreeSet<JobId>,
     /// Settings of the host.
     pub host: HostSettings,
+    /// How the host is reached.
+    pub api: ApiSettings,
     /// Patterns of further files, as written, with the place of each.
     pub includes: Vec<Include>,
     /// The folder of each source.
@@ -99,6 +102,63 @@ pub struct HostSettings {
     pub egress: Option<Vec<EgressRule>>,
     /// Where plugins must be signed, and by whom.
     pub trusted_keys: Vec<TrustedKeys>,
+}
+
+/// How the host is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiSettings {
+    /// `listen: "127.0.0.1:7878"`, one or several, or none at all; absent means the address that the host takes by itself.
+    pub listen: Option<Vec<Listen>>,
+    /// `hosts: [jobs.acme.dev]`: the names under which it is asked for, in lower case; `localhost` and the addresses that
+    /// it listens on are always among them.
+    pub hosts: Vec<String>,
+    /// `tls: { cert: ./cert.pem, key: ./key.pem }`: absent means plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// `tokens: ./tokens`: the file of the named tokens; absent means that of the state directory.
+    pub tokens: Option<PathBuf>,
+    /// How much a client may ask for.
+    pub rate: Rate,
+    /// Where it stands, where it is written.
+    pub span: Option<Span>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The address of an interface, with its port; port 0 is any free one.
+    pub address: SocketAddr,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate with those that vouch for it, as PEM; joined to the folder of its source.
+    pub cert: PathBuf,
+    /// Its private key, as PEM; joined to the folder of its source.
+    pub key: PathBuf,
+    /// Where they stand.
+    pub span: Span,
+}
+
+/// How much a client over TCP may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests a second of one token; default 500.
+    pub requests: NonZeroU32,
+    /// How many may come at once; default 1,000.
+    pub burst: NonZeroU32,
+    /// Wrong tokens a minute from one address; default 5.
+    pub failures: NonZeroU32,
+}
+
+impl Default for Rate {
+    /// More than people and programs need, and less than would be in the way of the jobs.
+    fn default() -> Self {
+        let some = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        Self { requests: some(500), burst: some(1_000), failures: some(5) }
+    }
 }
 
 /// A folder in which directories may be granted.

@@ -1,6 +1,8 @@
 //! The manifest as JSON Schema (draft 2020-12), for editors: the same keys and words as the readers have, a test compares
 //! them. What a schema cannot say (ranges of durations, names that must exist, circles) `check` says.
 
+mod api;
+
 use serde_json::{Map, Value as Json, json};
 
 mod notifications;
@@ -30,6 +32,7 @@ pub fn manifest_schema() -> Json {
             "plugins": key("Components, by name; or directories of them.", plugins()),
             "jobs": key("What runs when, by id.", map_of(reference("job"))),
             "host": key("Settings of the host.", host()),
+            "api": key("How the host is reached.", api::schema()),
         },
         "patternProperties": free(),
         "additionalProperties": false,

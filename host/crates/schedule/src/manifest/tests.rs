@@ -13,7 +13,7 @@ use std::{
 use super::{
     directories::{DirectoryPlace, Found, UnitSource, outline},
     resolve::{ResolveOptions, resolve, resolve_partial},
-    resolved::Manifest,
+    resolved::{ApiSettings, Manifest},
 };
 use crate::{
     diagnostic::{Diagnostics, Source, Span},
@@ -151,6 +151,12 @@ fn show_manifest(manifest: &Manifest) -> String {
     let mut shown = String::new();
     if manifest.host.ceilings != Ceilings::default() {
         writeln!(shown, "{:?}", manifest.host.ceilings).unwrap();
+    }
+    if manifest.api.span.is_some() {
+        let ApiSettings { listen, hosts, tls, tokens, rate, span: _ } = &manifest.api;
+        let listen = listen.as_ref().map(|all| all.iter().map(|one| one.address.to_string()).collect::<Vec<_>>());
+        let tls = tls.as_ref().map(|tls| (&tls.cert, &tls.key));
+        writeln!(shown, "api: {listen:?} {hosts:?} {tls:?} {tokens:?} {rate:?}").unwrap();
     }
     if let Some(memory) = manifest.host.memory {
         writeln!(shown, "memory {memory}").unwrap();
