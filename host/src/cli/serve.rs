@@ -11,7 +11,7 @@ use clockjack_schedule::{
 };
 use tokio::{runtime::Runtime, signal::unix::Signal, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     Exit,
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     api::{About, Api, access::Answers},
     clock::SystemClock,
-    hot::{self, First, MadeFor, ReloaderParts, Sources},
+    hot::{self, First, MadeFor, Reloader, ReloaderParts, Sources},
     load::{self, stores::OpenStores},
     logging::Log,
     operate::{self, Ending, OperateParts},
