@@ -47,13 +47,15 @@ pub(in crate::shell) struct Writer {
     pending: VecDeque<Arc<EventBatch>>,
     /// What is in the ledger, oldest first.
     kept: VecDeque<EventMark>,
+    n_kept_bytes: u64,
     /// The first and the last event that were thrown away, and that was not told yet.
     lost: Option<(u64, u64)>,
 }
 
 impl Writer {
     pub(in crate::shell) fn new(journal: Journal, ledger: Arc<dyn Ledger>, stop: CancellationToken) -> Self {
-        Self { journal, ledger, stop, after: 0, pending: VecDeque::new(), kept: VecDeque::new(), lost: None }
+        let (pending, kept) = (VecDeque::new(), VecDeque::new());
+        Self { journal, ledger, stop, after: 0, pending, kept, n_kept_bytes: 0, lost: None }
     }
 
     /// Writes until it is told to stop, and then what is left.
@@ -93,6 +95,7 @@ impl Writer {
             }
         };
         let last = replay::last_life(&*self.ledger, &marks).await?;
+        self.n_kept_bytes = marks.iter().map(|mark| mark.n_bytes).fold(0, u64::saturating_add);
         self.kept = marks.into();
         let number = last.as_ref().map_or(0, |last| last.number + if last.has_crashed { JUMP } else { 0 });
         self.after = number;
@@ -168,7 +171,12 @@ impl Writer {
             match self.ledger.commit(changes).await {
                 Ok(_) => {
                     self.pending.pop_front();
-                    self.kept.retain(|kept| too_old.is_none_or(|until| until < kept.last));
+                    while let Some(gone) =
+                        self.kept.pop_front_if(|kept| too_old.is_some_and(|until| kept.last <= until))
+                    {
+                        self.n_kept_bytes = self.n_kept_bytes.saturating_sub(gone.n_bytes);
+                    }
+                    self.n_kept_bytes = self.n_kept_bytes.saturating_add(mark.n_bytes);
                     self.kept.push_back(mark);
                 }
                 // The ring and what waits have room for a while.
@@ -192,7 +200,7 @@ impl Writer {
 
     /// Up to which number events go when this one comes. The newest batch stays: the next life counts on from it.
     fn too_old(&self, new: EventMark) -> Option<u64> {
-        let n_bytes = self.kept.iter().map(|kept| kept.n_bytes).fold(new.n_bytes, u64::saturating_add);
+        let n_bytes = self.n_kept_bytes.saturating_add(new.n_bytes);
         let since = new.at.checked_sub_signed(KEPT_AGE_MAX).unwrap_or(DateTime::UNIX_EPOCH);
         let oldest = self.kept.front()?;
         if n_bytes <= KEPT_BYTES_MAX + KEPT_BYTES_MORE && since <= oldest.at {
