@@ -62,13 +62,26 @@ pub struct Reader {
     is_dropped: bool,
     /// How many batches are read next.
     n_batches: usize,
+    /// How far who wants no more than there is reads: to what was the newest event when it began.
+    end: Option<u64>,
 }
 
 impl Reader {
     pub(super) fn new(journal: Journal, ledger: Arc<dyn Ledger>, filter: EventFilter, after: u64) -> Self {
         let waiting = VecDeque::new();
         let n_batches = BATCHES_MIN;
-        Self { journal, ledger, filter, after, is_live: false, is_new: true, waiting, is_dropped: false, n_batches }
+        Self {
+            journal,
+            ledger,
+            filter,
+            after,
+            is_live: false,
+            is_new: true,
+            waiting,
+            is_dropped: false,
+            n_batches,
+            end: None,
+        }
     }
 
     /// The number of the last event that it has looked at: where the next reader of the same begins.
@@ -108,10 +121,18 @@ impl Reader {
             if let Some(seen) = self.take() {
                 return Ok(Some(seen));
             }
-            if self.is_dropped || self.journal.is_open() && self.look().await? {
+            let newest = self.journal.opened().await;
+            let end = *self.end.get_or_insert(newest);
+            if self.is_dropped || self.look().await? && end <= self.after {
                 return Ok(None);
             }
-            self.journal.opened().await;
+            if self.waiting.is_empty() && self.after < end {
+                tokio::select! {
+                    () = self.journal.changed(self.after) => {}
+                    // What is only in the ledger is looked for again.
+                    () = tokio::time::sleep(ON_ITS_WAY) => {}
+                }
+            }
         }
     }
 

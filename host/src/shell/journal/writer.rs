@@ -8,12 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ahead, EventKind, Journal, RING_MAX, Told, replay};
 
-/// How long events are gathered: what a crash may take from the journal, and a tenth of a second is soon enough for whoever
-/// reads it from the ledger.
-const GATHER: Duration = Duration::from_millis(100);
+/// How long events are gathered: so much later readers see them, and a twentieth of a second is as good as at once.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// From how many events at once on those that say that attempts wait and begin are not kept: 5,000 in a second.
-const BUSY: usize = 500;
+const BUSY: usize = 250;
 
 /// Longest text of one batch.
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -61,13 +60,14 @@ impl Writer {
     /// Writes until it is told to stop, and then what is left.
     pub(in crate::shell) async fn work(mut self) {
         if let Err(error) = self.begin().await {
+            self.journal.hold();
             tracing::error!("events are not kept, and can be followed only while this host runs: {error}");
             return;
         }
         loop {
             if self.pending.is_empty() {
                 tokio::select! {
-                    () = self.journal.changed(self.after) => {}
+                    () = self.journal.told_more(self.after) => {}
                     () = self.stop.cancelled() => return self.finish().await,
                 }
             }
@@ -77,6 +77,7 @@ impl Writer {
             }
             self.take();
             if let Err(error) = self.write().await {
+                self.journal.hold();
                 tracing::error!("events are not kept any more: {error}");
                 return;
             }
@@ -112,7 +113,7 @@ impl Writer {
     /// Takes what was told since the last time.
     fn take(&mut self) {
         let told = loop {
-            match self.journal.ahead(self.after, RING_MAX) {
+            match self.journal.told(self.after, RING_MAX) {
                 Ahead::Told(_, told) => break told,
                 Ahead::Behind(first) => {
                     self.lose(self.after.saturating_add(1), first - 1);
@@ -181,12 +182,14 @@ impl Writer {
                 }
                 // The ring and what waits have room for a while.
                 Err(LedgerError::Unavailable(_)) => {
+                    self.journal.hold();
                     tokio::time::sleep(RETRY_AFTER).await;
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             }
         }
+        self.journal.keep(self.after);
         if let Some((first, last)) = self.lost.take() {
             tracing::warn!(
                 first,
