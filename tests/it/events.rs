@@ -58,7 +58,7 @@ fn every_end_is_told_once_over_a_crash_and_a_restart() {
     follower.signal("TERM");
     let followed = events(&follower.end().stdout);
     // Another life, to read what the two before have told.
-    hosted.put("jobs: {}\n");
+    hosted.put("jobs:\n  later: { plugin: typed, call: nothing, every: 8760h }\n");
     let mut host = hosted.up(&[]).start();
     socket_of(&mut host);
     let all = events(&ask(&hosted, &["events", "--after", "0", "-o", "json"]).ends_with(0).stdout);

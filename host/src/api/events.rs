@@ -86,7 +86,7 @@ async fn page(mut reader: Reader, limit: u64) -> Result<Response, Problem> {
         match seen {
             Seen::Event(line) => events.push(serde_json::from_str(&line.text).unwrap_or_default()),
             Seen::Gap { first } => gap = Some(first),
-            Seen::Stopping => {}
+            Seen::Ended => {}
             Seen::Dropped => break,
         }
     }
@@ -114,8 +114,6 @@ impl Source for Events {
                 frames.put(Some(line.id), &line.kind, &line.text);
                 self.n_left != Some(0)
             }
-            // The connection ends with the host. Who comes back to the next one misses nothing.
-            Ok(Some(Seen::Stopping)) => !self.follow,
             Ok(Some(Seen::Gap { first })) => {
                 let detail = "events before this number are not kept any more, or are those of another ledger";
                 frames.put_json("gap", &json!({ "first": first, "detail": detail }));
@@ -125,7 +123,7 @@ impl Source for Events {
                 frames.put_json("dropped", &dropped());
                 false
             }
-            Ok(None) => false,
+            Ok(Some(Seen::Ended) | None) => false,
             Err(error) => {
                 frames.put_json("error", &json!({ "code": "ledger.unavailable", "detail": error.to_string() }));
                 false

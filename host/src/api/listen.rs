@@ -24,6 +24,7 @@ use super::{
     },
     problem::Problem,
     socket::{Socket, SocketFile},
+    stall::Stalling,
     tcp::{Accepted, TcpDoor},
     wire::Wire,
 };
@@ -257,7 +258,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIME_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(Wire::new(stream)), service);
+        .serve_connection(TokioIo::new(Wire::new(Stalling::new(stream))), service);
     let ended = {
         let mut going = pin!(&mut connection);
         tokio::select! {

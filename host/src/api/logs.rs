@@ -156,12 +156,12 @@ impl Source for Follow {
             }
             seen = self.reader.next() => match seen {
                 Ok(Some(Seen::Event(line))) => self.tell_event(&line, frames),
-                Ok(Some(Seen::Gap { .. } | Seen::Stopping)) => true,
+                Ok(Some(Seen::Gap { .. })) => true,
                 Ok(Some(Seen::Dropped)) => {
                     frames.put_json("dropped", &dropped());
                     false
                 }
-                Ok(None) => false,
+                Ok(Some(Seen::Ended) | None) => false,
                 Err(error) => unreadable(frames, &error.to_string()),
             },
             () = tokio::time::sleep(LOOK_EVERY) => self.look(frames).await,

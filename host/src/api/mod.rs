@@ -29,6 +29,7 @@ mod scheduler;
 mod slots;
 pub mod socket;
 mod sse;
+mod stall;
 pub mod tcp;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -88,7 +88,7 @@ enum Told {
 
 fn told(event: &str, data: &Json) -> Told {
     let text = |key: &str| data[key].as_str().unwrap_or_default();
-    let time = || text("at").parse::<DateTime<Utc>>().map_or_else(|_| String::new(), |at| show::time(at));
+    let time = || text("at").parse::<DateTime<Utc>>().map_or_else(|_| String::new(), show::time);
     let detail = |word: &str| if text(word).is_empty() { String::new() } else { format!(": {}", text(word)) };
     match event {
         "log" => {

@@ -75,8 +75,6 @@ pub struct Host {
     /// What puts events into the ledger, and what tells it to put the last ones there.
     writer: JoinHandle<()>,
     last_words: CancellationToken,
-    /// It was told that the host is about to stop.
-    is_announced: bool,
 }
 
 impl Host {
@@ -135,10 +133,7 @@ impl Host {
         let in_force = jobs.in_force.clone();
         let pruner = Pruner { ledger: Arc::clone(&ledger), clock: Arc::clone(&clock), jobs, stop: stop.clone() };
         let pruner = guests.spawn(pruner.work());
-        bus.publish(Event::Started);
-        let last_words = CancellationToken::new();
-        let writer = Writer::new(bus.journal().clone(), Arc::clone(&ledger), last_words.clone());
-        let writer = guests.spawn(writer.work());
+        let (writer, last_words) = keep_events(&bus, &ledger, &guests);
         let (scheduler, recorder) = spawn(scheduler, recorder);
         let (scheduler, recorder) = (Some(scheduler), Some(recorder));
         Self {
@@ -153,7 +148,6 @@ impl Host {
             pruner,
             writer,
             last_words,
-            is_announced: false,
         }
     }
 
@@ -212,13 +206,6 @@ impl Host {
         }
     }
 
-    /// Tells that the host is about to stop, so that who follows it goes in time. [`Host::shut_down`] does so too.
-    pub fn announce_end(&mut self) {
-        if !std::mem::replace(&mut self.is_announced, true) {
-            self.bus().publish(Event::Stopping { n_unfinished: self.n_unfinished() });
-        }
-    }
-
     /// Stops in order: no more starts, drain for `grace` or until `hurry` is done, then end what still goes on, and close
     /// the ledger.
     ///
@@ -230,8 +217,7 @@ impl Host {
 
     /// The first part of [`Host::shut_down`]: no more starts, drain for `grace` or until `hurry` is done, then end what still
     /// goes on. What was kept can be read until the second part, [`Drained::close`].
-    pub async fn drain(mut self, grace: Duration, hurry: impl Future<Output = ()>) -> Drained {
-        self.announce_end();
+    pub async fn drain(self, grace: Duration, hurry: impl Future<Output = ()>) -> Drained {
         let Self {
             handle,
             counts,
@@ -246,6 +232,7 @@ impl Host {
             ..
         } = self;
         let bus = handle.bus().clone();
+        bus.publish(Event::Stopping { n_unfinished: dispatcher.n_unfinished() });
         stop.cancel();
         let scheduled = if scheduler.is_some() { end_of(&mut scheduler).await } else { Ok(()) };
         // Where the scheduler failed before, nobody has told the dispatcher yet.
@@ -263,6 +250,7 @@ impl Host {
         drop(pruner.await);
         let ended = scheduled.and(recorded);
         if ended.is_ok() {
+            // Who follows what happens has seen everything.
             bus.publish(Event::Stopped);
         }
         Drained { counts, ledger, writer, last_words, ended }
@@ -291,6 +279,14 @@ impl Drained {
         ledger.close().await?;
         Ok(counts.read())
     }
+}
+
+/// Begins to keep what is told, and answers with what asks for the last of it.
+fn keep_events(bus: &Bus, ledger: &Arc<dyn Ledger>, guests: &runtime::Handle) -> (JoinHandle<()>, CancellationToken) {
+    bus.publish(Event::Started);
+    let last_words = CancellationToken::new();
+    let writer = Writer::new(bus.journal().clone(), Arc::clone(ledger), last_words.clone());
+    (guests.spawn(writer.work()), last_words)
 }
 
 /// Waits for the end of a task; for ever where it has been seen already. Cancel-safe.

@@ -5,6 +5,9 @@
 //! Numbers only grow, over restarts too. They may leave some out: after a crash the next life begins with numbers that
 //! the one before cannot have given to anybody.
 //!
+//! Readers see an event when it is in the ledger, a moment after it was told: what somebody has seen no crash takes back, and
+//! nothing is told twice. Only while the ledger cannot be written they see what is in the ring alone.
+//!
 //! A reader that was as far as the newest event and then falls behind the ring is dropped: it does not read.
 
 use std::{
@@ -65,9 +68,18 @@ struct Ring {
     first: u64,
     /// Whether the numbers are final: what the ledger has is known.
     is_open: bool,
+    /// Up to which number everything is in the ledger.
+    kept: u64,
+    /// The ledger cannot be written: readers see what is not in it.
+    is_held: bool,
 }
 
 impl Ring {
+    /// The number of the last event that readers see.
+    fn last_seen(&self) -> u64 {
+        if self.is_held { self.next() - 1 } else { self.kept.min(self.next() - 1) }
+    }
+
     /// The number of the next event.
     fn next(&self) -> u64 {
         self.first.saturating_add(u64::try_from(self.told.len()).unwrap_or(u64::MAX))
@@ -93,7 +105,7 @@ enum Ahead {
 
 impl Journal {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        let ring = Mutex::new(Ring { told: VecDeque::new(), first: 1, is_open: false });
+        let ring = Mutex::new(Ring { told: VecDeque::new(), first: 1, is_open: false, kept: 0, is_held: false });
         let seats = Arc::new(Semaphore::new(READERS_MAX));
         let shared = Shared { clock, ring, news: Notify::new(), n_waiting: AtomicUsize::new(0), seats };
         Self { shared: Arc::new(shared) }
@@ -134,12 +146,33 @@ impl Journal {
         let mut ring = self.ring();
         ring.first = ring.first.saturating_add(last);
         ring.is_open = true;
+        ring.kept = last;
         drop(ring);
         self.wake();
     }
 
-    /// Up to `n_max` events after a number.
+    /// Everything up to this number is in the ledger, as far as it is kept at all.
+    fn keep(&self, last: u64) {
+        let mut ring = self.ring();
+        (ring.kept, ring.is_held) = (last, false);
+        drop(ring);
+        self.wake();
+    }
+
+    /// The ledger cannot be written now.
+    fn hold(&self) {
+        self.ring().is_held = true;
+        self.wake();
+    }
+
+    /// Up to `n_max` events after a number that readers see.
     fn ahead(&self, after: u64, n_max: usize) -> Ahead {
+        let n_seen = usize::try_from(self.ring().last_seen().saturating_sub(after)).unwrap_or(usize::MAX);
+        self.told(after, n_max.min(n_seen))
+    }
+
+    /// Up to `n_max` events after a number.
+    fn told(&self, after: u64, n_max: usize) -> Ahead {
         let ring = self.ring();
         if !ring.is_open {
             return Ahead::Told(after.saturating_add(1), Vec::new());
@@ -157,8 +190,17 @@ impl Journal {
         self.ring().is_open
     }
 
-    /// Waits for an event after a number, or until the numbers are final. Cancel-safe.
+    /// Waits until readers see an event after a number, or the numbers are final. Cancel-safe.
     async fn changed(&self, after: u64) {
+        self.until(|ring| after < ring.last_seen()).await;
+    }
+
+    /// Waits until there is an event after a number. Cancel-safe.
+    async fn told_more(&self, after: u64) {
+        self.until(|ring| after.saturating_add(1) < ring.next()).await;
+    }
+
+    async fn until(&self, fits: impl Fn(&Ring) -> bool) {
         let _waiting = Waiting::new(&self.shared.n_waiting);
         let was_open = self.is_open();
         loop {
@@ -166,11 +208,11 @@ impl Journal {
             tokio::pin!(news);
             // From here on news are heard; what was told before is seen in the ring.
             news.as_mut().enable();
-            let (is_open, next) = {
+            let (is_open, fits) = {
                 let ring = self.ring();
-                (ring.is_open, ring.next())
+                (ring.is_open, ring.is_open && fits(&ring))
             };
-            if is_open != was_open || is_open && after.saturating_add(1) < next {
+            if is_open != was_open || fits {
                 return;
             }
             news.await;

@@ -22,6 +22,8 @@ const WAITING_MAX: usize = 100_000;
 pub(super) struct News {
     events: Vec<Event>,
     n_jobs: u64,
+    /// Nothing of any job starts.
+    all_paused: bool,
     /// The pools, once they are known.
     pools: Option<BTreeMap<PoolName, NonZeroU32>>,
     /// Attempts that were told to wait and found no place in time: that they wait again is no news.
@@ -40,7 +42,16 @@ pub(super) struct Mark {
 
 impl News {
     /// Looks at an input before it is entered.
-    pub(super) fn mark(&self, core: &Core, input: &Input, n_decisions: usize) -> Mark {
+    pub(super) fn mark(&mut self, core: &Core, input: &Input, n_decisions: usize) -> Mark {
+        let all_paused = match input {
+            Input::PauseAll => true,
+            Input::ResumeAll { .. } => false,
+            _ => self.all_paused,
+        };
+        if std::mem::replace(&mut self.all_paused, all_paused) != all_paused {
+            let paused = Event::Paused { asker: Asker::default() };
+            self.events.push(if all_paused { paused } else { Event::Resumed { by: None } });
+        }
         let pausing = match input {
             Input::Pause(job) | Input::Resume { job, .. } => Some(job.clone()),
             Input::Change(job) => {

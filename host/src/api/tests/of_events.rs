@@ -44,7 +44,7 @@ impl Stream {
     }
 
     /// Reads to the end.
-    async fn to_end(&mut self) {
+    async fn finish(&mut self) {
         self.until("\r\n0\r\n\r\n").await;
     }
 
@@ -94,7 +94,7 @@ async fn what_happened_is_read_page_by_page_and_followed() {
     let id = events[0]["id"].as_u64().unwrap();
     let headers = format!("last-event-id: {}\r\n", id - 1);
     let mut again = Stream::events(&world, "?follow=false&after=0", &headers).await;
-    again.to_end().await;
+    again.finish().await;
     assert_eq!(again.frames()[0], ("run.finished".to_owned(), events[0].clone()));
     let none = world.get("/api/v1/events?job=nobody").await;
     assert_eq!((none.status, &none.body["events"]), (200, &json!([])));
@@ -142,7 +142,7 @@ async fn a_reader_that_does_not_read_is_dropped() {
     }
     run_to_end(&world, "backup").await;
     stream.until("event: dropped").await;
-    stream.to_end().await;
+    stream.finish().await;
     let frames = stream.frames();
     let (last, before) = (&frames[frames.len() - 1], &frames[frames.len() - 2]);
     assert_eq!((last.0.as_str(), &last.1["code"]), ("dropped", &json!("events.too_slow")));
@@ -185,7 +185,7 @@ async fn a_run_is_heard_while_it_goes_on_and_to_its_end() {
     assert_eq!((&logs.body["attempt"], &logs.body["outcome"]), (&json!(1), &Json::Null));
     assert_eq!((&logs.body["logs"][0]["message"], &logs.body["stdout"]), (&json!("half of it"), &json!("a line\n")));
     world.post(&format!("/api/v1/runs/{id}/cancel"), json!({})).await;
-    stream.to_end().await;
+    stream.finish().await;
     let frames = stream.frames();
     let told: Vec<_> = names(&frames).into_iter().filter(|name| !["started", "progress"].contains(name)).collect();
     assert_eq!(told, ["log", "stdout", "end"], "{frames:#?}");
@@ -195,7 +195,7 @@ async fn a_run_is_heard_while_it_goes_on_and_to_its_end() {
     assert_eq!((&event["done"], &event["total"], &event["message"]), (&json!(1), &json!(2), &json!("half")));
     // What has ended is in the ledger, and is told from there.
     let mut again = Stream::open(&world, &format!("/api/v1/runs/{id}/logs?follow=true"), "").await;
-    again.to_end().await;
+    again.finish().await;
     assert_eq!(names(&again.frames()), ["log", "end"]);
     let ended = world.get(&format!("/api/v1/runs/{id}/logs?attempt=1")).await;
     assert_eq!((&ended.body["outcome"], &ended.body["job"]), (&json!("cancelled"), &json!("slow")), "{ended:?}");

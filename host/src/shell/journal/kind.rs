@@ -118,6 +118,24 @@ const SKIP: &[(&str, &str)] = &[
     ("count", "how many slots"),
     ("by", "the run that was in the way, or into which they were folded"),
 ];
+const FINISHED: &[(&str, &str)] = &[
+    JOB,
+    RUN,
+    SLOT,
+    CAUSE,
+    OUTCOME,
+    ERROR,
+    ("started_at", "when its last attempt began; `null` where none did"),
+    ("finished_at", "when it ended"),
+    DURATION,
+    ("attempts", "how many attempts there were"),
+    ("lateness_ms", "how long after it was due the first attempt began; `null` where there were several"),
+    ("cpu_time_ms", "processor time of the last attempt"),
+    ("memory_peak_bytes", "most memory of the last attempt"),
+    ("fuel_used", "instructions of the last attempt, where they were counted"),
+    ("generation", "which generation of its plugin ran; `null` where no guest did"),
+    ("replayed", "`true` where it is told after a crash by the next life of the host; else absent"),
+];
 const PLUGIN: &[(&str, &str)] = &[
     ("plugin", "which plugin"),
     ("generation", "what runs from now on"),
@@ -427,32 +445,9 @@ impl EventKind {
                 &[JOB, RUN, ATTEMPT, SLOT, OUTCOME, ERROR, DURATION, ("retry_at", "when the next attempt is due")],
                 "JOB_ERROR",
             ),
-            Self::RunFinished => about(
-                "run.finished",
-                "A run has ended, and its row says so.",
-                &[
-                    JOB,
-                    RUN,
-                    SLOT,
-                    CAUSE,
-                    OUTCOME,
-                    ERROR,
-                    ("started_at", "when its last attempt began; `null` where none did"),
-                    ("finished_at", "when it ended"),
-                    DURATION,
-                    ("attempts", "how many attempts there were"),
-                    (
-                        "lateness_ms",
-                        "how long after it was due the first attempt began; `null` where there were several",
-                    ),
-                    ("cpu_time_ms", "processor time of the last attempt"),
-                    ("memory_peak_bytes", "most memory of the last attempt"),
-                    ("fuel_used", "instructions of the last attempt, where they were counted"),
-                    ("generation", "which generation of its plugin ran; `null` where no guest did"),
-                    ("replayed", "`true` where it is told after a crash by the next life of the host; else absent"),
-                ],
-                "JOB_EXECUTED, JOB_ERROR",
-            ),
+            Self::RunFinished => {
+                about("run.finished", "A run has ended, and its row says so.", FINISHED, "JOB_EXECUTED, JOB_ERROR")
+            }
             Self::RunSkipped => about("run.skipped", "Slots became no run.", SKIP, "JOB_MAX_INSTANCES"),
             Self::RunMissed => about(
                 "run.missed",

@@ -10,8 +10,12 @@ use super::{Ahead, EventFilter, EventKind, Journal, Told};
 /// How many events are taken from the ring at once.
 const TAKEN_MAX: usize = 256;
 
-/// How many batches are read from the ledger at once. Each has a mebibyte at the most.
-const BATCHES_MAX: usize = 4;
+/// How many batches are read from the ledger at once: few at first, for each may have a mebibyte; more where they are small.
+const BATCHES_MIN: usize = 4;
+const BATCHES_MAX: usize = 1_024;
+
+/// How much is read from the ledger at once, about.
+const READ_BYTES: usize = 1 << 20;
 
 /// How long until the ledger is asked again for what is on its way to it.
 const ON_ITS_WAY: Duration = Duration::from_millis(50);
@@ -37,8 +41,8 @@ pub enum Seen {
         /// The number of the first event that is kept.
         first: u64,
     },
-    /// The host stops: what comes after this comes until its connections end.
-    Stopping,
+    /// The host has ended, and nothing more comes. Who comes back to the next one misses nothing.
+    Ended,
     /// The reader was too slow; nothing more comes. It may come back with the number of the last event that it saw.
     Dropped,
 }
@@ -56,12 +60,28 @@ pub struct Reader {
     is_new: bool,
     waiting: VecDeque<Seen>,
     is_dropped: bool,
+    /// How many batches are read next.
+    n_batches: usize,
+    /// How far who wants no more than there is reads: to what was the newest event when it began.
+    end: Option<u64>,
 }
 
 impl Reader {
     pub(super) fn new(journal: Journal, ledger: Arc<dyn Ledger>, filter: EventFilter, after: u64) -> Self {
         let waiting = VecDeque::new();
-        Self { journal, ledger, filter, after, is_live: false, is_new: true, waiting, is_dropped: false }
+        let n_batches = BATCHES_MIN;
+        Self {
+            journal,
+            ledger,
+            filter,
+            after,
+            is_live: false,
+            is_new: true,
+            waiting,
+            is_dropped: false,
+            n_batches,
+            end: None,
+        }
     }
 
     /// The number of the last event that it has looked at: where the next reader of the same begins.
@@ -69,7 +89,7 @@ impl Reader {
     pub fn after(&self) -> u64 {
         match self.waiting.front() {
             Some(Seen::Event(line)) => line.id.saturating_sub(1),
-            Some(Seen::Gap { .. } | Seen::Stopping | Seen::Dropped) | None => self.after,
+            Some(Seen::Gap { .. } | Seen::Ended | Seen::Dropped) | None => self.after,
         }
     }
 
@@ -101,10 +121,18 @@ impl Reader {
             if let Some(seen) = self.take() {
                 return Ok(Some(seen));
             }
-            if self.is_dropped || self.journal.is_open() && self.look().await? {
+            let newest = self.journal.opened().await;
+            let end = *self.end.get_or_insert(newest);
+            if self.is_dropped || self.look().await? && end <= self.after {
                 return Ok(None);
             }
-            self.journal.opened().await;
+            if self.waiting.is_empty() && self.after < end {
+                tokio::select! {
+                    () = self.journal.changed(self.after) => {}
+                    // What is only in the ledger is looked for again.
+                    () = tokio::time::sleep(ON_ITS_WAY) => {}
+                }
+            }
         }
     }
 
@@ -126,8 +154,8 @@ impl Reader {
                     if self.filter.fits(&told) {
                         self.waiting.push_back(Seen::Event(line(id, &told)));
                     }
-                    if told.kind == EventKind::SchedulerStopping {
-                        self.waiting.push_back(Seen::Stopping);
+                    if told.kind == EventKind::SchedulerStopped {
+                        self.waiting.push_back(Seen::Ended);
                     }
                 }
                 Ok(has_seen_all)
@@ -138,7 +166,10 @@ impl Reader {
                 Ok(false)
             }
             Ahead::Behind(_) => {
-                let batches = self.ledger.events(self.after, BATCHES_MAX).await?;
+                let batches = self.ledger.events(self.after, self.n_batches).await?;
+                let n_bytes: usize = batches.iter().map(|batch| batch.text.len()).sum();
+                self.n_batches = if n_bytes < READ_BYTES { 2 * self.n_batches } else { self.n_batches / 2 };
+                self.n_batches = self.n_batches.clamp(BATCHES_MIN, BATCHES_MAX);
                 if batches.is_empty() {
                     tokio::time::sleep(ON_ITS_WAY).await;
                 }

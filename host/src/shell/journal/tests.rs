@@ -89,7 +89,7 @@ fn words(seen: &[Seen]) -> Vec<String> {
             format!("{} {} {}", line.id, line.kind, json["job"].as_str().unwrap_or("-"))
         }
         Seen::Gap { first } => format!("gap {first}"),
-        Seen::Stopping => "stopping".to_owned(),
+        Seen::Ended => "ended".to_owned(),
         Seen::Dropped => "dropped".to_owned(),
     };
     seen.iter().map(word).collect()

@@ -8,12 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ahead, EventKind, Journal, RING_MAX, Told, replay};
 
-/// How long events are gathered: what a crash may take from the journal, and a tenth of a second is soon enough for whoever
-/// reads it from the ledger.
-const GATHER: Duration = Duration::from_millis(100);
+/// How long events are gathered: so much later readers see them, and a twentieth of a second is as good as at once.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// From how many events at once on those that say that attempts wait and begin are not kept: 5,000 in a second.
-const BUSY: usize = 500;
+const BUSY: usize = 250;
 
 /// Longest text of one batch.
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -47,25 +46,28 @@ pub(in crate::shell) struct Writer {
     pending: VecDeque<Arc<EventBatch>>,
     /// What is in the ledger, oldest first.
     kept: VecDeque<EventMark>,
+    n_kept_bytes: u64,
     /// The first and the last event that were thrown away, and that was not told yet.
     lost: Option<(u64, u64)>,
 }
 
 impl Writer {
     pub(in crate::shell) fn new(journal: Journal, ledger: Arc<dyn Ledger>, stop: CancellationToken) -> Self {
-        Self { journal, ledger, stop, after: 0, pending: VecDeque::new(), kept: VecDeque::new(), lost: None }
+        let (pending, kept) = (VecDeque::new(), VecDeque::new());
+        Self { journal, ledger, stop, after: 0, pending, kept, n_kept_bytes: 0, lost: None }
     }
 
     /// Writes until it is told to stop, and then what is left.
     pub(in crate::shell) async fn work(mut self) {
         if let Err(error) = self.begin().await {
+            self.journal.hold();
             tracing::error!("events are not kept, and can be followed only while this host runs: {error}");
             return;
         }
         loop {
             if self.pending.is_empty() {
                 tokio::select! {
-                    () = self.journal.changed(self.after) => {}
+                    () = self.journal.told_more(self.after) => {}
                     () = self.stop.cancelled() => return self.finish().await,
                 }
             }
@@ -75,6 +77,7 @@ impl Writer {
             }
             self.take();
             if let Err(error) = self.write().await {
+                self.journal.hold();
                 tracing::error!("events are not kept any more: {error}");
                 return;
             }
@@ -93,6 +96,7 @@ impl Writer {
             }
         };
         let last = replay::last_life(&*self.ledger, &marks).await?;
+        self.n_kept_bytes = marks.iter().map(|mark| mark.n_bytes).fold(0, u64::saturating_add);
         self.kept = marks.into();
         let number = last.as_ref().map_or(0, |last| last.number + if last.has_crashed { JUMP } else { 0 });
         self.after = number;
@@ -109,7 +113,7 @@ impl Writer {
     /// Takes what was told since the last time.
     fn take(&mut self) {
         let told = loop {
-            match self.journal.ahead(self.after, RING_MAX) {
+            match self.journal.told(self.after, RING_MAX) {
                 Ahead::Told(_, told) => break told,
                 Ahead::Behind(first) => {
                     self.lose(self.after.saturating_add(1), first - 1);
@@ -168,17 +172,24 @@ impl Writer {
             match self.ledger.commit(changes).await {
                 Ok(_) => {
                     self.pending.pop_front();
-                    self.kept.retain(|kept| too_old.is_none_or(|until| until < kept.last));
+                    while let Some(gone) =
+                        self.kept.pop_front_if(|kept| too_old.is_some_and(|until| kept.last <= until))
+                    {
+                        self.n_kept_bytes = self.n_kept_bytes.saturating_sub(gone.n_bytes);
+                    }
+                    self.n_kept_bytes = self.n_kept_bytes.saturating_add(mark.n_bytes);
                     self.kept.push_back(mark);
                 }
                 // The ring and what waits have room for a while.
                 Err(LedgerError::Unavailable(_)) => {
+                    self.journal.hold();
                     tokio::time::sleep(RETRY_AFTER).await;
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             }
         }
+        self.journal.keep(self.after);
         if let Some((first, last)) = self.lost.take() {
             tracing::warn!(
                 first,
@@ -192,7 +203,7 @@ impl Writer {
 
     /// Up to which number events go when this one comes. The newest batch stays: the next life counts on from it.
     fn too_old(&self, new: EventMark) -> Option<u64> {
-        let n_bytes = self.kept.iter().map(|kept| kept.n_bytes).fold(new.n_bytes, u64::saturating_add);
+        let n_bytes = self.n_kept_bytes.saturating_add(new.n_bytes);
         let since = new.at.checked_sub_signed(KEPT_AGE_MAX).unwrap_or(DateTime::UNIX_EPOCH);
         let oldest = self.kept.front()?;
         if n_bytes <= KEPT_BYTES_MAX + KEPT_BYTES_MORE && since <= oldest.at {
