@@ -37,8 +37,11 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> (StatusCode, Json<Val
     };
     let (decides, writes) = tokio::join!(decides, writes);
     let mut reasons = Vec::new();
+    if api.operator.ending.is_asked() {
+        reasons.push("the host is stopping");
+    }
     if !matches!(decides, Ok(Ok(_))) {
-        reasons.push("the scheduler is stopping or busy");
+        reasons.push("the scheduler does not decide");
     }
     if !matches!(writes, Ok(Ok(_))) {
         reasons.push("the ledger cannot be written");
