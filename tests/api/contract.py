@@ -145,7 +145,7 @@ def main():
         folder = pathlib.Path(folder)
         host = Host(asked.program.resolve(), folder)
         url, token = host.wait()
-        words = [schemathesis, "run", f"{url}/api/v1/openapi.json", "--checks", "all", "--phases"]
+        words = [schemathesis, "--config-file", HERE / "schemathesis.toml", "run", f"{url}/api/v1/openapi.json", "--checks", "all", "--phases"]
         words += ["examples,coverage,fuzzing,stateful", "--max-examples", str(asked.examples), "--seed", str(asked.seed)]
         words += ["--workers", "2", "--no-color", "--request-timeout", "30", "--continue-on-failure"]
         words += ["--generation-database", "none", "--suppress-health-check", "all", "--wait-for-schema", "30"]

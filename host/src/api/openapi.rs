@@ -7,9 +7,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, Object, ObjectBuilder, OpenApi, OpenApiBuilder, Type,
+    ComponentsBuilder, InfoBuilder, Object, ObjectBuilder, OpenApi, OpenApiBuilder, RefOr, Type,
     path::ParameterIn,
-    schema::SchemaType,
+    schema::{Schema, SchemaType},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -61,10 +61,11 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
                 path.split(['/', '{', '}', '.']).filter(|word| !word.is_empty() && !["api", "v1"].contains(word));
             operation.operation_id = Some(std::iter::once(method).chain(words).collect::<Vec<_>>().join("_"));
             for parameter in operation.parameters.iter_mut().flatten() {
+                let RefOr::T(parameter) = parameter else { continue };
                 if matches!(parameter.parameter_in, ParameterIn::Path)
                     && ["job", "name", "plugin"].contains(&&*parameter.name)
                 {
-                    parameter.schema = Some(name().into());
+                    parameter.schema = Some(RefOr::T(Schema::Object(name())));
                 }
             }
         }
