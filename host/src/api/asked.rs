@@ -52,7 +52,9 @@ where
             let detail = "the body of the request is not said to be JSON";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.media_type", detail, fix));
         }
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| invalid(&error.to_string()))
+        // `null` is a body that asks for nothing in particular, too.
+        let asked: Result<Option<T>, _> = serde_json::from_slice(&bytes);
+        asked.map(|asked| Self(asked.unwrap_or_default())).map_err(|error| invalid(&error.to_string()))
     }
 }
 

@@ -100,7 +100,7 @@ fn checked_key(key: &str) -> Result<&str, Problem> {
 }
 
 /// A number that no other request of this job has in this millisecond: the instant, and how many came before.
-fn next_request(at: DateTime<Utc>) -> u64 {
+pub(super) fn next_request(at: DateTime<Utc>) -> u64 {
     static N_REQUESTS: AtomicU64 = AtomicU64::new(0);
     let n_before = N_REQUESTS.fetch_add(1, Ordering::Relaxed);
     at.timestamp_micros().cast_unsigned().wrapping_add(n_before << 52)
@@ -119,7 +119,7 @@ pub(super) async fn find_skip(
     Ok(api.ledger.skips(filter).await?.into_iter().find(|skip| skip.run == Some(run)))
 }
 
-fn skipped(job: &JobId, skip: Option<Skip>) -> Problem {
+pub(super) fn skipped(job: &JobId, skip: Option<Skip>) -> Problem {
     let reason = skip.as_ref().map_or("the job has just been removed", |skip| skip.reason.as_str());
     let by = skip.and_then(|skip| skip.by).map_or_else(String::new, |by| format!(", for run {by} goes on"));
     let detail = format!("job `{job}` does not run now: {reason}{by}");

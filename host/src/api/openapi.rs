@@ -7,7 +7,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder,
+    ComponentsBuilder, InfoBuilder, Object, ObjectBuilder, OpenApi, OpenApiBuilder, RefOr, Type,
+    path::ParameterIn,
+    schema::{Schema, SchemaType},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -34,6 +36,46 @@ pub(super) fn frame() -> OpenApi {
     let every_route = vec![SecurityRequirement::new(BEARER, Vec::<String>::new())];
     let document = OpenApiBuilder::new().info(info.build()).components(Some(components));
     document.security(Some(every_route)).build()
+}
+
+/// What a name of the manifest looks like.
+const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
+
+/// Longest name.
+const NAME_CHARS_MAX: usize = 128;
+
+/// Completes what the routes say of themselves: each operation has a name of its own, made of its method and its path, and
+/// each parameter of a path says what it looks like.
+pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        let operations = [
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("delete", &mut item.delete),
+            ("patch", &mut item.patch),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            let words =
+                path.split(['/', '{', '}', '.']).filter(|word| !word.is_empty() && !["api", "v1"].contains(word));
+            operation.operation_id = Some(std::iter::once(method).chain(words).collect::<Vec<_>>().join("_"));
+            for parameter in operation.parameters.iter_mut().flatten() {
+                let RefOr::T(parameter) = parameter else { continue };
+                if matches!(parameter.parameter_in, ParameterIn::Path)
+                    && ["job", "name", "plugin"].contains(&&*parameter.name)
+                {
+                    parameter.schema = Some(RefOr::T(Schema::Object(name())));
+                }
+            }
+        }
+    }
+    document
+}
+
+fn name() -> Object {
+    let text = ObjectBuilder::new().schema_type(SchemaType::new(Type::String));
+    text.pattern(Some(NAME)).min_length(Some(1)).max_length(Some(NAME_CHARS_MAX)).build()
 }
 
 /// Its routes.

@@ -89,7 +89,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// How the routes look to programs: OpenAPI 3.1.
 pub(super) fn document() -> OpenApi {
-    routes().into_openapi()
+    openapi::complete(routes().into_openapi())
 }
 
 /// All that a host answers to.

@@ -1,19 +1,19 @@
-//! `/runs`: one run, and its end before its time.
+//! `/runs`: one run, its end before its time, and another one for the same slot.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
 use chrono::DateTime;
-use clockjack_schedule::{core::Input, ports::RunStory};
+use clockjack_schedule::{core::Input, id::RunId, ports::RunStory, run::Cause};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, Named},
-    jobs::find_skip,
+    jobs::{find_skip, next_request, skipped},
     problem::{Problem, Problems},
     router::Api,
     view::{
-        NothingAsked,
+        AskedBy, NothingAsked, RetryAsked,
         runs::{Cancelled, RunDetail, SkippedRun},
     },
 };
@@ -21,7 +21,7 @@ use crate::cli::{find_run, rfc3339};
 
 /// Its routes.
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(show)).routes(routes!(cancel))
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(cancel)).routes(routes!(retry))
 }
 
 #[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(("run" = String, Path)), responses((status = 200, body = RunDetail), Problems))]
@@ -61,6 +61,35 @@ pub(super) async fn cancel(
         }
     };
     Ok((StatusCode::ACCEPTED, Json(then)))
+}
+
+/// Asks for another run of the job for the slot of one that has ended, with what came with the wish for that one.
+#[utoipa::path(post, path = "/runs/{run}/retry", tag = "runs", params(("run" = String, Path)), request_body = Option<RetryAsked>, responses((status = 202, body = RunDetail), Problems))]
+pub(super) async fn retry(
+    State(api): State<Arc<Api>>,
+    Named(text): Named,
+    Asked(asked): Asked<RetryAsked>,
+) -> Result<(StatusCode, Json<RunDetail>), Problem> {
+    let story = find(&api, &text).await?;
+    let old = &story.row.run;
+    if story.row.finish().is_none() {
+        let detail = format!("run {} of job `{}` has not ended", old.id, old.job);
+        return Err(Problem::conflict("run.going", detail, "wait for its end, or cancel it"));
+    }
+    let job = api.job(old.job.as_str()).await?.state.job;
+    let at = api.clock.now();
+    let run = RunId::of_request(&job, at, next_request(at));
+    let cause = match asked.cause {
+        AskedBy::Api => Cause::Api,
+        AskedBy::Manual => Cause::Manual,
+    };
+    let (payload, scheduled_for) = (old.payload.clone(), Some(old.scheduled_for));
+    api.host.send(vec![Input::Fire { job: job.clone(), run, cause, payload, scheduled_for }]).await;
+    api.settle().await?;
+    match api.story(run).await? {
+        Some(story) => Ok((StatusCode::ACCEPTED, Json(RunDetail::from(&story)))),
+        None => Err(skipped(&job, find_skip(&api, &job, run, at.min(old.scheduled_for)).await?)),
+    }
 }
 
 /// The run that is meant: a whole id, the first digits of one, `JOB@latest`, or `JOB@INSTANT` with its offset.

@@ -23,14 +23,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 
 #[utoipa::path(get, path = "/scheduler", tag = "scheduler", responses((status = 200, body = Scheduler), Problems))]
 pub(super) async fn show(State(api): State<Arc<Api>>) -> Result<Json<Scheduler>, Problem> {
-    let rows = api.ledger.load().await?.jobs;
     Ok(Json(Scheduler {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         started_at: rfc3339(api.about.started_at),
         files: api.about.files.clone(),
         ledger: api.about.ledger.clone(),
-        jobs: rows.iter().filter(|row| row.state.removed_at.is_none()).count(),
+        jobs: api.host.jobs().len(),
         plugins: api.reloader.plugins().len(),
     }))
 }

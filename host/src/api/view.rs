@@ -238,6 +238,14 @@ pub struct RunAsked {
     pub cause: AskedBy,
 }
 
+/// Run a job again for the slot of a run that has ended.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryAsked {
+    /// Who asks.
+    pub cause: AskedBy,
+}
+
 /// Who asks for a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

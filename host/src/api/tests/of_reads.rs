@@ -260,3 +260,34 @@ async fn slots_are_told_before_they_come() {
         422 trigger.invalid: `from` is no instant: premature end of input; write it with its offset, such as `2027-01-15T08:00:00Z`
         422 trigger.invalid: the trigger has 70002 bytes; a trigger has at most 65536"#]].assert_eq(&told.join("\n"));
 }
+
+#[tokio::test]
+async fn a_run_that_has_ended_is_tried_again_for_the_same_slot() {
+    let world = world().await;
+    let first = world.post("/api/v1/jobs/backup/run", json!({ "payload": { "day": 3 } })).await;
+    let id = first.body["id"].as_str().unwrap();
+    of_jobs::ended(&world, id).await;
+    let again = world.post(&format!("/api/v1/runs/{id}/retry"), json!({ "cause": "manual" })).await;
+    assert_eq!(again.status, 202, "{again:?}");
+    assert_ne!(again.body["id"], first.body["id"], "it is a run of its own");
+    let run = of_jobs::ended(&world, again.body["id"].as_str().unwrap()).await;
+    assert_eq!((&run["scheduled_for"], &run["cause"]), (&first.body["scheduled_for"], &json!("manual")), "{run:#}");
+    assert_eq!((&run["payload"], &run["output"]), (&json!({ "day": 3 }), &json!({ "day": 3 })), "{run:#}");
+    let slow = world.post("/api/v1/jobs/slow/run", json!({})).await;
+    let going = world.post(&format!("/api/v1/runs/{}/retry", slow.body["id"].as_str().unwrap()), json!({})).await;
+    assert_eq!((going.status, &going.body["code"]), (409, &json!("run.going")), "{going:?}");
+}
+
+/// Names of operations are those of functions in clients that are made from the document.
+#[tokio::test]
+async fn each_operation_has_a_name_of_its_own() {
+    let document = world().await.get("/api/v1/openapi.json").await.body;
+    let operations =
+        document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let mut names: Vec<_> = operations.filter_map(|operation| operation["operationId"].as_str()).collect();
+    let n_names = names.len();
+    assert!(20 < n_names, "{names:?}");
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), n_names, "{names:?}");
+}
