@@ -58,13 +58,7 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
     let api_executor = Arc::new(executor.clone());
     let clock = Arc::new(SystemClock);
     let began = clock.monotonic();
-    let mut host = Host::start(HostParts {
-        clock: clock.clone(),
-        ledger: ledger.ledger(),
-        executor: Arc::new(executor.clone()),
-        guests: guests.handle().clone(),
-        pools: first.set.manifest().pools.clone(),
-    });
+    let mut host = ring(&first, &ledger, &executor, guests);
     let told = CancellationToken::new();
     let teller = story::tell(host.bus().listen(), args.log_format, told.clone());
     let (channels, heard) = listen(&host, &sources, &first);
@@ -120,6 +114,17 @@ pub(super) async fn serve(scene: Scene<'_>, guests: &Runtime, log: &Log, hangup:
     teller.await?;
     let took = SystemClock.monotonic().saturating_sub(began);
     Ok(concluded(failure, summary, took, args, log))
+}
+
+/// The ring, which knows no job yet.
+fn ring(first: &First, ledger: &OpenStores, executor: &SandboxExecutor, guests: &Runtime) -> Host {
+    Host::start(HostParts {
+        clock: Arc::new(SystemClock),
+        ledger: ledger.ledger(),
+        executor: Arc::new(executor.clone()),
+        guests: guests.handle().clone(),
+        pools: first.set.manifest().pools.clone(),
+    })
 }
 
 /// Begins paused where somebody wants that, or wanted it before.

@@ -1,6 +1,10 @@
 //! `clockjack up`: the host in the foreground, from the manifest to the last row.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use chrono::SubsecRound as _;
 use clap::Args;
@@ -12,7 +16,7 @@ use clockjack_schedule::{
         scalar::{self, show_duration, show_size},
         store_url::StoreUrl,
     },
-    ports::{Clock as _, LedgerError},
+    ports::{Clock as _, GenerationRow, LedgerError},
     zone::Zones,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -30,7 +34,11 @@ use crate::{
     api::About,
     clock::SystemClock,
     hot::{First, MadeFor, Set, Sources},
-    load::{self, FaultyGiven, FaultyUnit, Program, given::Given, stores},
+    load::{
+        self, FaultyGiven, FaultyUnit, Program,
+        given::Given,
+        stores::{self, OpenStores},
+    },
     logging::{self, LogFormat},
     settings,
 };
@@ -90,11 +98,7 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     let rows = places.as_ref().map(|places| ring.block_on(stores::generations_of(places))).unwrap_or_default();
     let given = places.as_ref().map(|places| ring.block_on(stores::given_before(places))).unwrap_or_default();
     let load = |set, rows| First::load(set, &sources, &sandbox, rows, SystemClock.now().trunc_subsecs(3));
-    let beside = |set: Set, given: Given| match set.has_given(&given) {
-        true => Ok(set),
-        false => set.with_given(&sources, &given.into(), None),
-    };
-    let mut first = load(beside(set, given)?, rows.clone())?;
+    let mut first = load(beside(set, given, &sources)?, rows.clone())?;
     let findings = first.set.findings(|manifest, found| {
         check::warn_of_triggers(manifest, SystemClock.now(), found);
         found.append(doors::check(&args.control, &manifest.api));
@@ -116,14 +120,10 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
         Err(error) => return Ok(not_started(&error)),
     };
     let uploads = stores::uploads(&places);
-    let kept = ring.block_on(async {
-        let ledger = ledger.ledger();
-        Ok::<_, LedgerError>((ledger.generations().await?, stores::given_of(&*ledger, uploads.as_deref()).await?))
-    });
-    match kept {
+    match ring.block_on(kept(&ledger, uploads.as_deref())) {
         // Until the ledger was this host's own, another one may have written to it.
         Ok((owned, given)) if owned != rows || !first.set.has_given(&given) => {
-            first = load(beside(first.set, given)?, owned)?;
+            first = load(beside(first.set, given, &sources)?, owned)?;
         }
         Ok(_) => {}
         Err(error) => return Ok(not_started(&error.into())),
@@ -139,17 +139,32 @@ pub(super) fn run(args: &UpArgs) -> anyhow::Result<Exit> {
     if 0 < n_left {
         info!(folders = n_left, "removed the scratch folders of hosts that are gone");
     }
-    let about = About {
-        started_at: SystemClock.now(),
-        files: args.manifests.files.clone(),
-        ledger: places.get(&StoreName::default()).map(ToString::to_string).unwrap_or_default(),
-    };
+    let about = about(args, &places);
     let scene = Scene { args, sources, sandbox, made_for, first, ledger, uploads, about };
     let exit = ring.block_on(serve(scene, &guests, &log, hangup));
     guests.shutdown_background();
     // A plugin that is being compiled for a reload is not waited for; its process ends with this one.
     ring.shutdown_background();
     exit
+}
+
+/// The manifest with what the host was given beside its files.
+fn beside(set: Set, given: Given, sources: &Sources) -> anyhow::Result<Set> {
+    if set.has_given(&given) { Ok(set) } else { set.with_given(sources, &given.into(), None) }
+}
+
+/// What an open ledger knows of generations, and of what the host was given.
+async fn kept(ledger: &OpenStores, uploads: Option<&Path>) -> Result<(Vec<GenerationRow>, Given), LedgerError> {
+    let ledger = ledger.ledger();
+    Ok((ledger.generations().await?, stores::given_of(&*ledger, uploads).await?))
+}
+
+fn about(args: &UpArgs, places: &BTreeMap<StoreName, StoreUrl>) -> About {
+    About {
+        started_at: SystemClock.now(),
+        files: args.manifests.files.clone(),
+        ledger: places.get(&StoreName::default()).map(ToString::to_string).unwrap_or_default(),
+    }
 }
 
 /// Tells what is wrong with components in directories of plugins; the others go on without them.

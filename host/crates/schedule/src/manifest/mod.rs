@@ -12,7 +12,7 @@
 //! | `manifest.too_many_jobs` | more jobs than a manifest may have |
 //! | `manifest.too_many_findings` | the list of findings was cut |
 //! | `manifest.version` | the version is missing or not one that this build reads |
-//! | `manifest.empty` | there are no jobs |
+//! | `manifest.empty` | there are no jobs; a warning where the manifest says so itself |
 //! | `manifest.duplicate_key` | a key stands twice in one map |
 //! | `manifest.duplicate_job`, `manifest.duplicate_plugin`, `manifest.duplicate_pool`, `manifest.duplicate_store`, `manifest.duplicate_channel`, `manifest.duplicate_setting` | two sources define the same |
 //! | `manifest.unknown_key` | nobody knows this key here |
@@ -42,6 +42,7 @@
 //! | `manifest.egress` | an entry of `grants.http`, `grants.network` or `host.egress` that is none, or cannot mean what it says |
 //! | `manifest.denied` | a grant that is more than `host.egress` lets jobs have, or a key in a file that may not have it |
 //! | `manifest.no_effect` | warning: a key that changes nothing |
+//! | `job.shadowed` | warning: a job that was also made through the API, which is not in force |
 //!
 //! Codes that begin with `trigger.` come from the triggers.
 
