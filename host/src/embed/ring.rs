@@ -25,6 +25,7 @@ use crate::{
     clock::SystemClock,
     hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
     load::{self, Faulty, given::Given, stores, stores::OpenStores},
+    operate::{self, Ending, OperateParts, Operator},
     settings,
     shell::{Host, HostHandle, HostParts, Summary},
 };
@@ -59,6 +60,7 @@ pub(super) struct Ring {
     pub(super) host: HostHandle,
     pub(super) reloader: Reloader,
     pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) operator: Operator,
     /// When the last of them goes, the scheduler ends at once.
     pub(super) ends: mpsc::Sender<ShutDown>,
     /// Why the scheduler has ended by itself; closed when it has ended.
@@ -192,6 +194,7 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let begun = async {
         first.keep(&*ledger).await?;
         executor.put_all(first.prepared());
+        operate::begin(&*ledger, &host.handle(), None).await?;
         let jobs = first.set.manifest().jobs.values().map(Arc::clone).collect();
         host.take_in(jobs).await?;
         host.handle().settle().await
@@ -201,6 +204,9 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
         drop(host.shut_down(Duration::ZERO, std::future::ready(())).await);
         return;
     }
+    let operating = OperateParts { clock: clock.clone(), ledger: Arc::clone(&ledger), host: host.handle() };
+    // Only the program ends this host: nothing else asks for it.
+    let (operator, operating) = operate::start(operating, Ending::new(Duration::ZERO), guests);
     let handle = host.handle();
     let parts =
         ReloaderParts { sources, sandbox, executor, host: handle, stores, uploads, made_for, clock, is_watching };
@@ -208,7 +214,7 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let (reloader, mut reloading) = hot::start(first, parts, guests, still.clone());
     let (ends, mut wishes) = mpsc::channel(ENDS_MAX);
     let (failed, failure) = watch::channel(None);
-    let ring = Ring { host: host.handle(), reloader, ledger, ends, failure };
+    let ring = Ring { host: host.handle(), reloader, ledger, operator, ends, failure };
     if started.send(Ok(ring)).is_err() {
         warn!("who started the scheduler has gone; it ends");
     }
@@ -227,7 +233,9 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let grace = wish.as_ref().map_or(Duration::ZERO, |wish| wish.grace);
     // A second wish does not wait; and neither does a program that has let go of the scheduler.
     let hurry = async { drop(wishes.recv().await) };
-    let ended = host.shut_down(grace, hurry).await;
+    let drained = host.drain(grace, hurry).await;
+    operating.end().await;
+    let ended = drained.close().await;
     let ended = ended.map_err(|error| Error::Ledger(format!("{:#}", anyhow::Error::from(error))));
     match wish {
         Some(wish) => drop(wish.answer.send(ended)),
