@@ -37,6 +37,7 @@ mod plugin_dirs;
 mod program;
 mod readme;
 mod registry;
+mod remote;
 mod scene;
 mod tidy;
 mod up;
