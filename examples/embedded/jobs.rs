@@ -38,7 +38,7 @@ pub(crate) fn reminder(customer: &str, every: Duration) -> Job {
 
 async fn remind(context: Context) -> JobResult {
     let customer = context.args()["customer"].as_str().ok_or_else(|| JobError::permanent("nobody to remind"))?;
-    context.progress(format!("writing to {customer}"));
+    context.progress(0, Some(1), format!("writing to {customer}"));
     tokio::select! {
         // What a real service would wait for.
         () = tokio::time::sleep(Duration::from_millis(20)) => Ok(json!({ "reminded": customer })),

@@ -43,6 +43,7 @@ mod plugin_dirs;
 mod program;
 mod readme;
 mod registry;
+mod remote;
 mod scene;
 mod systemd;
 mod tidy;

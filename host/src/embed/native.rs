@@ -21,7 +21,7 @@ use clockjack_schedule::{
     manifest::scalar::{parse_duration, show_duration, show_size},
     outcome::{Again, Outcome, OutcomeCode, json_bytes},
     payload::Payload,
-    ports::{Admission, Attempt, Clock, Executor, LogLevel, LogLine, PortFuture, Report, Usage},
+    ports::{Admission, Attempt, Clock, Executor, LogLevel, LogLine, PortFuture, Report, Said, Usage},
     stop::Stop,
 };
 use serde_json::Value as Json;
@@ -203,9 +203,13 @@ impl Context {
         self.cancelled.cancelled().await;
     }
 
-    /// Says how far it is.
-    pub fn progress(&self, message: impl fmt::Display) {
-        self.notes().progress = Some(cut(&message.to_string(), LINE_BYTES_MAX));
+    /// Says how far it is: how much is done, of how much where that is known, and what there is to say to it.
+    pub fn progress(&self, done: u64, total: Option<u64>, message: impl fmt::Display) {
+        let message = cut(&message.to_string(), LINE_BYTES_MAX);
+        let of = total.map_or_else(String::new, |total| format!(" of {total}"));
+        let told = if message.is_empty() { String::new() } else { format!(": {message}") };
+        self.notes().progress = Some(format!("{done}{of}{told}"));
+        self.say(Said::Progress { done, total, message });
     }
 
     /// Writes a line into the log of the run, with values that belong to it. The first thousand lines are kept.
@@ -221,8 +225,10 @@ impl Context {
         notes.n_lines += 1;
         notes.n_bytes += u64::try_from(n_bytes).unwrap_or(u64::MAX);
         if notes.lines.len() < LOG_LINES_MAX {
-            notes.lines.push(line);
+            notes.lines.push(line.clone());
         }
+        drop(notes);
+        self.say(Said::Log(line));
     }
 
     /// Writes a line of level `info`.
@@ -233,6 +239,13 @@ impl Context {
     /// Writes a line of level `warn`.
     pub fn warn(&self, message: impl fmt::Display) {
         self.log(LogLevel::Warn, message, &[]);
+    }
+
+    /// Tells whoever listens while the run goes on.
+    fn say(&self, said: Said) {
+        if let Some(listener) = &self.attempt.live.0 {
+            listener.hear(&self.attempt.run, self.attempt.number, said);
+        }
     }
 
     fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {

@@ -26,7 +26,7 @@ use crate::{
     hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
     load::{self, Faulty, given::Given, secrets::HostVault, stores, stores::OpenStores},
     notify::{self, NotifierParts},
-    operate::{self, Ending, OperateParts},
+    operate::{self, Ending, OperateParts, Operator},
     settings,
     shell::{Host, HostHandle, HostParts, Summary},
 };
@@ -61,6 +61,7 @@ pub(super) struct Ring {
     pub(super) host: HostHandle,
     pub(super) reloader: Reloader,
     pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) operator: Operator,
     /// When the last of them goes, the scheduler ends at once.
     pub(super) ends: mpsc::Sender<ShutDown>,
     /// Why the scheduler has ended by itself; closed when it has ended.
@@ -206,6 +207,9 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
         drop(host.shut_down(Duration::ZERO, std::future::ready(())).await);
         return;
     }
+    let operating = OperateParts { clock: clock.clone(), ledger: Arc::clone(&ledger), host: host.handle() };
+    // Only the program ends this host: nothing else asks for it.
+    let (operator, operating) = operate::start(operating, Ending::new(Duration::ZERO), guests);
     let handle = host.handle();
     let notifier = NotifierParts {
         host: handle.clone(),
@@ -217,8 +221,6 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
         events: heard,
     };
     let notifier = notify::start(notifier, guests);
-    let operating = OperateParts { clock: clock.clone(), ledger: Arc::clone(&ledger), host: handle.clone() };
-    let (_operator, operating) = operate::start(operating, Ending::new(Duration::ZERO), guests);
     let parts = ReloaderParts {
         sources,
         sandbox,
@@ -235,7 +237,7 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let (reloader, mut reloading) = hot::start(first, parts, guests, still.clone());
     let (ends, mut wishes) = mpsc::channel(ENDS_MAX);
     let (failed, failure) = watch::channel(None);
-    let ring = Ring { host: host.handle(), reloader, ledger, ends, failure };
+    let ring = Ring { host: host.handle(), reloader, ledger, operator, ends, failure };
     if started.send(Ok(ring)).is_err() {
         warn!("who started the scheduler has gone; it ends");
     }

@@ -12,7 +12,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
-    core::{Input, ResumeFrom as From},
+    core::{self, Input},
     id::{JobId, RunId},
     job::Job as Definition,
     payload::Payload,
@@ -28,7 +28,12 @@ use super::{
     native::Functions,
     ring::{Ring, ShutDown},
 };
-use crate::{clock::SystemClock, load::Program, shell::Summary};
+use crate::{
+    clock::SystemClock,
+    load::Program,
+    operate::{PauseNote, Pauses, Whose},
+    shell::Summary,
+};
 
 /// What the log names as the cause of a change that the program makes.
 const CAUSE: &str = "the program";
@@ -44,6 +49,15 @@ pub enum ResumeFrom {
     Now,
     /// The slots of the pause are a backlog, as after a downtime.
     Last,
+}
+
+impl From<ResumeFrom> for core::ResumeFrom {
+    fn from(from: ResumeFrom) -> Self {
+        match from {
+            ResumeFrom::Now => Self::Now,
+            ResumeFrom::Last => Self::Last,
+        }
+    }
 }
 
 /// What the program itself says.
@@ -172,7 +186,26 @@ impl Scheduler {
     /// When there is no such job.
     pub async fn pause(&self, id: &str) -> Result<(), Error> {
         let job = self.row(id).await?.state.job;
+        self.note_pause(&Whose::Job(job.clone())).await?;
         self.tell(Input::Pause(job)).await
+    }
+
+    /// Starts nothing of any job until all are resumed, also of jobs that come meanwhile, and after a restart.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn pause_all(&self) -> Result<(), Error> {
+        self.note_pause(&Whose::All).await?;
+        self.tell(Input::PauseAll).await
+    }
+
+    /// Lets all jobs go on but those that are paused by themselves.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn resume_all(&self, from: ResumeFrom) -> Result<(), Error> {
+        self.tell(Input::ResumeAll { from: from.into() }).await?;
+        self.forget_pause(&Whose::All).await
     }
 
     /// Lets a paused job go on.
@@ -181,11 +214,8 @@ impl Scheduler {
     /// When there is no such job.
     pub async fn resume(&self, id: &str, from: ResumeFrom) -> Result<(), Error> {
         let job = self.row(id).await?.state.job;
-        let from = match from {
-            ResumeFrom::Now => From::Now,
-            ResumeFrom::Last => From::Last,
-        };
-        self.tell(Input::Resume { job, from }).await
+        self.tell(Input::Resume { job: job.clone(), from: from.into() }).await?;
+        self.forget_pause(&Whose::Job(job)).await
     }
 
     /// Runs a job now, whatever its triggers say.
@@ -350,6 +380,18 @@ impl Scheduler {
         let skip = ring.ledger.skips(filter).await?.into_iter().find(|skip| skip.run == Some(run));
         let reason = skip.map_or("removed", |skip| skip.reason.as_str()).to_owned();
         Err(Error::Skipped { job: job.to_string(), reason })
+    }
+
+    /// Keeps since when something is paused.
+    async fn note_pause(&self, whose: &Whose) -> Result<(), Error> {
+        let note = PauseNote { note: None, until: None, by: Some(CAUSE.to_owned()), at: SystemClock.now() };
+        Ok(Pauses::keep(&*self.shared.ring.ledger, whose, &note).await?)
+    }
+
+    async fn forget_pause(&self, whose: &Whose) -> Result<(), Error> {
+        Pauses::forget(&*self.shared.ring.ledger, whose).await?;
+        self.shared.ring.operator.pauses.changed();
+        Ok(())
     }
 
     /// Gives the core an input, and waits until what it decides is kept.

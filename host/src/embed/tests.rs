@@ -43,7 +43,7 @@ async fn a_function_fires_by_its_trigger_and_on_request() {
     let mut events = scheduler.events();
     let job = Job::native("greet", |context| async move {
         context.info("here");
-        context.progress("half");
+        context.progress(1, Some(2), "half");
         Ok(json!({ "hello": context.args()["who"], "why": context.cause(), "with": context.payload() }))
     });
     scheduler.add(job.arg("who", "${run.id}").every(Duration::from_secs(1))).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_function_fires_by_its_trigger_and_on_request() {
     };
     let kept = scheduler.run_info(finished).await.unwrap();
     assert_eq!((kept.cause.as_str(), kept.state, kept.attempts), ("schedule", RunState::Ended, 1));
-    assert_eq!((kept.logs[0].message.as_str(), kept.progress.as_deref()), ("here", Some("half")));
+    assert_eq!((kept.logs[0].message.as_str(), kept.progress.as_deref()), ("here", Some("1 of 2: half")));
     // By its trigger it is not to come into the way.
     scheduler.pause("greet").await.unwrap();
     let asked = scheduler.run_with("greet", json!(7), Some("key")).await.unwrap();
@@ -159,6 +159,10 @@ async fn jobs_come_change_pause_and_go() {
     let told = &scheduler.jobs().await.unwrap()[0];
     assert_eq!((told.next, told.is_of_program), (Some(slots[0]), true));
     assert!(told.trigger.as_ref().is_some_and(|words| words.contains("hour")), "{told:?}");
+    scheduler.pause_all().await.unwrap();
+    assert_eq!(states().await, [("a".to_owned(), JobState::Paused, true)]);
+    scheduler.resume_all(ResumeFrom::Now).await.unwrap();
+    assert_eq!(states().await, [("a".to_owned(), JobState::Active, true)]);
     scheduler.remove("a").await.unwrap();
     assert_eq!(states().await, [("a".to_owned(), JobState::Removed, false)]);
     assert!(matches!(scheduler.run("a").await, Err(Error::UnknownJob(_))));
