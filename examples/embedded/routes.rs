@@ -104,7 +104,8 @@ async fn forget(State(service): State<Service>, Path(customer): Path<String>) ->
 }
 
 async fn ends(State(service): State<Service>) -> Json<Value> {
-    service.ends.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect::<Vec<_>>().into()
+    let ends = service.ends.lock().unwrap_or_else(PoisonError::into_inner);
+    Json(ends.iter().cloned().collect())
 }
 
 /// What the scheduler refuses, as an answer.

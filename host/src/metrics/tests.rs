@@ -123,6 +123,7 @@ fn a_paused_job_has_no_next_slot_and_a_removed_one_no_series() {
         first_seen: now(),
         decided_until: now(),
         paused: true,
+        paused_with_all: false,
         paused_in_manifest: false,
         trigger_hash: 0,
         removed_at: None,
