@@ -50,7 +50,7 @@ fn up(hosted: &Hosted, args: &[&str]) -> Running {
 fn a_pause_says_why_outlives_its_host_and_ends_in_time() {
     let hosted = Hosted::with(JOBS);
     let host = up(&hosted, &["--paused"]);
-    assert_eq!(hosted.job("beat")["paused_with_all"], true, "nothing starts");
+    until("nothing starts", || hosted.job("beat")["paused_with_all"] == true);
     told(&hosted, &["resume", "--all"]);
     until("beat runs", || !hosted.ended("beat").is_empty());
     let paused = told(&hosted, &["pause", "beat", "--note", "the database moves", "--for", "8s"]);
