@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     hosted::{ends, text, wait, wait_next},
     log::Line,
-    visitor::{Answer, Visited},
+    visitor::{Answer, Visited, Way},
 };
 
 const JOBS: &str = "jobs:
@@ -438,9 +438,9 @@ fn a100_the_same_request_again_and_at_once() {
     let body = json!({ "payload": { "word": "once" } }).to_string();
     let key = [("idempotency-key", "order-7")];
     let answers: Vec<Answer> = thread::scope(|scope| {
-        let (visited, body, key) = (&visited, &body, &key);
+        let (way, body, key): (&Way, _, _) = (&visited, &body, &key);
         let asking: Vec<_> =
-            (0..8).map(|_| scope.spawn(move || visited.ask("POST", "/api/v1/jobs/echo/run", key, body))).collect();
+            (0..8).map(|_| scope.spawn(move || way.ask("POST", "/api/v1/jobs/echo/run", key, body))).collect();
         asking.into_iter().map(|asking| asking.join().expect("an answer")).collect()
     });
     assert!(answers.iter().all(|answer| [202, 409].contains(&answer.status)), "{answers:#?}");
@@ -460,14 +460,15 @@ fn a100_the_same_request_again_and_at_once() {
     // What others say at once comes one after the other: the last word counts, and everybody reads it.
     thread::scope(|scope| {
         for n in 0..8 {
-            let (visited, verb) = (&visited, if n % 2 == 0 { "pause" } else { "resume" });
-            scope.spawn(move || assert_eq!(visited.post(&format!("/api/v1/jobs/idle/{verb}"), "").status, 200));
+            let way: &Way = &visited;
+            let verb = if n % 2 == 0 { "pause" } else { "resume" };
+            scope.spawn(move || assert_eq!(way.post(&format!("/api/v1/jobs/idle/{verb}"), "").status, 200));
         }
     });
     assert_eq!(visited.post("/api/v1/jobs/idle/pause", "").json()["paused"], true);
     assert!(is_paused(&visited));
     // A restart forgets nothing of it.
-    let Visited { hosted, mut host, .. } = visited;
+    let Visited { hosted, host, .. } = visited;
     host.signal("TERM");
     host.end();
     let visited = Visited::of(hosted, &["--listen", "127.0.0.1:0"]);
