@@ -93,7 +93,7 @@ fn commands_reach_a_host_over_the_network() {
     let visited = Visited::with(JOBS);
     let ask = |args: &[&str]| visited.command(args).args(["--host", &visited.url]);
     // On this machine, the token of the user is found by itself.
-    assert_eq!(ask(&["pause", "idle", "-o", "json"]).ends_with(0).json(), json!({ "job": "idle", "paused": true }));
+    assert_eq!(ask(&["pause", "idle", "-o", "json"]).ends_with(0).json()["paused"], true);
     let token = visited.make_token("watch", "read");
     let with = |args: &[&str], token: &str| -> Ended { ask(args).env("CLOCKJACK_TOKEN", token).end() };
     assert_eq!(with(&["plugins"], &token).code, Some(0));

@@ -1,8 +1,9 @@
 //! A host that is reached over the network, as strangers reach it: bytes in, bytes out, one connection each.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
+    ops::Deref,
     time::Duration,
 };
 
@@ -21,9 +22,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Visited {
     pub(crate) hosted: Hosted,
     pub(crate) host: Running,
+    way: Way,
+}
+
+/// The way to a host, which many may take at once.
+pub(crate) struct Way {
     pub(crate) url: String,
     /// The token of the local user.
     pub(crate) token: String,
+}
+
+impl Deref for Visited {
+    type Target = Way;
+
+    fn deref(&self) -> &Way {
+        &self.way
+    }
 }
 
 /// What came back.
@@ -84,9 +98,33 @@ impl Visited {
         let line = host.log.iter().map(|line| Line::read(line)).find(listens).expect("it was waited for");
         let token = std::fs::read_to_string(line.text("token")).expect("the token can be read").trim().to_owned();
         let url = line.text("url").to_owned();
-        Self { hosted, host, url, token }
+        Self { hosted, host, way: Way { url, token } }
     }
 
+    /// A command that talks to the host, over the network where `--host` says so.
+    pub(crate) fn command(&self, args: &[&str]) -> Clockjack {
+        let state = self.hosted.scene.path("state");
+        clockjack(args).folder(self.hosted.scene.folder()).env("XDG_STATE_HOME", state).beside_nothing()
+    }
+
+    /// Makes a named token.
+    #[track_caller]
+    pub(crate) fn make_token(&self, name: &str, role: &str) -> String {
+        self.command(&["token", "create", name, "--role", role]).ends_with(0).stdout.trim().to_owned()
+    }
+
+    /// The lines of the log that say who did what.
+    pub(crate) fn audit(&mut self, n_lines: usize) -> Vec<Json> {
+        let is_told = |line: &str| matches!(Line::read(line).message.as_str(), "asked" | "turned away");
+        while self.host.log.iter().filter(|line| is_told(line)).count() < n_lines {
+            self.host.wait_for("a line of the audit", is_told);
+        }
+        let told = self.host.log.iter().filter(|line| is_told(line));
+        told.map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+    }
+}
+
+impl Way {
     pub(crate) fn address(&self) -> &str {
         self.url.rsplit('/').next().expect("a url")
     }
@@ -104,7 +142,11 @@ impl Visited {
         // Who is refused early may not want the rest.
         drop(stream.write_all(bytes));
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("the connection ends in time");
+        // Who is cut off has what came before.
+        if let Err(error) = stream.read_to_end(&mut answer) {
+            let is_open = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+            assert!(!is_open, "the connection does not end: {:?}", String::from_utf8_lossy(&answer));
+        }
         String::from_utf8_lossy(&answer).into_owned()
     }
 
@@ -144,27 +186,5 @@ impl Visited {
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
         self.ask("POST", path, &[], body)
-    }
-
-    /// A command that talks to the host, over the network where `--host` says so.
-    pub(crate) fn command(&self, args: &[&str]) -> Clockjack {
-        let state = self.hosted.scene.path("state");
-        clockjack(args).folder(self.hosted.scene.folder()).env("XDG_STATE_HOME", state).beside_nothing()
-    }
-
-    /// Makes a named token.
-    #[track_caller]
-    pub(crate) fn make_token(&self, name: &str, role: &str) -> String {
-        self.command(&["token", "create", name, "--role", role]).ends_with(0).stdout.trim().to_owned()
-    }
-
-    /// The lines of the log that say who did what.
-    pub(crate) fn audit(&mut self, n_lines: usize) -> Vec<Json> {
-        let is_told = |line: &str| matches!(Line::read(line).message.as_str(), "asked" | "turned away");
-        while self.host.log.iter().filter(|line| is_told(line)).count() < n_lines {
-            self.host.wait_for("a line of the audit", is_told);
-        }
-        let told = self.host.log.iter().filter(|line| is_told(line));
-        told.map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
     }
 }

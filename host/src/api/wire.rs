@@ -74,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.stream.shutdown().await?;
             let is_cut = answer.is_some() || !matches!(self.expects, Expects::Head);
             let mut n_left = if is_cut { LINGER_BYTES_MAX } else { 0 };
-            let mut bytes = [0; READ_BYTES];
+            let mut bytes = vec![0; READ_BYTES];
             while 0 < n_left {
                 match self.stream.read(&mut bytes).await? {
                     0 => break,
