@@ -124,6 +124,7 @@ fn a_paused_job_has_no_next_slot_and_a_removed_one_no_series() {
         decided_until: now(),
         paused: true,
         paused_in_manifest: false,
+        paused_with_all: false,
         trigger_hash: 0,
         removed_at: None,
     };
