@@ -22,7 +22,7 @@ use clockjack_schedule::{
     trace,
 };
 use opentelemetry::{
-    InstrumentationScope, KeyValue, SpanId, TraceFlags, TraceId,
+    InstrumentationScope, Key, KeyValue, SpanId, TraceFlags, TraceId,
     trace::{SpanContext, SpanKind, Status, TraceState},
 };
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
@@ -71,15 +71,22 @@ pub fn start(events: broadcast::Receiver<Event>, runtime: &Handle, endpoint: Opt
         None => builder.build(),
     };
     let mut exporter = exporter.context("`OTEL_EXPORTER_OTLP_ENDPOINT` does not lead anywhere")?;
-    // `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win over this.
-    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    let name = KeyValue::new("service.name", "clockjack");
-    let resource = Resource::builder_empty().with_attributes([name, version]).build();
-    exporter.set_resource(&resource.merge(&Resource::builder().build()));
+    exporter.set_resource(&resource());
     let stop = CancellationToken::new();
     let exporting = Exporting { exporter, events, stop: stop.clone(), spans: Vec::new(), n_dropped: 0 };
     info!("traces are sent to where `OTEL_EXPORTER_OTLP_ENDPOINT` says");
     Ok(Traces { stop, task: runtime.spawn(exporting.work()) })
+}
+
+/// Who sends the spans. What `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say comes before what is said here.
+fn resource() -> Resource {
+    let given = Resource::builder().build();
+    let name = given.get(&Key::from_static_str("service.name")).map(|name| name.to_string());
+    // The library's own word where nobody says anything.
+    let is_named = name.is_some_and(|name| !name.starts_with("unknown_service"));
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let builder = Resource::builder().with_attributes([version]);
+    if is_named { builder.build() } else { builder.with_service_name("clockjack").build() }
 }
 
 impl Traces {
