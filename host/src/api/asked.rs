@@ -1,6 +1,6 @@
 //! What a request says: its body as JSON, bounded in size and time, and the name in its path.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::problem::Problem;
+use super::{access::Caller, problem::Problem};
 
 /// Most bytes of a body: room for the largest payload of a run, and far less than would hurt the host.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -67,6 +67,17 @@ fn is_json(media_type: Option<&str>) -> bool {
 fn invalid(why: &str) -> Problem {
     let detail = format!("the body of the request cannot be used: {why}");
     Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, "send a JSON object with the keys of this route")
+}
+
+/// Who asks, where that is known: the name of the token, or the user of the socket.
+pub(super) struct By(pub(super) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for By {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get::<Caller>().map(|caller| caller.name.clone())))
+    }
 }
 
 /// The name in the path.

@@ -15,7 +15,7 @@ use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    asked::{Asked, Named},
+    asked::{Asked, By, Named},
     pauses::{instant, invalid},
     problem::{Problem, Problems},
     router::Api,
@@ -33,6 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 async fn begin(
     State(api): State<Arc<Api>>,
     Named(name): Named,
+    By(by): By,
     query: Result<Query<DryRun>, axum::extract::rejection::QueryRejection>,
     Asked(asked): Asked<BackfillAsked>,
 ) -> Result<Response, Problem> {
@@ -51,7 +52,7 @@ async fn begin(
     let slots_max = u32::try_from(SLOTS_MAX).unwrap_or(u32::MAX);
     let max = bounded("max", asked.max, slots_max)?.and_then(|max| usize::try_from(max).ok());
     let at_once = bounded("at_once", asked.at_once, AT_ONCE_MAX)?.unwrap_or(1);
-    let wanted = Wanted { job, from, to, max, at_once, again: asked.again, by: None };
+    let wanted = Wanted { job, from, to, max, at_once, again: asked.again, by };
     let backfills = &api.operator.backfills;
     if asked.dry_run || query.dry_run.unwrap_or_default() {
         return Ok(Json(backfills.plan(&wanted).await.map_err(|error| problem(&name, error))?).into_response());

@@ -8,7 +8,7 @@ use clockjack_schedule::core::{Input, ResumeFrom};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    asked::{Asked, Named},
+    asked::{Asked, By, Named},
     problem::{Problem, Problems},
     router::Api,
     view::operate::{JobState, PauseAsked, ResumeAsked, SchedulerState},
@@ -36,10 +36,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 async fn pause(
     State(api): State<Arc<Api>>,
     Named(name): Named,
+    By(by): By,
     Asked(asked): Asked<PauseAsked>,
 ) -> Result<Json<JobState>, Problem> {
     let job = api.job(&name).await?.state.job;
-    let note = note(asked, api.clock.now())?;
+    let note = note(asked, by, api.clock.now())?;
     Pauses::keep(&*api.ledger, &Whose::Job(job.clone()), &note).await?;
     tell(&api, Input::Pause(job)).await?;
     state_of(&api, &name).await
@@ -64,9 +65,10 @@ async fn resume(
 #[utoipa::path(post, path = "/scheduler/pause", tag = "scheduler", request_body = Option<PauseAsked>, responses((status = 200, body = SchedulerState), Problems))]
 async fn pause_all(
     State(api): State<Arc<Api>>,
+    By(by): By,
     Asked(asked): Asked<PauseAsked>,
 ) -> Result<Json<SchedulerState>, Problem> {
-    let note = note(asked, api.clock.now())?;
+    let note = note(asked, by, api.clock.now())?;
     Pauses::keep(&*api.ledger, &Whose::All, &note).await?;
     tell(&api, Input::PauseAll).await?;
     api.host.publish(Event::Paused { asker: asker(&note) });
@@ -77,11 +79,12 @@ async fn pause_all(
 #[utoipa::path(post, path = "/scheduler/resume", tag = "scheduler", request_body = Option<ResumeAsked>, responses((status = 200, body = SchedulerState), Problems))]
 async fn resume_all(
     State(api): State<Arc<Api>>,
+    By(by): By,
     Asked(asked): Asked<ResumeAsked>,
 ) -> Result<Json<SchedulerState>, Problem> {
     let from = from(&asked)?;
     tell(&api, Input::ResumeAll { from }).await?;
-    api.host.publish(Event::Resumed { by: None });
+    api.host.publish(Event::Resumed { by: by.as_deref().map(Into::into) });
     Pauses::forget(&*api.ledger, &Whose::All).await?;
     api.operator.pauses.changed();
     Ok(Json(SchedulerState { paused: false, pause: None }))
@@ -114,7 +117,7 @@ fn asker(note: &PauseNote) -> Asker {
     Asker { note: note.as_deref().map(Into::into), until: *until, by: by.as_deref().map(Into::into) }
 }
 
-fn note(asked: PauseAsked, now: DateTime<Utc>) -> Result<PauseNote, Problem> {
+fn note(asked: PauseAsked, by: Option<String>, now: DateTime<Utc>) -> Result<PauseNote, Problem> {
     let PauseAsked { note, until } = asked;
     if let Some(note) = note.as_ref().filter(|note| NOTE_BYTES_MAX < note.len()) {
         let detail = format!("`note` has {} bytes, and a note has at most {NOTE_BYTES_MAX}", note.len());
@@ -125,7 +128,7 @@ fn note(asked: PauseAsked, now: DateTime<Utc>) -> Result<PauseNote, Problem> {
         let detail = format!("`until` is {}, and it is {} now", rfc3339(until), rfc3339(now));
         return Err(invalid("pause.invalid", detail, "name an instant that lies ahead"));
     }
-    Ok(PauseNote { note, until, by: None, at: now })
+    Ok(PauseNote { note, until, by, at: now })
 }
 
 fn from(asked: &ResumeAsked) -> Result<ResumeFrom, Problem> {

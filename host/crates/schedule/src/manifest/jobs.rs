@@ -98,13 +98,7 @@ impl JobReader<'_> {
         let mut fields = Fields::open_over(&entry.value, defaults, subject, diagnostics)?;
         let plugin_node = fields.entry("plugin").map(|entry| &entry.value).filter(|node| node.value != Value::Null);
         let plugin = match plugin_node {
-            Some(node) if self.is_native(node) => Some(PluginName::native()),
-            Some(node) => {
-                let source = entry.key_span.source;
-                let is_definition = self.options.found.definition(source).is_some();
-                let not_named = if is_definition { definitions::not_named } else { plugins::not_beside };
-                self.plugins.find(node, self.folder, not_named, diagnostics)
-            }
+            Some(node) => self.find_plugin(node, entry.key_span.source, diagnostics),
             None => self.own_plugin.cloned(),
         };
         let before_call = diagnostics.n_errors();
@@ -160,6 +154,16 @@ impl JobReader<'_> {
         };
         let setup = self.shared(setup);
         Some(Job { id: id?, trigger: when.trigger, trigger_hash: when.trigger_hash, setup })
+    }
+
+    /// The plugin that a job of a source names.
+    fn find_plugin(&self, node: &Node, source: usize, diagnostics: &mut Diagnostics) -> Option<PluginName> {
+        if self.is_native(node) {
+            return Some(PluginName::native());
+        }
+        let is_definition = self.options.found.definition(source).is_some();
+        let not_named = if is_definition { definitions::not_named } else { plugins::not_beside };
+        self.plugins.find(node, self.folder, not_named, diagnostics)
     }
 
     /// Whether a job is a function of the program that the host is a part of, which only that program can say.
