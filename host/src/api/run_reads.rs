@@ -135,7 +135,9 @@ struct SkipsAsked {
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
     /// `next` of the page before.
-    #[param(pattern = "^[0-9]{1,15}_[0-9]{1,15}_([0-9a-f]{32})?_(misfired|coalesced|overlapping|paused|removed|cancelled|overloaded)$")]
+    #[param(
+        pattern = "^[0-9]{1,15}_[0-9]{1,15}_([0-9a-f]{32})?_(misfired|coalesced|overlapping|paused|removed|cancelled|overloaded)$"
+    )]
     cursor: Option<String>,
 }
 

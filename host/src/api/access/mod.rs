@@ -14,6 +14,7 @@ mod role;
 mod target;
 pub mod tokens;
 
+pub(in crate::api) use self::role::Caller;
 pub use self::{
     door::{Access, AccessOptions},
     idempotency::Answers,
