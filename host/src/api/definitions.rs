@@ -1,6 +1,6 @@
 //! `/jobs/{job}/definition` and what makes, changes and deletes jobs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use axum::{
     Json,
@@ -13,6 +13,7 @@ use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    access::Caller,
     asked::{Asked, Named},
     problem::{Problem, Problems},
     router::{Api, near},
@@ -23,8 +24,8 @@ use super::{
 };
 use crate::hot::{Condition, Define, Defined, Edit, EditKind, JobView, Jobs};
 
-/// Who asks over the socket: its owner.
-pub(super) const SOCKET: &str = "socket";
+/// Who asks where nobody said: no door stands before the routes.
+const NOBODY: &str = "unknown";
 
 /// Its routes.
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
@@ -37,10 +38,15 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// Make a job.
 #[utoipa::path(post, path = "/jobs", tag = "jobs", params(("dry_run" = Option<bool>, Query, description = "Only say what would happen.")), request_body = JobAsked, responses((status = 201, body = Definition), (status = 200, body = Plan, description = "What would happen."), Problems))]
-async fn create(State(api): State<Arc<Api>>, dry: Dry, Asked(asked): Asked<JobAsked>) -> Result<Response, Problem> {
+async fn create(
+    State(api): State<Arc<Api>>,
+    dry: Dry,
+    by: By,
+    Asked(asked): Asked<JobAsked>,
+) -> Result<Response, Problem> {
     let job = id(&asked.id)?;
     let edit = Edit { kind: EditKind::Put(asked.job), condition: Condition::New };
-    edited(&api, job, edit, dry).await
+    edited(&api, job, edit, dry, by).await
 }
 
 /// A job as it is written.
@@ -57,11 +63,12 @@ async fn replace(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     dry: Dry,
+    by: By,
     headers: HeaderMap,
     Asked(job): Asked<Value>,
 ) -> Result<Response, Problem> {
     let edit = Edit { kind: EditKind::Put(job), condition: condition(&headers)? };
-    edited(&api, id(&name)?, edit, dry).await
+    edited(&api, id(&name)?, edit, dry, by).await
 }
 
 /// Change a job by a JSON merge patch (RFC 7386).
@@ -70,6 +77,7 @@ async fn patch(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     dry: Dry,
+    by: By,
     headers: HeaderMap,
     Asked(patch): Asked<Value>,
 ) -> Result<Response, Problem> {
@@ -78,7 +86,7 @@ async fn patch(
         return Err(Problem::new(StatusCode::BAD_REQUEST, "request.invalid", "the patch is no JSON object", fix));
     }
     let edit = Edit { kind: EditKind::Merge(patch), condition: condition(&headers)? };
-    edited(&api, id(&name)?, edit, dry).await
+    edited(&api, id(&name)?, edit, dry, by).await
 }
 
 /// Delete a job. What is known of its runs stays.
@@ -87,10 +95,11 @@ async fn delete(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     dry: Dry,
+    by: By,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let edit = Edit { kind: EditKind::Delete, condition: condition(&headers)? };
-    edited(&api, id(&name)?, edit, dry).await
+    edited(&api, id(&name)?, edit, dry, by).await
 }
 
 /// Have a job fire by other triggers than before.
@@ -99,6 +108,7 @@ async fn reschedule(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     dry: Dry,
+    by: By,
     headers: HeaderMap,
     Asked(asked): Asked<Value>,
 ) -> Result<Response, Problem> {
@@ -113,14 +123,14 @@ async fn reschedule(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "job.invalid", detail, fix));
     }
     let edit = Edit { kind: EditKind::Reschedule(keys), condition: condition(&headers)? };
-    edited(&api, id(&name)?, edit, dry).await
+    edited(&api, id(&name)?, edit, dry, by).await
 }
 
 /// Asks for one change, and answers what the job is then.
-async fn edited(api: &Api, job: JobId, edit: Edit, Dry(is_dry): Dry) -> Result<Response, Problem> {
+async fn edited(api: &Api, job: JobId, edit: Edit, Dry(is_dry): Dry, By(by): By) -> Result<Response, Problem> {
     let is_deletion = matches!(edit.kind, EditKind::Delete);
     let edits = BTreeMap::from([(job.clone(), edit)]);
-    let defined = api.reloader.define(Define { edits, by: SOCKET.into(), is_dry }).await?;
+    let defined = api.reloader.define(Define { edits, by, is_dry }).await?;
     if is_dry {
         return Ok(Json(Changed::Plan(Box::new(defined.plan.into()))).into_response());
     }
@@ -207,6 +217,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Dry {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         flag(parts.uri.query(), "dry_run").map(Self)
+    }
+}
+
+/// Who asks, by name.
+#[derive(Clone, Debug)]
+pub(super) struct By(pub(super) Arc<str>);
+
+impl<S: Send + Sync> FromRequestParts<S> for By {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let caller = parts.extensions.get::<Caller>();
+        Ok(Self(caller.map_or(NOBODY, |caller| &caller.name).into()))
     }
 }
 

@@ -24,7 +24,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::Named,
-    definitions::{Dry, SOCKET, word},
+    definitions::{By, Dry, word},
     problem::{Problem, Problems},
     router::Api,
     view::{Plan, definitions::Uploaded},
@@ -48,6 +48,7 @@ async fn upload(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     Dry(is_dry): Dry,
+    By(by): By,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -85,7 +86,7 @@ async fn upload(
         drop(fs::remove_file(&file).await);
         return Err(problem);
     }
-    let (view, plan) = api.reloader.upload(Upload { plugin, file, by: SOCKET.into(), is_dry }).await?;
+    let (view, plan) = api.reloader.upload(Upload { plugin, file, by, is_dry }).await?;
     let plugin = || Uploaded::Plugin(Box::new((&view).into()));
     Ok(Json(if is_dry { Uploaded::Plan(Box::new(plan.into())) } else { plugin() }))
 }
