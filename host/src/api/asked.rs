@@ -1,6 +1,6 @@
 //! What a request says: its body as JSON, bounded in size and time, and the name in its path.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -71,6 +71,13 @@ fn invalid(why: &str) -> Problem {
 
 /// Who asks, where that is known: the name of the token, or the user of the socket.
 pub(super) struct By(pub(super) Option<String>);
+
+impl By {
+    /// The name, or `unknown`.
+    pub(super) fn name(&self) -> Arc<str> {
+        self.0.as_deref().unwrap_or("unknown").into()
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for By {
     type Rejection = Infallible;

@@ -1,6 +1,6 @@
 //! `/jobs/{job}/definition` and what makes, changes and deletes jobs.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -13,8 +13,7 @@ use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    access::Caller,
-    asked::{Asked, Named},
+    asked::{Asked, By, Named},
     problem::{Problem, Problems},
     router::{Api, near},
     view::{
@@ -23,9 +22,6 @@ use super::{
     },
 };
 use crate::hot::{Condition, Define, Defined, Edit, EditKind, JobView, Jobs};
-
-/// Who asks where nobody said: no door stands before the routes.
-const NOBODY: &str = "unknown";
 
 /// Its routes.
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
@@ -127,10 +123,10 @@ async fn reschedule(
 }
 
 /// Asks for one change, and answers what the job is then.
-async fn edited(api: &Api, job: JobId, edit: Edit, Dry(is_dry): Dry, By(by): By) -> Result<Response, Problem> {
+async fn edited(api: &Api, job: JobId, edit: Edit, Dry(is_dry): Dry, by: By) -> Result<Response, Problem> {
     let is_deletion = matches!(edit.kind, EditKind::Delete);
     let edits = BTreeMap::from([(job.clone(), edit)]);
-    let defined = api.reloader.define(Define { edits, by, is_dry }).await?;
+    let defined = api.reloader.define(Define { edits, by: by.name(), is_dry }).await?;
     if is_dry {
         return Ok(Json(Changed::Plan(Box::new(defined.plan.into()))).into_response());
     }
@@ -217,19 +213,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Dry {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         flag(parts.uri.query(), "dry_run").map(Self)
-    }
-}
-
-/// Who asks, by name.
-#[derive(Clone, Debug)]
-pub(super) struct By(pub(super) Arc<str>);
-
-impl<S: Send + Sync> FromRequestParts<S> for By {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        let caller = parts.extensions.get::<Caller>();
-        Ok(Self(caller.map_or(NOBODY, |caller| &caller.name).into()))
     }
 }
 

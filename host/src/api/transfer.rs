@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    asked::Asked,
-    definitions::{By, Dry, flag, id, word},
+    asked::{Asked, By},
+    definitions::{Dry, flag, id, word},
     problem::{Problem, Problems},
     router::Api,
     view::definitions::{ExportFormat, ImportAsked, ImportMode, Imported, Manifest},
@@ -70,7 +70,7 @@ fn yaml(manifest: &Value) -> Result<String, Problem> {
 async fn import(
     State(api): State<Arc<Api>>,
     Dry(is_dry): Dry,
-    By(by): By,
+    by: By,
     Asked(asked): Asked<ImportAsked>,
 ) -> Result<Json<Imported>, Problem> {
     let jobs = jobs_of(asked.manifest)?;
@@ -88,7 +88,7 @@ async fn import(
             edits.entry(job.clone()).or_insert_with(edit);
         }
     }
-    let defined = api.reloader.define(Define { edits, by, is_dry }).await?;
+    let defined = api.reloader.define(Define { edits, by: by.name(), is_dry }).await?;
     if !is_dry {
         api.settle().await?;
     }

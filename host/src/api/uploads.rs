@@ -23,8 +23,8 @@ use tokio::{fs, io::AsyncWriteExt as _};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    asked::Named,
-    definitions::{By, Dry, word},
+    asked::{By, Named},
+    definitions::{Dry, word},
     problem::{Problem, Problems},
     router::Api,
     view::{Plan, definitions::Uploaded},
@@ -48,7 +48,7 @@ async fn upload(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     Dry(is_dry): Dry,
-    By(by): By,
+    by: By,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -86,7 +86,7 @@ async fn upload(
         drop(fs::remove_file(&file).await);
         return Err(problem);
     }
-    let (view, plan) = api.reloader.upload(Upload { plugin, file, by, is_dry }).await?;
+    let (view, plan) = api.reloader.upload(Upload { plugin, file, by: by.name(), is_dry }).await?;
     let plugin = || Uploaded::Plugin(Box::new((&view).into()));
     Ok(Json(if is_dry { Uploaded::Plan(Box::new(plan.into())) } else { plugin() }))
 }
