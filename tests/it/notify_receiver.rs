@@ -1,12 +1,9 @@
 //! Somebody who is told: a server on loopback that keeps what it gets and answers as a test says.
 
-use std::{
-    io::Read as _,
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering::SeqCst},
-        mpsc::{Receiver, Sender, channel},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU16, Ordering::SeqCst},
+    mpsc::{Receiver, Sender, channel},
 };
 
 use serde_json::Value as Json;

@@ -111,7 +111,7 @@ impl From<LedgerError> for Problem {
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         let Rejection { refusal, findings, sources, etag } = rejection;
-        let mut problem = Self::from(refusal);
+        let mut problem = Self::from(*refusal);
         problem.status = match problem.code {
             "job.unknown" | "plugin.unknown" => StatusCode::NOT_FOUND,
             "job.changed" => StatusCode::PRECONDITION_FAILED,

@@ -191,10 +191,10 @@ pub(super) fn logs(client: &Client, subject: &str, attempt: Option<u32>, output:
             other => other?,
         };
         let attempts = run["attempt_list"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let ended = attempts.iter().filter(|attempt| !attempt["outcome"].is_null());
+        let mut ended = attempts.iter().filter(|attempt| !attempt["outcome"].is_null());
         let chosen = match attempt {
-            Some(number) => ended.into_iter().find(|attempt| attempt["number"] == number),
-            None => ended.last(),
+            Some(number) => ended.find(|attempt| attempt["number"] == number),
+            None => ended.next_back(),
         };
         let Some(chosen) = chosen else {
             let detail = format!("no such attempt of run {} has ended yet", word(&run["id"]));

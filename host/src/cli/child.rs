@@ -21,10 +21,8 @@ static IS_CHILD_PROCESS: AtomicBool = AtomicBool::new(false);
 /// and ends; every other one goes on.
 ///
 /// ```no_run
-/// fn main() {
-///     clockjack::child_process();
-///     // the program
-/// }
+/// clockjack::child_process();
+/// // The program goes on here.
 /// ```
 pub fn child_process() {
     let args: Vec<_> = env::args_os().take(4).collect();

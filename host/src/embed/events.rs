@@ -137,10 +137,11 @@ impl Events {
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             match self.receiver.recv().await {
-                Ok(event) => match of(event) {
-                    Some(event) => return Some(event),
-                    None => {}
-                },
+                Ok(event) => {
+                    if let Some(event) = of(event) {
+                        return Some(event);
+                    }
+                }
                 Err(RecvError::Lagged(n_lost)) => return Some(Event::Lagged(n_lost)),
                 Err(RecvError::Closed) => return None,
             }

@@ -8,11 +8,12 @@ use clockjack_sandbox::{CompileSettings, Compiler, Sandbox, SandboxExecutor, Wor
 use clockjack_schedule::{
     id::StoreName,
     manifest::store_url::StoreUrl,
-    ports::{Clock as _, Ledger},
+    notify::Channels,
+    ports::{Clock as _, Ledger, LedgerError},
 };
 use tokio::{
     runtime::{Builder, Handle, Runtime},
-    sync::{mpsc, oneshot, watch},
+    sync::{broadcast, mpsc, oneshot, watch},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -25,10 +26,10 @@ use crate::{
     clock::SystemClock,
     hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
     load::{self, Faulty, given::Given, secrets::HostVault, stores, stores::OpenStores},
-    notify::{self, NotifierParts},
+    notify::{self, Notifier, NotifierParts},
     operate::{self, Ending, OperateParts, Operator},
     settings,
-    shell::{Host, HostHandle, HostParts, Summary},
+    shell::{Event, Host, HostHandle, HostParts, Summary},
 };
 
 /// How many wishes for the end may wait.
@@ -175,6 +176,56 @@ fn checked(first: anyhow::Result<First>) -> Result<First, Error> {
     if findings.has_errors() { Err(Error::refused(None, findings.all())) } else { Ok(first) }
 }
 
+/// Takes the first jobs in.
+async fn begin(
+    host: &Host,
+    ledger: &dyn Ledger,
+    executor: &SandboxExecutor,
+    first: &mut First,
+) -> Result<(), LedgerError> {
+    first.keep(ledger).await?;
+    executor.put_all(first.prepared());
+    drop(operate::begin(ledger, &host.handle(), None).await?);
+    host.take_in(first.set.manifest().jobs.values().map(Arc::clone).collect()).await?;
+    host.handle().settle().await
+}
+
+/// Tells people of runs, as the manifest says.
+fn notifier(
+    host: &Host,
+    ledger: &Arc<dyn Ledger>,
+    channels: watch::Receiver<Arc<Channels>>,
+    events: broadcast::Receiver<Event>,
+    guests: &Handle,
+) -> Notifier {
+    let parts = NotifierParts {
+        host: host.handle(),
+        ledger: Arc::clone(ledger),
+        clock: Arc::new(SystemClock),
+        vault: Arc::new(HostVault),
+        channels,
+        host_name: notify::host_name(),
+        events,
+    };
+    notify::start(parts, guests)
+}
+
+/// Waits until the program wishes for the end, or the host cannot go on.
+async fn until_the_end(
+    host: &mut Host,
+    wishes: &mut mpsc::Receiver<ShutDown>,
+    failed: &watch::Sender<Option<String>>,
+) -> Option<ShutDown> {
+    tokio::select! {
+        wish = wishes.recv() => wish,
+        error = host.failed() => {
+            error!("the scheduler cannot go on: {error}");
+            failed.send_replace(Some(format!("{:#}", anyhow::Error::from(error))));
+            None
+        }
+    }
+}
+
 async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Sender<Result<Ring, Error>>) {
     let Ready { sandbox, made_for, mut first, stores, uploads } = ready;
     let Order { sources, children, functions, caller, is_watching, .. } = order;
@@ -194,15 +245,7 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let ledger = stores.ledger();
     let (channels, in_force) = watch::channel(Arc::new(first.set.manifest().channels.clone()));
     let heard = host.bus().listen();
-    let begun = async {
-        first.keep(&*ledger).await?;
-        executor.put_all(first.prepared());
-        drop(operate::begin(&*ledger, &host.handle(), None).await?);
-        let jobs = first.set.manifest().jobs.values().map(Arc::clone).collect();
-        host.take_in(jobs).await?;
-        host.handle().settle().await
-    };
-    if let Err(error) = begun.await {
+    if let Err(error) = begin(&host, &*ledger, &executor, &mut first).await {
         drop(started.send(Err(error.into())));
         drop(host.shut_down(Duration::ZERO, std::future::ready(())).await);
         return;
@@ -210,22 +253,12 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let operating = OperateParts { clock: clock.clone(), ledger: Arc::clone(&ledger), host: host.handle() };
     // Only the program ends this host: nothing else asks for it.
     let (operator, operating) = operate::start(operating, Ending::new(Duration::ZERO), guests);
-    let handle = host.handle();
-    let notifier = NotifierParts {
-        host: handle.clone(),
-        ledger: Arc::clone(&ledger),
-        clock: clock.clone(),
-        vault: Arc::new(HostVault),
-        channels: in_force,
-        host_name: notify::host_name(),
-        events: heard,
-    };
-    let notifier = notify::start(notifier, guests);
+    let notifier = notifier(&host, &ledger, in_force, heard, guests);
     let parts = ReloaderParts {
         sources,
         sandbox,
         executor,
-        host: handle,
+        host: host.handle(),
         stores,
         uploads,
         channels,
@@ -241,14 +274,7 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     if started.send(Ok(ring)).is_err() {
         warn!("who started the scheduler has gone; it ends");
     }
-    let wish = tokio::select! {
-        wish = wishes.recv() => wish,
-        error = host.failed() => {
-            error!("the scheduler cannot go on: {error}");
-            failed.send_replace(Some(format!("{:#}", anyhow::Error::from(error))));
-            None
-        }
-    };
+    let wish = until_the_end(&mut host, &mut wishes, &failed).await;
     still.cancel();
     if tokio::time::timeout(RELOADER_GRACE, &mut reloading).await.is_err() {
         reloading.abort();

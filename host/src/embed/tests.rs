@@ -48,14 +48,11 @@ async fn a_function_fires_by_its_trigger_and_on_request() {
     });
     scheduler.add(job.arg("who", "${run.id}").every(Duration::from_secs(1))).await.unwrap();
     let finished = loop {
-        match within(events.next()).await.unwrap() {
-            Event::RunFinished { job, run, outcome, output, .. } => {
-                assert_eq!((job.as_str(), outcome), ("greet", OutcomeCode::Succeeded));
-                // What a program says is no template.
-                assert_eq!(output.unwrap()["hello"], "${run.id}");
-                break run;
-            }
-            _ => {}
+        if let Event::RunFinished { job, run, outcome, output, .. } = within(events.next()).await.unwrap() {
+            assert_eq!((job.as_str(), outcome), ("greet", OutcomeCode::Succeeded));
+            // What a program says is no template.
+            assert_eq!(output.unwrap()["hello"], "${run.id}");
+            break run;
         }
     };
     let kept = scheduler.run_info(finished).await.unwrap();

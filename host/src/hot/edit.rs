@@ -121,7 +121,7 @@ pub struct Upload {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// Why.
-    pub refusal: Refusal,
+    pub refusal: Box<Refusal>,
     /// What is wrong, each with its place.
     pub findings: Vec<Diagnostic>,
     /// The texts that the findings are about.
@@ -132,7 +132,7 @@ pub struct Rejection {
 
 impl From<Refusal> for Rejection {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, findings: Vec::new(), sources: Vec::new(), etag: None }
+        Self { refusal: Box::new(refusal), findings: Vec::new(), sources: Vec::new(), etag: None }
     }
 }
 

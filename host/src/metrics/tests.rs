@@ -125,7 +125,6 @@ fn a_paused_job_has_no_next_slot_and_a_removed_one_no_series() {
         paused: true,
         paused_with_all: false,
         paused_in_manifest: false,
-        paused_with_all: false,
         trigger_hash: 0,
         removed_at: None,
     };

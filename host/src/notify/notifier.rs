@@ -233,11 +233,7 @@ impl Task {
                     self.take_note(&job);
                 }
             }
-            Event::JobRemoved(job) => {
-                if self.notes.remove(&job).is_some() {
-                    self.unkept.push(papers::note_gone(&job));
-                }
-            }
+            Event::JobRemoved(job) if self.notes.remove(&job).is_some() => self.unkept.push(papers::note_gone(&job)),
             _ => {}
         }
     }

@@ -160,17 +160,20 @@ fn a90_every_route_and_method_asks_for_a_token() {
     }
 }
 
+/// Headers of a request.
+type Headers = &'static [(&'static str, &'static str)];
+
 #[test]
 fn a91_other_sites_change_nothing() {
+    const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
     let visited = Visited::with(JOBS);
     let path = "/api/v1/jobs/idle/pause";
-    let form = ("content-type", "application/x-www-form-urlencoded");
-    let cases: [(&str, &[(&str, &str)], &str, u16); 8] = [
-        ("POST", &[("origin", "http://evil.dev"), form], "a=b", 403),
-        ("POST", &[("origin", "null"), form], "a=b", 403),
+    let cases: [(&str, Headers, &str, u16); 8] = [
+        ("POST", &[("origin", "http://evil.dev"), FORM], "a=b", 403),
+        ("POST", &[("origin", "null"), FORM], "a=b", 403),
         ("POST", &[("origin", "http://evil.dev")], "{}", 403),
         ("POST", &[("sec-fetch-site", "cross-site")], "{}", 403),
-        ("POST", &[form], "a=b", 415),
+        ("POST", &[FORM], "a=b", 415),
         ("POST", &[("content-type", "text/plain")], "{}", 415),
         ("POST", &[("content-type", "multipart/form-data; boundary=x")], "--x--", 415),
         ("GET", &[("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "image")], "", 403),

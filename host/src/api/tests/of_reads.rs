@@ -55,6 +55,7 @@ async fn jobs_are_listed_by_pages() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "the whole answer stands in it")]
 async fn a_job_is_shown_with_all_that_holds_for_it() {
     let world = world().await;
     let run = world.post("/api/v1/jobs/backup/run", json!({})).await;
