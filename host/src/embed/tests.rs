@@ -155,7 +155,7 @@ async fn jobs_come_change_pause_and_go() {
     assert_eq!((slots[1] - slots[0]).num_minutes(), 60);
     let told = &scheduler.jobs().await.unwrap()[0];
     assert_eq!((told.next, told.is_of_program), (Some(slots[0]), true));
-    assert!(told.trigger.as_ref().is_some_and(|words| words.contains("hour")), "{told:?}");
+    assert!(told.trigger.as_ref().is_some_and(|words| words.contains("1h")), "{told:?}");
     scheduler.pause_all().await.unwrap();
     assert_eq!(states().await, [("a".to_owned(), JobState::Paused, true)]);
     scheduler.resume_all(ResumeFrom::Now).await.unwrap();

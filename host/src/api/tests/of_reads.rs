@@ -20,18 +20,30 @@ async fn pages(world: &World, path: &str, name: &str) -> Vec<Vec<String>> {
 #[tokio::test]
 async fn jobs_are_listed_by_pages() {
     let world = world().await;
-    assert_eq!(pages(&world, "jobs?limit=2", "job").await, [vec!["backup", "slow"], vec!["slow-queue"]]);
-    assert_eq!(pages(&world, "jobs?limit=3", "job").await, [["backup", "slow", "slow-queue"]]);
-    assert_eq!(pages(&world, "jobs?q=SLOW&limit=1", "job").await, [["slow"], ["slow-queue"]]);
+    assert_eq!(
+        pages(&world, "jobs?limit=2", "job").await,
+        [vec!["backup", "minutely"], vec!["slow", "slow-minutely"], vec!["slow-queue"]]
+    );
+    assert_eq!(
+        pages(&world, "jobs?limit=3", "job").await,
+        [vec!["backup", "minutely", "slow"], vec!["slow-minutely", "slow-queue"]]
+    );
+    assert_eq!(pages(&world, "jobs?q=SLOW&limit=1", "job").await, [["slow"], ["slow-minutely"], ["slow-queue"]]);
     assert_eq!(pages(&world, "jobs?label=team:ops", "job").await, [["backup"]]);
     assert_eq!(pages(&world, "jobs?label=team", "job").await, [["backup"]]);
     assert_eq!(pages(&world, "jobs?label=team:dev", "job").await, [[""; 0]]);
-    assert_eq!(pages(&world, "jobs?pool=default&limit=1", "job").await, [["backup"], ["slow"], ["slow-queue"]]);
+    assert_eq!(
+        pages(&world, "jobs?pool=default&limit=4", "job").await,
+        [vec!["backup", "minutely", "slow", "slow-minutely"], vec!["slow-queue"]]
+    );
     assert_eq!(pages(&world, "jobs?plugin=nothing", "job").await, [[""; 0]]);
     let paused = world.post("/api/v1/jobs/slow/pause", json!({})).await;
     assert_eq!(paused.status, 200, "{paused:?}");
     assert_eq!(pages(&world, "jobs?state=paused", "job").await, [["slow"]]);
-    assert_eq!(pages(&world, "jobs?state=active&limit=1", "job").await, [["backup"], ["slow-queue"]]);
+    assert_eq!(
+        pages(&world, "jobs?state=active&limit=1", "job").await,
+        [["backup"], ["minutely"], ["slow-minutely"], ["slow-queue"]]
+    );
     assert_eq!(pages(&world, "jobs?state=removed", "job").await, [[""; 0]]);
     let told = [
         world.get("/api/v1/jobs?limit=0").await.problem(),
@@ -76,6 +88,8 @@ async fn a_job_is_shown_with_all_that_holds_for_it() {
           "job": "backup",
           "state": "active",
           "paused": false,
+          "paused_with_all": false,
+          "pause": null,
           "settings": {
             "misfire_grace": null,
             "coalesce": "latest",

@@ -75,7 +75,7 @@ impl ChannelTable {
         findings: &mut Findings,
     ) -> Self {
         let written = || documents.iter().flat_map(|document| document.notifications);
-        let names = Names::new(written().map(|entry| entry.key.as_str()), documents.len() == sources.len());
+        let names = Names::new(written().map(|entry| entry.key.as_str()), options.has_all(documents, sources));
         let mut table = Self { channels: BTreeMap::new(), places: BTreeMap::new(), names };
         let reader = Reader { secrets, options, egress: host.egress.as_deref() };
         let mut first_seen: BTreeMap<&str, Span> = BTreeMap::new();

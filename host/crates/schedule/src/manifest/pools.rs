@@ -12,6 +12,7 @@ use super::{
     foreign::{self, Place},
     names::Names,
     node::{Entry, Node, Value},
+    resolve::ResolveOptions,
     wording,
 };
 use crate::{
@@ -34,7 +35,12 @@ pub(super) struct PoolTable {
 }
 
 impl PoolTable {
-    pub(super) fn read(documents: &[Document<'_>], sources: &[Source], findings: &mut Findings) -> Self {
+    pub(super) fn read(
+        documents: &[Document<'_>],
+        options: &ResolveOptions<'_>,
+        sources: &[Source],
+        findings: &mut Findings,
+    ) -> Self {
         let mut pools: BTreeMap<PoolName, NonZeroU32> = BTreeMap::new();
         let mut isolated = BTreeSet::new();
         let mut first_seen: BTreeMap<&str, Span> = BTreeMap::new();
@@ -62,7 +68,7 @@ impl PoolTable {
         if !is_default_broken {
             findings.take(check_sum(&pools, &first_seen));
         }
-        let is_complete = documents.len() == sources.len();
+        let is_complete = options.has_all(documents, sources);
         let written = documents.iter().flat_map(|document| document.pools).map(|entry| entry.key.as_str());
         let names = Names::new(written.chain([PoolName::default().as_str()]), is_complete);
         Self { pools, isolated, names }

@@ -60,6 +60,14 @@ pub struct ResolveOptions<'a> {
     pub found: Found<'a>,
 }
 
+impl ResolveOptions<'_> {
+    /// Whether every source that says something could be read: only then is a name that is not there unknown. Uploaded
+    /// plugins have a source each, for what is said of them, and it says nothing.
+    pub(super) fn has_all(&self, documents: &[Document<'_>], sources: &[Source]) -> bool {
+        documents.len() + self.found.beside.plugins.len() == sources.len()
+    }
+}
+
 /// Reads all sources as one manifest. There is a manifest only if there is no error.
 ///
 /// ```
@@ -119,7 +127,7 @@ pub fn resolve_partial(sources: &[Source], options: &ResolveOptions<'_>) -> (Man
     let channels = ChannelTable::read(&documents, (&secrets, &manifest.host), options, sources, &mut findings);
     let tables = Tables {
         plugins: read_plugins(&documents, options, sources, &mut findings),
-        pools: PoolTable::read(&documents, sources, &mut findings),
+        pools: PoolTable::read(&documents, options, sources, &mut findings),
         stores: StoreTable::read(&documents, options, sources, &mut findings),
         secrets,
         channels,
@@ -325,7 +333,7 @@ fn read_jobs(
     // The defaults of the first source hold for all; those of a further one stand over them, for its own jobs.
     let shared = documents.first().and_then(|document| document.defaults);
     let (calendars, calendar_hashes) = read_calendars(documents, options, findings);
-    let is_complete = documents.len() + options.found.beside.plugins.len() == sources.len();
+    let is_complete = options.has_all(documents, sources);
     let ids = |documents: &mut dyn Iterator<Item = &Document<'_>>| {
         let jobs: Vec<&str> = documents.flat_map(|document| document.jobs).map(|entry| entry.key.as_str()).collect();
         Names::new(jobs, is_complete)

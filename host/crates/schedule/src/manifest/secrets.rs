@@ -37,7 +37,7 @@ impl SecretTable {
         findings: &mut Findings,
     ) -> Self {
         let written = || documents.iter().flat_map(|document| document.secrets.iter().map(move |e| (document, e)));
-        let names = Names::new(written().map(|(_, entry)| entry.key.as_str()), documents.len() == sources.len());
+        let names = Names::new(written().map(|(_, entry)| entry.key.as_str()), options.has_all(documents, sources));
         let mut table = Self { secrets: BTreeMap::new(), places: BTreeMap::new(), names };
         let mut first_seen: BTreeMap<&str, Span> = BTreeMap::new();
         for (document, entry) in written() {

@@ -53,7 +53,7 @@ impl StoreTable {
             }
             findings.take(diagnostics);
         }
-        let is_complete = documents.len() == sources.len();
+        let is_complete = options.has_all(documents, sources);
         let written = documents.iter().flat_map(|document| document.stores).map(|entry| entry.key.as_str());
         table.names = Names::new(written.chain([StoreName::default().as_str()]), is_complete);
         table
