@@ -67,9 +67,13 @@ fn jobs_are_paused_run_and_ended_from_outside() {
     let socket = socket_of(&mut host);
     assert_eq!((mode(Path::new(&socket)), mode(Path::new(&socket).parent().expect("a folder"))), (0o600, 0o700));
     wait(&mut host, "beat", ends("beat"));
-    assert_eq!(told(&hosted, &["pause", "beat"]), json!({ "job": "beat", "paused": true }));
+    let paused = told(&hosted, &["pause", "beat"]);
+    assert_eq!((&paused["job"], &paused["paused"]), (&json!("beat"), &json!(true)), "{paused}");
+    let by = paused["pause"]["by"].as_str().expect("somebody");
+    assert!(by.starts_with("socket:"), "{by}");
     assert_eq!(hosted.job("beat")["state"], "paused", "whoever reads next reads it");
-    assert_eq!(told(&hosted, &["resume", "beat", "--from", "last"]), json!({ "job": "beat", "paused": false }));
+    let resumed = told(&hosted, &["resume", "beat", "--from", "last"]);
+    assert_eq!((&resumed["job"], &resumed["paused"]), (&json!("beat"), &json!(false)), "{resumed}");
     wait_next(&mut host, "beat goes on", ends("beat"));
     // A run of its own, which ends when somebody wants it.
     let nap = told(&hosted, &["run", "nap"]);
@@ -228,7 +232,8 @@ fn folders_that_others_may_use_are_passed_over() {
     fs::set_permissions(&own, fs::Permissions::from_mode(0o755)).expect("a mode");
     let mut host = with_folders(hosted.up(&[])).start();
     wait(&mut host, "a warning", |line| {
-        line.message.starts_with("nobody can talk to this host") && line.message.contains("others may use (mode 777)")
+        line.message.starts_with("commands cannot talk to this host")
+            && line.message.contains("others may use (mode 777)")
     });
     wait(&mut host, "beat", ends("beat"));
 }

@@ -57,7 +57,7 @@ fn a_pause_says_why_outlives_its_host_and_ends_in_time() {
     let until_then = at(&paused["pause"], "until");
     assert_eq!(paused["pause"]["note"], "the database moves");
     let shown = hosted.read(&["jobs", "beat"]).ends_with(0).stdout;
-    assert!(shown.contains("paused until") && shown.contains(": the database moves"), "{shown}");
+    assert!(shown.contains("paused by socket:") && shown.contains(": the database moves"), "{shown}");
     drop(host);
     let host = up(&hosted, &[]);
     assert_eq!(hosted.job("beat")["pause"]["note"], "the database moves", "a kill does not end a pause");

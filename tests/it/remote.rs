@@ -22,7 +22,7 @@ fn a_host_that_keeps_all_in_memory_is_asked() {
     let ask = |args: &[&str]| -> Clockjack { clockjack(args).folder(hosted.scene.folder()).beside_nothing() };
     let nobody = ask(&["runs", "-o", "json"]).end();
     assert_ne!(nobody.code, Some(0), "without a host there is nothing to read");
-    let mut host = ask(&["up", "--no-watch", "--ledger", "memory:"]).start();
+    let mut host = ask(&["up", "--no-watch", "--log-format", "json", "--ledger", "memory:"]).start();
     wait(&mut host, "beat", ends("beat"));
 
     let jobs = ask(&["jobs", "-o", "json"]).ends_with(0).json();

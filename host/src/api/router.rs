@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     diagnostic::did_you_mean,
     id::{JobId, RunId},
-    ports::{Clock, Executor, JobRow, Ledger, RunStory},
+    ports::{Clock, Executor, JobFilter, JobRow, Ledger, LedgerError, RunStory},
 };
 
 use utoipa::openapi::OpenApi;
@@ -131,7 +131,7 @@ impl Api {
     /// A job that the ledger knows to be in force; `Err` inside says that there is none.
     async fn kept_job(&self, name: &str) -> Result<Result<JobRow, Problem>, Problem> {
         let kept = match name.parse::<JobId>() {
-            Ok(id) => self.ledger.job(&id).await?.filter(|row| row.state.removed_at.is_none()),
+            Ok(id) => self.row(&id).await?.filter(|row| row.state.removed_at.is_none()),
             Err(_no_name) => None,
         };
         Ok(kept.ok_or_else(|| self.unknown_job(name)))
@@ -140,7 +140,7 @@ impl Api {
     /// The id of a job that there is, or of which there still is a history.
     pub(super) async fn known_job(&self, name: &str) -> Result<JobId, Problem> {
         if let Ok(id) = name.parse::<JobId>()
-            && (self.host.jobs().get(&id).is_some() || self.ledger.job(&id).await?.is_some())
+            && (self.host.jobs().get(&id).is_some() || self.row(&id).await?.is_some())
         {
             return Ok(id);
         }
@@ -152,6 +152,12 @@ impl Api {
         let jobs = self.host.jobs().page(None, NAMES_MAX);
         let fix = near(name, jobs.iter().map(|job| job.id.as_str()), "`clockjack jobs` lists them");
         Problem::unknown("job.unknown", format!("the host has no job `{name}`"), fix)
+    }
+
+    /// What the ledger knows of one job; it reads that job alone.
+    async fn row(&self, job: &JobId) -> Result<Option<JobRow>, LedgerError> {
+        let only = JobFilter { only: Some(vec![job.clone()]), ..JobFilter::default() };
+        Ok(self.ledger.jobs(only).await?.pop().map(|story| story.row))
     }
 
     /// A run with all that is kept of it.

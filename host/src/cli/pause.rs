@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use clap::{ArgGroup, Args};
 use clockjack_schedule::{id::JobId, manifest::scalar, ports::Clock as _, trigger::parse_instant, zone::Zone};
 use serde_json::{Value as Json, json};
@@ -80,7 +80,7 @@ fn route(job: Option<&JobId>, verb: &str) -> String {
 
 pub(super) fn pause(args: &PauseArgs) -> anyhow::Result<Exit> {
     let after = |time: Duration| SystemClock.now().checked_add_signed(TimeDelta::from_std(time).ok()?);
-    let until = args.until.or(args.time.and_then(after));
+    let until = args.until.or(args.time.and_then(after)).map(|until| until.trunc_subsecs(3));
     client::talk(args.host.output.output, async || {
         let body = json!({ "note": args.note, "until": until.map(print::rfc3339) });
         let answer = Client::of(&args.host).post(&route(args.job.as_ref(), "pause"), &body).await?;

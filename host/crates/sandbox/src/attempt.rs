@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, pin::pin, sync::Arc, time::Duratio
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
-    outcome::{Again, Outcome, OutcomeCode, json_bytes},
+    outcome::{Again, Outcome, OutcomeCode},
     ports::{Attempt, Captured, LogLine, Report, Usage},
     trace,
 };
@@ -27,7 +27,7 @@ use crate::{
     guest_api::{Logs, StateUse},
     limiter::{LimitHit, Limiter},
     live::LiveOut,
-    output::Capture,
+    output::{self, Capture},
     plugin::Linked,
     redact::Redactor,
     refusals::Refusals,
@@ -285,7 +285,7 @@ impl Sandbox {
         let is_told = |_: &LogLine| outcome.code.is_success();
         let warnings = [state.refusals.warning(now), network.warning(now)].into_iter().flatten().filter(is_told);
         let warnings: Vec<_> = warnings.collect();
-        let usage = Usage { output_bytes: output_bytes(&stdout, &stderr, &outcome), ..state.usage() };
+        let usage = Usage { output_bytes: output::largest(&stdout, &stderr, &outcome), ..state.usage() };
         Report {
             cpu_time: meter.used(),
             memory_peak_bytes: state.limiter.memory_peak_bytes,
@@ -493,10 +493,4 @@ fn begin_call(store: &mut Store<GuestState>, phase: &mut Phase) {
     *phase = Phase::Call;
     let state = store.data_mut();
     state.usage.startup_ms = u64::try_from(state.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-}
-
-/// The largest of what `limits.output` bounds.
-fn output_bytes(stdout: &Captured, stderr: &Captured, outcome: &Outcome) -> u64 {
-    let output = outcome.output.as_ref().map_or(0, json_bytes);
-    stdout.n_bytes.max(stderr.n_bytes).max(u64::try_from(output).unwrap_or(u64::MAX))
 }

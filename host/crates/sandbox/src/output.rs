@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use clockjack_schedule::ports::Captured;
+use clockjack_schedule::{
+    outcome::{Outcome, json_bytes},
+    ports::Captured,
+};
 use wasmtime_wasi::{
     cli::{IsTerminal, StdoutStream},
     p2::{OutputStream, Pollable, StreamResult},
@@ -148,6 +151,12 @@ impl tokio::io::AsyncWrite for Capture {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+}
+
+/// The largest of what `limits.output` bounds.
+pub(crate) fn largest(stdout: &Captured, stderr: &Captured, outcome: &Outcome) -> u64 {
+    let output = outcome.output.as_ref().map_or(0, json_bytes);
+    stdout.n_bytes.max(stderr.n_bytes).max(u64::try_from(output).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -166,12 +166,6 @@ pub trait Ledger: Send + Sync {
     /// stores `decided_until` is what its own one kept.
     fn jobs(&self, filter: JobFilter) -> PortFuture<'_, Result<Vec<JobStory>, LedgerError>>;
 
-    /// What is known of one job. It reads that job alone.
-    fn job(&self, job: &JobId) -> PortFuture<'_, Result<Option<JobRow>, LedgerError>> {
-        let found = self.jobs(JobFilter { only: Some(vec![job.clone()]), ..JobFilter::default() });
-        Box::pin(async move { Ok(found.await?.pop().map(|story| story.row)) })
-    }
-
     /// Keeps a batch.
     fn commit(&self, changes: Vec<Change>) -> PortFuture<'_, Result<Committed, LedgerError>>;
 
