@@ -73,7 +73,7 @@ fn a_pause_says_why_outlives_its_host_and_ends_in_time() {
     assert!(skipped, "the slots of the pause are told");
     told(&hosted, &["pause", "--all", "--note", "everything stops"]);
     let why = hosted.read(&["why", "beat", "-n", "100"]).ends_with(0).stdout;
-    assert!(why.contains("It is paused: everything stops"), "{why}");
+    assert!(why.contains("It is paused by socket:") && why.contains(": everything stops"), "{why}");
     told(&hosted, &["resume", "--all", "--from", "last"]);
     drop(host);
 }

@@ -32,7 +32,7 @@ fn a_host_that_keeps_all_in_memory_is_asked() {
     assert!(table.starts_with("JOB") && table.contains("later"), "{table}");
     let one = ask(&["jobs", "later", "-o", "json"]).ends_with(0).json();
     assert_eq!((one.as_array().map(Vec::len), &one[0]["job"]), (Some(1), &"later".into()));
-    let unknown = ask(&["jobs", "letter"]).ends_with(1).stderr;
+    let unknown = ask(&["jobs", "latr"]).ends_with(1).stderr;
     assert!(unknown.contains("did you mean `later`?"), "{unknown}");
 
     let runs = ask(&["runs", "--job", "beat", "-n", "1", "--outcome", "succeeded", "-o", "json"]).ends_with(0).json();

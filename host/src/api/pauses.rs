@@ -16,7 +16,7 @@ use super::{
 use crate::{
     cli::rfc3339,
     operate::{PauseNote, Pauses, Whose},
-    shell::{Asker, Event},
+    shell::Asker,
 };
 
 /// Longest note: some lines for whoever looks.
@@ -42,6 +42,7 @@ async fn pause(
     let job = api.job(&name).await?.state.job;
     let note = note(asked, by, api.clock.now())?;
     Pauses::keep(&*api.ledger, &Whose::Job(job.clone()), &note).await?;
+    api.host.asks(Some(job.clone()), asker(&note));
     tell(&api, Input::Pause(job)).await?;
     state_of(&api, &name).await
 }
@@ -51,10 +52,12 @@ async fn pause(
 async fn resume(
     State(api): State<Arc<Api>>,
     Named(name): Named,
+    By(by): By,
     Asked(asked): Asked<ResumeAsked>,
 ) -> Result<Json<JobState>, Problem> {
     let job = api.job(&name).await?.state.job;
     let from = from(&asked)?;
+    api.host.asks(Some(job.clone()), named(by));
     tell(&api, Input::Resume { job: job.clone(), from }).await?;
     Pauses::forget(&*api.ledger, &Whose::Job(job)).await?;
     api.operator.pauses.changed();
@@ -70,8 +73,8 @@ async fn pause_all(
 ) -> Result<Json<SchedulerState>, Problem> {
     let note = note(asked, by, api.clock.now())?;
     Pauses::keep(&*api.ledger, &Whose::All, &note).await?;
+    api.host.asks(None, asker(&note));
     tell(&api, Input::PauseAll).await?;
-    api.host.publish(Event::Paused { asker: asker(&note) });
     Ok(Json(SchedulerState { paused: true, pause: Some((&note).into()) }))
 }
 
@@ -83,8 +86,8 @@ async fn resume_all(
     Asked(asked): Asked<ResumeAsked>,
 ) -> Result<Json<SchedulerState>, Problem> {
     let from = from(&asked)?;
+    api.host.asks(None, named(by));
     tell(&api, Input::ResumeAll { from }).await?;
-    api.host.publish(Event::Resumed { by: by.as_deref().map(Into::into) });
     Pauses::forget(&*api.ledger, &Whose::All).await?;
     api.operator.pauses.changed();
     Ok(Json(SchedulerState { paused: false, pause: None }))
@@ -109,6 +112,11 @@ async fn state_of(api: &Api, name: &str) -> Result<Json<JobState>, Problem> {
         paused_with_all: state.paused_with_all,
         pause: note.as_ref().map(Into::into),
     }))
+}
+
+/// Who asked, for whoever listens.
+fn named(by: Option<String>) -> Asker {
+    Asker { by: by.map(Into::into), ..Asker::default() }
 }
 
 /// Who asked for a pause and why, for whoever listens.

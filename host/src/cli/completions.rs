@@ -65,7 +65,8 @@ fn page(command: &Command, name: &str) -> anyhow::Result<String> {
     let mut text = Vec::new();
     // A page is found by the whole name of its command.
     let command = command.clone().display_name(name.to_owned()).disable_help_subcommand(true);
-    Man::new(command).title(name.to_uppercase()).render(&mut text).context("failed to write a page")?;
+    let version = concat!("clockjack ", env!("CARGO_PKG_VERSION"));
+    Man::new(command).title(name.to_uppercase()).source(version).render(&mut text).context("failed to write a page")?;
     String::from_utf8(text).context("failed to write a page")
 }
 

@@ -1,6 +1,6 @@
 //! `clockjack shutdown`: ends a running host, and waits until it is gone.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use clap::Args;
 use clockjack_schedule::manifest::scalar::{self, show_duration};
@@ -38,6 +38,7 @@ pub(super) fn run(args: &ShutdownArgs) -> anyhow::Result<Exit> {
             Some(wait) => json!({ "deadline": show_duration(wait) }),
             None => json!({}),
         };
+        let process = process_of(&client).await?;
         let answer = client.post("/scheduler/shutdown", &body).await?;
         let deadline = answer["deadline"].as_str().unwrap_or_default();
         let is_for_people = args.host.output.output == Output::Table;
@@ -45,7 +46,7 @@ pub(super) fn run(args: &ShutdownArgs) -> anyhow::Result<Exit> {
             print::talk(&format!("nothing new starts; runs that go on get {deadline}, `--now` ends them"));
         }
         let longest = scalar::parse_duration(deadline).unwrap_or_default().saturating_add(BEYOND);
-        if tokio::time::timeout(longest, gone(&client)).await.is_err() {
+        if tokio::time::timeout(longest, gone(&client, process)).await.is_err() {
             return Err(Failure::Host(anyhow::anyhow!("the host has not ended within {}", show_duration(longest))));
         }
         match args.host.output.output {
@@ -55,9 +56,26 @@ pub(super) fn run(args: &ShutdownArgs) -> anyhow::Result<Exit> {
     })
 }
 
-/// Waits until nobody answers any more: the socket goes when the last run has ended.
-async fn gone(client: &Client) {
-    while client.answers().await {
+/// The process of a host, where it is on this machine.
+async fn process_of(client: &Client) -> Result<Option<u64>, Failure> {
+    if client.is_remote() {
+        return Ok(None);
+    }
+    Ok(client.get("/scheduler").await?["pid"].as_u64())
+}
+
+/// Whether a process goes on. One that has ended and that nobody has asked for its exit code does not; neither does one of
+/// which the system says nothing.
+fn goes_on(process: u64) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { return false };
+    // Its name, which may be anything, stands in parentheses before its state.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// Waits until nobody answers any more and the process is gone: the socket goes when the last run has ended, and the ledger
+/// is closed after it.
+async fn gone(client: &Client, process: Option<u64>) {
+    while client.answers().await || process.is_some_and(goes_on) {
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }

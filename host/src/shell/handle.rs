@@ -13,7 +13,7 @@ use clockjack_schedule::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Bus, Event, InForce,
+    Asker, Bus, Event, InForce,
     scheduler::{Change, Message, NewCodes},
 };
 
@@ -113,6 +113,11 @@ impl HostHandle {
     #[must_use]
     pub fn bus(&self) -> &Bus {
         &self.bus
+    }
+
+    /// Notes who is about to ask for a pause of a job, or of the whole host, or for its end: the event says so.
+    pub fn asks(&self, job: Option<JobId>, asker: Asker) {
+        self.bus.askers().note(job, asker);
     }
 
     /// Tells whoever listens.

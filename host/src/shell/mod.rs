@@ -1,5 +1,6 @@
 //! The ring: inbox → core → ledger → dispatcher → executor → recorder → bus, and back as an input.
 
+mod askers;
 mod books;
 mod bus;
 mod crash;

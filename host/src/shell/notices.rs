@@ -107,7 +107,7 @@ impl News {
 
     /// The turn is kept: tells what it has to tell.
     pub(super) fn tell(&mut self, bus: &Bus) {
-        self.events.drain(..).for_each(|event| bus.publish(event));
+        self.events.drain(..).for_each(|event| bus.publish(bus.askers().named(event)));
         let n_more = std::mem::take(&mut self.n_jobs).saturating_sub(JOBS_MAX);
         if 0 < n_more {
             bus.more_jobs(n_more);

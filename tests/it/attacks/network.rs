@@ -94,8 +94,7 @@ fn a87_terminals_are_told_nothing() {
         let shown = visited.command(&run).ends_with(0).stdout;
         assert!(shown.starts_with("echo succeeded"), "{shown:?}");
         let job = format!("no{word}job");
-        // What is no name is refused before anybody is asked.
-        let refused = visited.command(&["plugins", &job, "--host", &visited.url]).ends_with(2).stderr;
+        let refused = visited.command(&["cancel", &job, "--host", &visited.url]).ends_with(1).stderr;
         for told in [shown, refused] {
             assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
         }

@@ -72,7 +72,10 @@ impl Call {
                     let path = format!("args.{name}");
                     let Some(index) = parameters.iter().position(|parameter| parameter.name == *name) else {
                         let names: Vec<_> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-                        let message = format!("there is no such parameter; there are: {}", names.join(", "));
+                        let message = match names.is_empty() {
+                            true => "there is no such parameter: the function takes none".to_owned(),
+                            false => format!("there is no such parameter; there are: {}", names.join(", ")),
+                        };
                         return Err(misfit(path, message));
                     };
                     let reader = Reader { texts: Texts::Plain, folder: None };
