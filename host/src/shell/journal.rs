@@ -18,7 +18,7 @@ use std::{
     },
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use clockjack_schedule::ports::{Clock, Ledger};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -113,7 +113,8 @@ impl Journal {
 
     /// The time at which something is told.
     pub(super) fn now(&self) -> DateTime<Utc> {
-        self.shared.clock.now()
+        // As exact as what the ledger keeps.
+        self.shared.clock.now().trunc_subsecs(6)
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
