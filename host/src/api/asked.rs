@@ -52,6 +52,10 @@ where
             let detail = "the body of the request is not said to be JSON";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.media_type", detail, fix));
         }
+        // An array would be read as the fields of an object in their order, which nobody means.
+        if !bytes.trim_ascii_start().starts_with(b"{") && bytes.trim_ascii() != b"null" {
+            return Err(invalid("it is no JSON object"));
+        }
         // `null` is a body that asks for nothing in particular, too.
         let asked: Result<Option<T>, _> = serde_json::from_slice(&bytes);
         asked.map(|asked| Self(asked.unwrap_or_default())).map_err(|error| invalid(&error.to_string()))

@@ -54,7 +54,7 @@ async fn show(State(api): State<Arc<Api>>, Named(name): Named) -> Result<Respons
 }
 
 /// Make a job, or replace it.
-#[utoipa::path(put, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#), ("if-none-match" = Option<String>, Header, pattern = r#"^\*$"#)), request_body = Object, responses((status = 200, body = Changed), (status = 201, body = Definition), Problems))]
+#[utoipa::path(put, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header), ("if-none-match" = Option<String>, Header)), request_body = Object, responses((status = 200, body = Changed), (status = 201, body = Definition), Problems))]
 async fn replace(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -68,7 +68,7 @@ async fn replace(
 }
 
 /// Change a job by a JSON merge patch (RFC 7386).
-#[utoipa::path(patch, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#)), request_body(content = Object, content_type = "application/merge-patch+json"), responses((status = 200, body = Changed), Problems))]
+#[utoipa::path(patch, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), request_body(content = Object, content_type = "application/merge-patch+json"), responses((status = 200, body = Changed), Problems))]
 async fn patch(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -86,7 +86,7 @@ async fn patch(
 }
 
 /// Delete a job. What is known of its runs stays.
-#[utoipa::path(delete, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#)), responses((status = 204), (status = 200, body = Plan, description = "What would happen."), Problems))]
+#[utoipa::path(delete, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), responses((status = 204), (status = 200, body = Plan, description = "What would happen."), Problems))]
 async fn delete(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -99,7 +99,7 @@ async fn delete(
 }
 
 /// Have a job fire by other triggers than before.
-#[utoipa::path(post, path = "/jobs/{job}/reschedule", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#)), request_body(content = Object, description = "What takes the place of all keys that say when the job fires, such as `cron`, `every`, `at` or `triggers`."), responses((status = 200, body = Changed), Problems))]
+#[utoipa::path(post, path = "/jobs/{job}/reschedule", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), request_body(content = Object, description = "What takes the place of all keys that say when the job fires, such as `cron`, `every`, `at` or `triggers`."), responses((status = 200, body = Changed), Problems))]
 async fn reschedule(
     State(api): State<Arc<Api>>,
     Named(name): Named,
