@@ -10,7 +10,7 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 #[global_allocator]
@@ -112,7 +112,7 @@ async fn measure(n_jobs: usize, time: Duration, folder: &Path, guests: &tokio::r
     }
     // The first slots come a second after the last jobs.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (n_before, began) = (host.n_finished(), Instant::now());
+    let (n_before, began) = (host.n_finished(), SystemClock.monotonic());
     let clients: Vec<_> = (0..2)
         .map(|_| {
             let socket = socket.clone();
@@ -122,7 +122,8 @@ async fn measure(n_jobs: usize, time: Duration, folder: &Path, guests: &tokio::r
     while clients.iter().any(|client| !client.is_finished()) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let rate = f64::from(u32::try_from(host.n_finished() - n_before)?) / began.elapsed().as_secs_f64();
+    let rate = f64::from(u32::try_from(host.n_finished() - n_before)?)
+        / SystemClock.monotonic().saturating_sub(began).as_secs_f64();
     let mut times = vec![Vec::new(); PATHS.len()];
     for client in clients {
         let taken = client.join().map_err(|_panic| anyhow::anyhow!("a client broke off"))??;
@@ -139,13 +140,13 @@ async fn measure(n_jobs: usize, time: Duration, folder: &Path, guests: &tokio::r
 fn ask(socket: &PathBuf, time: Duration) -> anyhow::Result<Vec<Vec<f64>>> {
     let mut stream = BufReader::new(UnixStream::connect(socket)?);
     let mut times = vec![Vec::new(); PATHS.len()];
-    let began = Instant::now();
-    while began.elapsed() < time {
+    let began = SystemClock.monotonic();
+    while SystemClock.monotonic().saturating_sub(began) < time {
         for (path, times) in PATHS.iter().zip(&mut times) {
-            let asked = Instant::now();
+            let asked = SystemClock.monotonic();
             get(&mut stream, path).with_context(|| format!("GET {path}"))?;
-            times.push(asked.elapsed().as_secs_f64() * 1e3);
-            std::thread::sleep(PAUSE);
+            times.push(SystemClock.monotonic().saturating_sub(asked).as_secs_f64() * 1e3);
+            std::thread::park_timeout(PAUSE);
         }
     }
     Ok(times)

@@ -138,7 +138,7 @@ def main():
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--program", default=TARGET / "debug" / "clockjack", type=pathlib.Path)
     asked.add_argument("--cases", default=10_000, type=int, help="fewest cases in all")
-    asked.add_argument("--examples", default=250, type=int, help="most cases of each operation in each phase")
+    asked.add_argument("--examples", default=300, type=int, help="most cases of each operation in each phase")
     asked.add_argument("--seed", default=1, type=int)
     asked.add_argument("rest", nargs="*", help="further words for schemathesis, after `--`")
     asked = asked.parse_args()
