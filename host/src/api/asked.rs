@@ -52,6 +52,10 @@ where
             let detail = "the body of the request is not said to be JSON";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.media_type", detail, fix));
         }
+        // An array would be read as the fields of an object in their order, which nobody means.
+        if !bytes.trim_ascii_start().starts_with(b"{") && bytes.trim_ascii() != b"null" {
+            return Err(invalid("it is no JSON object"));
+        }
         // `null` is a body that asks for nothing in particular, too.
         let asked: Result<Option<T>, _> = serde_json::from_slice(&bytes);
         asked.map(|asked| Self(asked.unwrap_or_default())).map_err(|error| invalid(&error.to_string()))
@@ -99,5 +103,40 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
             let detail = format!("the path of the request cannot be used: {}", rejection.body_text());
             Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, "write names as UTF-8, percent-encoded")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+    use crate::api::view::{RollBackAsked, operate::BackfillAsked};
+
+    async fn read<T: DeserializeOwned + Default>(body: &'static str) -> Result<T, String> {
+        let request =
+            Request::post("/").header(header::CONTENT_TYPE, "application/json").body(Body::from(body)).unwrap();
+        Asked::<T>::from_request(request, &()).await.map(|Asked(asked)| asked).map_err(|problem| problem.line())
+    }
+
+    #[tokio::test]
+    async fn a_body_is_an_object_or_nothing() {
+        for body in ["", "null", " null ", "{}", "\n{ \"generation\": null }"] {
+            assert_eq!(read::<RollBackAsked>(body).await.map(|asked| asked.generation), Ok(None), "{body}");
+        }
+        for body in ["[null]", "[]", "3", "\"x\"", "true"] {
+            let told = read::<RollBackAsked>(body).await.unwrap_err();
+            assert!(told.starts_with("400 request.invalid"), "{body}: {told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn numbers_are_whole_however_they_are_written() {
+        assert_eq!(read::<RollBackAsked>("{ \"generation\": 47.0 }").await.map(|asked| asked.generation), Ok(Some(47)));
+        assert_eq!(read::<BackfillAsked>("{ \"at_once\": 4e1 }").await.map(|asked| asked.at_once), Ok(Some(40)));
+        for number in ["-1", "0.5", "4294967296", "1e99", "\"1\""] {
+            let body: &'static str = format!("{{ \"generation\": {number} }}").leak();
+            assert!(read::<RollBackAsked>(body).await.is_err(), "{number}");
+        }
     }
 }

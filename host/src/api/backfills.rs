@@ -11,7 +11,6 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
-use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -19,7 +18,7 @@ use super::{
     pauses::{instant, invalid},
     problem::{Problem, Problems},
     router::Api,
-    view::operate::{Backfill, BackfillAsked, BackfillPlan, DryRun},
+    view::operate::{Backfill, BackfillAsked, BackfillList, BackfillPlan, DryRun},
 };
 use crate::operate::{AT_ONCE_MAX, BackfillError, Backfills, SLOTS_MAX, Wanted};
 
@@ -62,9 +61,9 @@ async fn begin(
 }
 
 /// All backfills that go on, and those that ended last.
-#[utoipa::path(get, path = "/backfills", tag = "jobs", responses((status = 200, body = Object), Problems))]
-async fn list(State(api): State<Arc<Api>>) -> Result<Json<serde_json::Value>, Problem> {
-    Ok(Json(json!({ "items": Backfills::list(&*api.ledger).await? })))
+#[utoipa::path(get, path = "/backfills", tag = "jobs", responses((status = 200, body = BackfillList), Problems))]
+async fn list(State(api): State<Arc<Api>>) -> Result<Json<BackfillList>, Problem> {
+    Ok(Json(BackfillList { items: Backfills::list(&*api.ledger).await? }))
 }
 
 /// How a backfill goes on.

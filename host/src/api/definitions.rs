@@ -54,7 +54,7 @@ async fn show(State(api): State<Arc<Api>>, Named(name): Named) -> Result<Respons
 }
 
 /// Make a job, or replace it.
-#[utoipa::path(put, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#), ("if-none-match" = Option<String>, Header, pattern = r#"^\*$"#)), request_body = Object, responses((status = 200, body = Changed), (status = 201, body = Definition), Problems))]
+#[utoipa::path(put, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header), ("if-none-match" = Option<String>, Header)), request_body = Object, responses((status = 200, body = Changed), (status = 201, body = Definition), Problems))]
 async fn replace(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -68,7 +68,7 @@ async fn replace(
 }
 
 /// Change a job by a JSON merge patch (RFC 7386).
-#[utoipa::path(patch, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#)), request_body(content = Object, content_type = "application/merge-patch+json"), responses((status = 200, body = Changed), Problems))]
+#[utoipa::path(patch, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), request_body(content = Object, content_type = "application/merge-patch+json"), responses((status = 200, body = Changed), Problems))]
 async fn patch(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -86,7 +86,7 @@ async fn patch(
 }
 
 /// Delete a job. What is known of its runs stays.
-#[utoipa::path(delete, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#)), responses((status = 204), (status = 200, body = Plan, description = "What would happen."), Problems))]
+#[utoipa::path(delete, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), responses((status = 204), (status = 200, body = Plan, description = "What would happen."), Problems))]
 async fn delete(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -99,7 +99,7 @@ async fn delete(
 }
 
 /// Have a job fire by other triggers than before.
-#[utoipa::path(post, path = "/jobs/{job}/reschedule", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header, pattern = r#"^(\*|"[^",]*")$"#)), request_body(content = Object, description = "What takes the place of all keys that say when the job fires, such as `cron`, `every`, `at` or `triggers`."), responses((status = 200, body = Changed), Problems))]
+#[utoipa::path(post, path = "/jobs/{job}/reschedule", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), request_body(content = Object, description = "What takes the place of all keys that say when the job fires, such as `cron`, `every`, `at` or `triggers`."), responses((status = 200, body = Changed), Problems))]
 async fn reschedule(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -194,13 +194,18 @@ fn condition(headers: &HeaderMap) -> Result<Condition, Problem> {
         (None, None) => Ok(Condition::Any),
         (Some(tags), None) => Ok(Condition::Is(tags)),
         (None, Some(tags)) if tags == ["*"] => Ok(Condition::Absent),
+        (Some(_), Some(tags)) if tags == ["*"] => {
+            let detail = "`If-Match` wants the job to be there, and `If-None-Match: *` wants that it is not";
+            let fix = "send one of the two";
+            Err(Problem::new(StatusCode::PRECONDITION_FAILED, "condition.never", detail, fix))
+        }
         (_, Some(_)) => Err(bad_tag(&header::IF_NONE_MATCH)),
     }
 }
 
 fn bad_tag(name: &HeaderName) -> Problem {
     let detail = format!("the header `{name}` cannot be used");
-    let fix = "send `If-Match` with the tag of the header `ETag`, quotes included, or `If-None-Match: *`, and not both";
+    let fix = "send `If-Match` with the tag of the header `ETag`, quotes included, or `If-None-Match: *`";
     Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, fix)
 }
 
@@ -233,4 +238,28 @@ pub(super) fn flag(query: Option<&str>, name: &str) -> Result<bool, Problem> {
 pub(super) fn word<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
     let pairs = query.unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(headers: &[(HeaderName, &'static str)]) -> String {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+        match condition(&headers) {
+            Ok(condition) => format!("{condition:?}"),
+            Err(problem) => problem.line().chars().take(20).collect(),
+        }
+    }
+
+    #[test]
+    fn conditions_are_read_or_refused() {
+        let (is, is_not) = (header::IF_MATCH, header::IF_NONE_MATCH);
+        assert_eq!(told(&[]), "Any");
+        assert_eq!(told(&[(is.clone(), "\"7\"")]), r#"Is(["\"7\""])"#);
+        assert_eq!(told(&[(is_not.clone(), "*")]), "Absent");
+        assert_eq!(told(&[(is.clone(), "*"), (is_not.clone(), "*")]), "412 condition.never:");
+        assert_eq!(told(&[(is, "7")]), "400 request.invalid:");
+        assert_eq!(told(&[(is_not, "\"7\"")]), "400 request.invalid:");
+    }
 }

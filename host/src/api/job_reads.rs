@@ -16,6 +16,10 @@ use clockjack_schedule::{
     job,
     ports::{JobFilter, JobStory},
 };
+use utoipa::openapi::{
+    Type,
+    schema::{Array, ArrayBuilder, ObjectBuilder},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -33,6 +37,12 @@ use crate::{
 /// How many jobs are looked at for one page. Whoever looks for few among many goes on with the next page.
 const SEEN_MAX: usize = 20_000;
 
+/// How much a filter may say: labels, characters of each, characters of what is looked for, characters of a name.
+const LABELS_MAX: usize = 16;
+const LABEL_CHARS_MAX: usize = 512;
+const WORDS_CHARS_MAX: usize = 200;
+const NAME_CHARS_MAX: usize = 128;
+
 /// How many are read at once.
 const CHUNK: usize = 500;
 
@@ -47,7 +57,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 #[expect(dead_code, reason = "it describes the parameters; `Wanted` reads them")]
 struct JobsAsked {
     /// Only jobs with this label, as `KEY:VALUE`, or with a label of this key; may be repeated, and all have to fit.
-    #[param(required = false, max_items = 16, example = json!(["team:finance"]))]
+    #[param(required = false, schema_with = labels, example = json!(["team:finance"]))]
     label: Vec<String>,
     /// Only jobs in whose id or description this stands; upper and lower case are the same.
     #[param(max_length = 200)]
@@ -70,6 +80,11 @@ struct JobsAsked {
     /// `next` of the page before.
     #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length = 128)]
     cursor: Option<String>,
+}
+
+fn labels() -> Array {
+    let label = ObjectBuilder::new().schema_type(Type::String).max_length(Some(LABEL_CHARS_MAX));
+    ArrayBuilder::new().items(label).max_items(Some(LABELS_MAX)).build()
 }
 
 /// The same as it was asked.
@@ -97,10 +112,10 @@ fn phases() -> [(&'static str, JobPhase); 6] {
 impl Wanted {
     fn read(mut query: Query) -> Result<Self, Problem> {
         let wanted = Self {
-            labels: query.many("label"),
-            q: query.one("q")?.map(|q| q.to_lowercase()).filter(|q| !q.is_empty()),
-            plugin: query.one("plugin")?,
-            pool: query.one("pool")?,
+            labels: query.texts("label", LABELS_MAX, LABEL_CHARS_MAX)?,
+            q: query.text("q", WORDS_CHARS_MAX)?.map(|q| q.to_lowercase()).filter(|q| !q.is_empty()),
+            plugin: query.text("plugin", NAME_CHARS_MAX)?,
+            pool: query.text("pool", NAME_CHARS_MAX)?,
             origin: query.word("origin", &JobOrigin::ALL)?,
             state: query.word("state", &phases())?,
             limit: query.limit()?,

@@ -28,8 +28,8 @@ use super::{
     view::{AskedBy, RunAsked, runs::RunDetail},
 };
 
-/// Longest idempotency key: any id that somebody else gives to something fits.
-const KEY_BYTES_MAX: usize = 256;
+/// Longest idempotency key, in characters: any id that somebody else gives to something fits.
+const KEY_CHARS_MAX: usize = 256;
 
 const TOO_LARGE: &str = "put what is large into a file that the job may read, and send its name";
 
@@ -91,8 +91,9 @@ fn with_args(
 }
 
 fn checked_key(key: &str) -> Result<&str, Problem> {
-    if key.is_empty() || KEY_BYTES_MAX < key.len() {
-        let detail = format!("`key` has {} bytes; a key has 1 to {KEY_BYTES_MAX}", key.len());
+    let n_chars = key.chars().count();
+    if !(1..=KEY_CHARS_MAX).contains(&n_chars) {
+        let detail = format!("`key` has {n_chars} characters; a key has 1 to {KEY_CHARS_MAX}");
         let fix = "send a shorter one, or none where every request is to be a run of its own";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key.invalid", detail, fix));
     }

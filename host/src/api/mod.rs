@@ -8,6 +8,7 @@ pub mod access;
 mod asked;
 mod backfills;
 mod definitions;
+mod described;
 mod ending;
 mod events;
 mod framing;

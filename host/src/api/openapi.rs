@@ -15,12 +15,22 @@ use utoipa::openapi::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    described,
     problem::Problems,
     router::{Api, document},
 };
 
 /// The document as JSON, made once.
-static DOCUMENT: LazyLock<Result<String, serde_json::Error>> = LazyLock::new(|| document().to_json());
+static DOCUMENT: LazyLock<Result<String, serde_json::Error>> = LazyLock::new(|| {
+    let mut json = serde_json::to_value(document())?;
+    described::complete(&mut json);
+    serde_json::to_string(&json)
+});
+
+/// The document.
+pub(super) fn text() -> Result<&'static str, &'static serde_json::Error> {
+    DOCUMENT.as_ref().map(String::as_str)
+}
 
 /// The name of the way in which callers say who they are.
 const BEARER: &str = "bearer";
@@ -63,7 +73,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             for parameter in operation.parameters.iter_mut().flatten() {
                 let RefOr::T(parameter) = parameter else { continue };
                 if matches!(parameter.parameter_in, ParameterIn::Path)
-                    && ["job", "name", "plugin"].contains(&&*parameter.name)
+                    && ["job", "name", "plugin", "pool"].contains(&&*parameter.name)
                 {
                     parameter.schema = Some(RefOr::T(Schema::Object(name())));
                 }
@@ -86,8 +96,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "scheduler", responses((status = 200, body = Object), Problems))]
 async fn show() -> Response {
-    match &*DOCUMENT {
-        Ok(document) => ([(header::CONTENT_TYPE, "application/json")], document.as_str()).into_response(),
+    match text() {
+        Ok(document) => ([(header::CONTENT_TYPE, "application/json")], document).into_response(),
         Err(error) => {
             let fix = "tell the developers of Clockjack";
             let status = axum::http::StatusCode::INTERNAL_SERVER_ERROR;

@@ -19,8 +19,8 @@ use crate::{
     shell::Asker,
 };
 
-/// Longest note: some lines for whoever looks.
-const NOTE_BYTES_MAX: usize = 1 << 10;
+/// Longest note, in characters: some lines for whoever looks.
+const NOTE_CHARS_MAX: usize = 1 << 10;
 
 /// Its routes.
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
@@ -127,8 +127,8 @@ fn asker(note: &PauseNote) -> Asker {
 
 fn note(asked: PauseAsked, by: Option<String>, now: DateTime<Utc>) -> Result<PauseNote, Problem> {
     let PauseAsked { note, until } = asked;
-    if let Some(note) = note.as_ref().filter(|note| NOTE_BYTES_MAX < note.len()) {
-        let detail = format!("`note` has {} bytes, and a note has at most {NOTE_BYTES_MAX}", note.len());
+    if note.as_ref().is_some_and(|note| NOTE_CHARS_MAX < note.chars().count()) {
+        let detail = format!("`note` has more than {NOTE_CHARS_MAX} characters");
         return Err(invalid("pause.invalid", detail, "say it in fewer words"));
     }
     let until = until.map(|until| instant("until", &until)).transpose()?;

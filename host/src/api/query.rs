@@ -63,6 +63,24 @@ impl Query {
         Ok(values.pop())
     }
 
+    /// Every value of a parameter that may be repeated so many times, each with at most so many characters.
+    pub(super) fn texts(&mut self, name: &'static str, n_max: usize, chars_max: usize) -> Result<Vec<String>, Problem> {
+        let values = self.many(name);
+        if n_max < values.len() {
+            let detail = format!("`{name}` stands {} times", values.len());
+            return Err(invalid(&detail, &format!("say it at most {n_max} times")));
+        }
+        match values.iter().find(|value| chars_max < value.chars().count()) {
+            Some(_) => Err(invalid(&format!("`{name}` is too long"), &format!("write at most {chars_max} characters"))),
+            None => Ok(values),
+        }
+    }
+
+    /// The value of a parameter that may stand once, with at most so many characters.
+    pub(super) fn text(&mut self, name: &'static str, chars_max: usize) -> Result<Option<String>, Problem> {
+        Ok(self.texts(name, 1, chars_max)?.pop())
+    }
+
     /// The same as what it stands for.
     pub(super) fn read<T: FromStr<Err: Display>>(
         &mut self,

@@ -216,8 +216,16 @@ impl World {
 #[tokio::test]
 async fn the_host_says_what_it_is() {
     let world = world().await;
-    let told = world.get("/api/v1/scheduler").await;
+    while world.get("/api/v1/pools").await.body["items"] == json!([]) {
+        tokio::task::yield_now().await;
+    }
+    let mut told = world.get("/api/v1/scheduler").await;
     assert_eq!(told.status, 200, "{told:?}");
+    assert!(told.body["last_reload"].is_string() && told.body["uptime_seconds"].is_u64(), "{told:?}");
+    for changing in ["last_reload", "uptime_seconds"] {
+        told.body.as_object_mut().unwrap().remove(changing);
+    }
+    let pool = json!({ "pool": "default", "size": 8, "running": 0, "waiting": 0, "isolation": "none" });
     let expected = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
@@ -226,8 +234,47 @@ async fn the_host_says_what_it_is() {
         "ledger": "memory:",
         "jobs": 5,
         "plugins": 0,
+        "state": "running",
+        "pause": null,
+        "jobs_by_state": { "active": 5, "paused": 0, "broken": 0 },
+        "runs_running": 0,
+        "runs_waiting": 0,
+        "runs_ended": 0,
+        "ledger_held": false,
+        "zone_rules": "",
+        "manifest_ok": true,
+        "pools": [pool],
     });
     assert_eq!(told.body, expected);
+    assert_eq!(world.get("/api/v1/pools").await.body, json!({ "items": [pool] }));
+    assert_eq!(world.get("/api/v1/pools/default").await.body, pool);
+    let unknown = world.get("/api/v1/pools/defualt").await.problem();
+    assert_eq!(unknown, "404 pool.unknown: the host has no pool `defualt`; did you mean `default`?");
+}
+
+#[tokio::test]
+async fn a_host_that_is_paused_or_busy_says_so() {
+    let world = world().await;
+    world.post("/api/v1/jobs/slow/pause", json!({})).await;
+    let one = world.get("/api/v1/scheduler").await.body;
+    assert_eq!(one["jobs_by_state"], json!({ "active": 4, "paused": 1, "broken": 0 }), "{one}");
+    world.post("/api/v1/scheduler/pause", json!({ "note": "a move" })).await;
+    let all = world.get("/api/v1/scheduler").await.body;
+    assert_eq!((&all["state"], &all["pause"]["note"]), (&json!("paused"), &json!("a move")), "{all}");
+    assert_eq!(all["jobs_by_state"]["active"], 0, "{all}");
+    world.post("/api/v1/scheduler/resume", json!({})).await;
+    let run = world.post("/api/v1/jobs/slow-queue/run", json!({})).await.body;
+    loop {
+        let told = world.get("/api/v1/scheduler").await.body;
+        assert_eq!(told["state"], "running", "{told}");
+        if told["runs_running"] == 1 && told["pools"][0]["running"] == 1 {
+            break;
+        }
+    }
+    world.post(&format!("/api/v1/runs/{}/cancel", run["id"].as_str().unwrap()), json!({})).await;
+    while world.get("/api/v1/scheduler").await.body["runs_ended"] != 1 {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Whatever is wrong with a request: it is a problem with a code, never an empty page, and the host answers the next one.

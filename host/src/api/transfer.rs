@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// Jobs as a manifest: those that were made through the API, or all of them.
-#[utoipa::path(get, path = "/export", tag = "jobs", params(("format" = Option<ExportFormat>, Query, description = "Without it `json`."), ("all" = Option<bool>, Query, description = "Also the jobs that stand in files.")), responses((status = 200, content((Manifest = "application/json"), (String = "application/yaml"))), Problems))]
+#[utoipa::path(get, path = "/export", tag = "jobs", params(("format" = inline(Option<ExportFormat>), Query, description = "Without it `json`."), ("all" = Option<bool>, Query, description = "Also the jobs that stand in files.")), responses((status = 200, content((Manifest = "application/json"), (Manifest = "application/yaml"))), Problems))]
 async fn export(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let is_all = flag(query.as_deref(), "all")?;
     let manifest = manifest_of(&api.reloader.jobs(), is_all);

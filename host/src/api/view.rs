@@ -6,14 +6,21 @@
 pub mod definitions;
 pub mod jobs;
 pub mod runs;
+pub mod scheduler;
 pub mod settings;
 pub mod slots;
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value as Json;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Type,
+        schema::{Array, ArrayBuilder, ObjectBuilder, SchemaType},
+    },
+};
 
 pub mod operate;
 
@@ -23,26 +30,6 @@ use crate::{
 };
 
 pub mod events;
-
-/// A running host.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Scheduler {
-    /// Which Clockjack it is.
-    pub version: String,
-    /// The number of its process.
-    pub pid: u32,
-    /// Since when it has been there.
-    pub started_at: String,
-    /// Its manifests, as they were named.
-    #[schema(value_type = Vec<String>)]
-    pub files: Vec<PathBuf>,
-    /// Where its default store is.
-    pub ledger: String,
-    /// How many jobs it has.
-    pub jobs: usize,
-    /// How many plugins it has.
-    pub plugins: usize,
-}
 
 /// A plugin.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -206,6 +193,8 @@ pub struct ApproveAsked {
 #[serde(deny_unknown_fields, default)]
 pub struct RollBackAsked {
     /// Which; else the one before.
+    #[serde(deserialize_with = "whole")]
+    #[schema(minimum = 0, maximum = 4_294_967_295_u32)]
     pub generation: Option<u32>,
 }
 
@@ -214,8 +203,23 @@ pub struct RollBackAsked {
 #[serde(deny_unknown_fields, default)]
 pub struct PlanAsked {
     /// With these manifests, as whole paths; else with those of the host.
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(schema_with = whole_paths)]
     pub files: Option<Vec<PathBuf>>,
+}
+
+fn whole_paths() -> Array {
+    let path = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^/[^\u0000]*$"));
+    let list = ArrayBuilder::new().schema_type(SchemaType::from_iter([Type::Array, Type::Null])).items(path);
+    list.description(Some("With these manifests, as whole paths; else with those of the host.")).build()
+}
+
+/// A whole number, also where somebody writes `47.0`: JSON has no other kind of number.
+pub(super) fn whole<'de, D: Deserializer<'de>, N: TryFrom<u64>>(json: D) -> Result<Option<N>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(json)? else { return Ok(None) };
+    let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..1e15).contains(number);
+    let whole = number.as_u64().or_else(|| format!("{:.0}", number.as_f64().filter(is_whole)?).parse().ok());
+    let fits = whole.and_then(|whole| N::try_from(whole).ok());
+    fits.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is no whole number of this range")))
 }
 
 /// Nothing in particular.
@@ -227,7 +231,8 @@ pub struct NothingAsked {}
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunAsked {
-    /// Asking again under the same key asks for the same run.
+    /// Asking again under the same key asks for the same run. It has 1 to 256 characters.
+    #[schema(min_length = 1, max_length = 256)]
     pub key: Option<String>,
     /// What `${payload.…}` in the arguments of the job stands for.
     pub payload: Option<Json>,

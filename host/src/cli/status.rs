@@ -46,17 +46,56 @@ fn page(scheduler: &Json, jobs: &[Json], plugins: &Json, now: DateTime<Utc>) -> 
     let since = started.map_or_else(String::new, |at| format!(" for {}", rows::span(rows::distance(now, at))));
     let state = scheduler["state"].as_str().unwrap_or("running");
     let files = scheduler["files"].as_array().into_iter().flatten().filter_map(Json::as_str).collect::<Vec<_>>();
+    let manifest = if files.is_empty() { rows::NONE.to_owned() } else { files.join(", ") };
     let mut lines = vec![
-        ("state", format!("{state}{since}; process {}, clockjack {}", scheduler["pid"], text("version"))),
-        ("manifest", if files.is_empty() { rows::NONE.to_owned() } else { files.join(", ") }),
-        ("ledger", text("ledger").to_owned()),
+        (
+            "state",
+            format!("{state}{}{since}; process {}, clockjack {}", paused(scheduler), scheduler["pid"], text("version")),
+        ),
+        (
+            "manifest",
+            format!("{manifest}{}", said(scheduler["manifest_ok"] == false, " (what was read last is refused)")),
+        ),
+        (
+            "ledger",
+            format!(
+                "{}{}",
+                text("ledger"),
+                said(scheduler["ledger_held"] == true, " (cannot be written: nothing starts)")
+            ),
+        ),
         ("jobs", told_jobs(jobs)),
         ("plugins", told_plugins(plugins)),
     ];
+    for (index, pool) in scheduler["pools"].as_array().into_iter().flatten().enumerate() {
+        lines.push((if index == 0 { "pools" } else { "" }, told_pool(pool)));
+    }
     for (index, (at, job)) in coming(jobs).into_iter().take(N_NEXT).enumerate() {
         lines.push((if index == 0 { "next" } else { "" }, format!("{}  {job}", instant(at))));
     }
     lines.iter().map(|(name, value)| format!("{name:<9} {value}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn said(is_so: bool, words: &'static str) -> &'static str {
+    if is_so { words } else { "" }
+}
+
+/// Why a host is paused, where somebody said it.
+fn paused(scheduler: &Json) -> String {
+    scheduler["pause"]["note"].as_str().map_or_else(String::new, |note| format!(" ({note})"))
+}
+
+/// How full a pool is, such as `heavy: 2 of 2 places taken, 5 runs wait`.
+fn told_pool(pool: &Json) -> String {
+    let number = |key: &str| pool[key].as_u64().unwrap_or_default();
+    let waiting = match number("waiting") {
+        0 => String::new(),
+        1 => ", 1 run waits".to_owned(),
+        n => format!(", {n} runs wait"),
+    };
+    let name = pool["pool"].as_str().unwrap_or_default();
+    let kind = said(pool["isolation"] == "process", ", in processes of their own");
+    format!("{name}: {} of {} places taken{waiting}{kind}", number("running"), number("size"))
 }
 
 /// How many jobs there are in each state, and how many of their runs go on.
@@ -106,7 +145,11 @@ mod tests {
     #[test]
     fn a_host_is_told_on_one_screen() {
         let scheduler = json!({ "version": "0.1.0", "pid": 7, "started_at": "2027-01-15T10:00:00Z", "state": "running",
-            "files": ["clockjack.yaml"], "ledger": "sqlite:state.db" });
+            "files": ["clockjack.yaml"], "ledger": "sqlite:state.db", "pause": null, "manifest_ok": false, "ledger_held": true,
+            "pools": [
+                { "pool": "default", "size": 64, "running": 2, "waiting": 0, "isolation": "none" },
+                { "pool": "heavy", "size": 2, "running": 2, "waiting": 5, "isolation": "process" },
+            ] });
         let jobs = [
             json!({ "job": "a", "state": "active", "next": "2027-01-15T13:00:00Z", "running": 2 }),
             json!({ "job": "b", "state": "active", "next": "2027-01-15T12:30:00Z", "running": 0 }),
@@ -119,10 +162,12 @@ mod tests {
         let now = "2027-01-15T12:05:00Z".parse().unwrap();
         expect![[r"
             state     running for 2h 5m; process 7, clockjack 0.1.0
-            manifest  clockjack.yaml
-            ledger    sqlite:state.db
+            manifest  clockjack.yaml (what was read last is refused)
+            ledger    sqlite:state.db (cannot be written: nothing starts)
             jobs      3 (2 active, 1 not in the manifest); 2 runs under way
             plugins   2 (1 held, 1 in force)
+            pools     default: 2 of 64 places taken
+                      heavy: 2 of 2 places taken, 5 runs wait, in processes of their own
             next      2027-01-15 12:30:00Z  b
                       2027-01-15 13:00:00Z  a"]]
         .assert_eq(&page(&scheduler, &jobs, &plugins, now));

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 
 use clockjack_schedule::{
     diagnostic::{Severity, Span},
-    id::{JobId, PluginName},
+    id::{JobId, PluginName, PoolName},
     job::Job,
 };
 use serde_json::Value as Json;
@@ -131,6 +131,19 @@ impl Jobs {
     #[must_use]
     pub fn given(&self) -> &Arc<Given> {
         &self.given
+    }
+
+    /// Whether the runs of a pool have processes of their own.
+    #[must_use]
+    pub fn is_isolated(&self, pool: &PoolName) -> bool {
+        self.set.as_ref().is_some_and(|set| set.loaded.manifest.isolated.contains(pool))
+    }
+
+    /// How many jobs are not as they stand where they come from, because something is wrong with them there.
+    #[must_use]
+    pub fn n_broken(&self) -> usize {
+        let faulty = self.set.iter().flat_map(|set| &set.faulty.given);
+        faulty.filter(|faulty| matches!(faulty.name, GivenName::Job(_))).count()
     }
 
     /// The ids of all jobs, in their order, those of which nothing is in force included.

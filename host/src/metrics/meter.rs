@@ -1,7 +1,7 @@
 //! The meter: it sees what happens and counts it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
@@ -70,6 +70,10 @@ struct Inner {
     /// When the scheduler last took a turn, in milliseconds since 1970; zero before the first.
     last_turn: AtomicI64,
     n_turns: AtomicU64,
+    /// How many runs have ended.
+    n_ended: AtomicU64,
+    /// Whether nothing of any job starts.
+    is_paused: AtomicBool,
     /// Whether the manifest that was last read is not in force.
     is_manifest_refused: AtomicBool,
 }
@@ -80,7 +84,39 @@ struct Jobs {
     by_id: HashMap<JobId, Arc<Mutex<Figures>>>,
     /// Those beyond the bound.
     others: HashMap<JobId, Arc<Job>>,
+    paused: HashSet<JobId>,
     other: Arc<Mutex<Figures>>,
+}
+
+impl Jobs {
+    fn pause(&mut self, job: &JobId, is_paused: bool) {
+        if !is_paused {
+            self.paused.remove(job);
+        } else if !self.paused.contains(job) {
+            self.paused.insert(job.clone());
+        }
+    }
+}
+
+/// How a host is at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Glance {
+    /// Whether nothing of any job starts until somebody resumes all.
+    pub is_paused: bool,
+    /// Whether nothing starts because the ledger cannot be written.
+    pub is_held: bool,
+    /// How many jobs are paused, each by itself or with all others.
+    pub n_jobs_paused: usize,
+    /// How many runs have ended since the host began.
+    pub n_ended: u64,
+    /// Whether the manifest that was last read is in force.
+    pub is_manifest_ok: bool,
+    /// When a manifest was last put in force.
+    pub last_reload: Option<DateTime<Utc>>,
+    /// Which release of the zone rules is in force.
+    pub zone_rules: String,
+    /// The pools, by name.
+    pub pools: BTreeMap<PoolName, PoolLoad>,
 }
 
 /// What is counted of the host as a whole.
@@ -137,10 +173,14 @@ impl Meter {
     /// Counts an event.
     pub(crate) fn see(&self, event: &Event) {
         match event {
-            Event::RunFinished { run, finish } => self.of_job(&run.job, |job| job.finished(run, finish)),
+            Event::RunFinished { run, finish } => {
+                self.inner.n_ended.fetch_add(1, Relaxed);
+                self.of_job(&run.job, |job| job.finished(run, finish));
+            }
             Event::AttemptEnded { run, again } => self.of_job(&run.job, |job| job.tried(run, &again.finish)),
             Event::RunCut { cut, is_tried_again: true } => self.of_job(&cut.run.job, |job| job.n_retries += 1),
             Event::RunCut { cut, is_tried_again: false } => {
+                self.inner.n_ended.fetch_add(1, Relaxed);
                 self.of_job(&cut.run.job, |job| job.ended(cut.outcome.code, cut.at));
             }
             Event::Skipped(skip) => self.of_job(&skip.job, |job| job.skipped(skip)),
@@ -150,6 +190,8 @@ impl Meter {
                 host.n_held += 1;
             }
             Event::LedgerBack { .. } => self.host().is_held = false,
+            Event::Paused { .. } => self.inner.is_paused.store(true, Relaxed),
+            Event::Resumed { .. } => self.inner.is_paused.store(false, Relaxed),
             Event::ClockStepped { .. } => self.host().n_clock_steps += 1,
             Event::Plugin(news) => *self.host().plugin_news.entry(news.kind.as_str()).or_default() += 1,
             Event::Manifest(news) => {
@@ -171,6 +213,9 @@ impl Meter {
     /// A job is in force from now on, or has another definition. `row` is what the ledger knows of a job that comes back.
     pub(crate) fn job_in_force(&self, job: &Arc<Job>, row: Option<&JobRow>) {
         let mut jobs = self.jobs();
+        if let Some(row) = row {
+            jobs.pause(&job.id, row.state.paused);
+        }
         let is_known = jobs.by_id.contains_key(&job.id);
         if !is_known && JOBS_METERED_MAX <= jobs.by_id.len() {
             jobs.others.insert(job.id.clone(), Arc::clone(job));
@@ -189,7 +234,9 @@ impl Meter {
 
     /// What is known of a job has changed.
     pub(crate) fn job_state(&self, state: &JobState) {
-        if let Some(figures) = self.jobs().by_id.get(&state.job) {
+        let mut jobs = self.jobs();
+        jobs.pause(&state.job, state.paused);
+        if let Some(figures) = jobs.by_id.get(&state.job) {
             let mut figures = locked(figures);
             figures.is_paused = state.paused;
             figures.first_seen = Some(state.first_seen);
@@ -199,6 +246,7 @@ impl Meter {
     /// A job is gone, and its series with it. What was counted of it is not taken over by anybody.
     pub(crate) fn job_gone(&self, job: &JobId) {
         let mut jobs = self.jobs();
+        jobs.paused.remove(job);
         jobs.by_id.remove(job);
         jobs.others.remove(job);
     }
@@ -222,19 +270,25 @@ impl Meter {
     }
 
     /// The scheduler has taken a turn.
-    pub(crate) fn turned<'p>(&self, now: DateTime<Utc>, pools: impl Iterator<Item = (&'p PoolName, PoolLoad)>) {
+    pub(crate) fn turned<'p>(&self, now: DateTime<Utc>, pools: impl Iterator<Item = (&'p PoolName, PoolLoad)> + Clone) {
         self.inner.last_turn.store(now.timestamp_millis(), Relaxed);
         self.inner.n_turns.fetch_add(1, Relaxed);
         let mut host = self.host();
         if host.last_reload.is_none() {
             host.last_reload = Some(now);
         }
-        for (name, load) in pools {
+        let mut n_pools = 0;
+        for (name, load) in pools.clone() {
+            n_pools += 1;
             // Most are known already; a clone of the name would be thrown away.
             match host.pools.get_mut(name) {
                 Some(known) => *known = load,
                 None => drop(host.pools.insert(name.clone(), load)),
             }
+        }
+        if n_pools < host.pools.len() {
+            // Some were taken out of the manifest.
+            host.pools.retain(|known, _| pools.clone().any(|(name, _)| name == known));
         }
     }
 
@@ -264,6 +318,23 @@ impl Meter {
         let n_jobs = jobs.by_id.len() + jobs.others.len();
         drop(jobs);
         (n_jobs, self.host().pools.values().map(|pool| pool.n_going).sum())
+    }
+
+    /// How the host is now.
+    #[must_use]
+    pub fn glance(&self) -> Glance {
+        let n_jobs_paused = self.jobs().paused.len();
+        let host = self.host();
+        Glance {
+            is_paused: self.inner.is_paused.load(Relaxed),
+            is_held: host.is_held,
+            n_jobs_paused,
+            n_ended: self.inner.n_ended.load(Relaxed),
+            is_manifest_ok: self.is_manifest_ok(),
+            last_reload: host.last_reload,
+            zone_rules: host.zone_rules.clone(),
+            pools: host.pools.clone(),
+        }
     }
 
     /// Whether the manifest that was last read is in force.

@@ -15,6 +15,6 @@ mod tests;
 mod text;
 
 pub use self::{
-    meter::{Delivery, JOBS_METERED_MAX, Meter},
+    meter::{Delivery, Glance, JOBS_METERED_MAX, Meter},
     text::{CONTENT_TYPE, Scene, text},
 };

@@ -68,8 +68,8 @@ async fn a_run_is_asked_for_once_under_a_key() {
         world.post("/api/v1/jobs/backup/run", json!({ "payload": "x".repeat(70_000) })).await.problem(),
     ];
     expect_test::expect![[r#"
-        422 key.invalid: `key` has 0 bytes; a key has 1 to 256; send a shorter one, or none where every request is to be a run of its own
-        422 key.invalid: `key` has 257 bytes; a key has 1 to 256; send a shorter one, or none where every request is to be a run of its own
+        422 key.invalid: `key` has 0 characters; a key has 1 to 256; send a shorter one, or none where every request is to be a run of its own
+        422 key.invalid: `key` has 257 characters; a key has 1 to 256; send a shorter one, or none where every request is to be a run of its own
         422 payload.invalid: `payload`: it has 70002 bytes, and a payload has at most 65536; put what is large into a file that the job may read, and send its name"#]].assert_eq(&told.join("\n"));
 }
 

@@ -61,7 +61,7 @@ async fn a_pause_has_a_note_and_ends_by_itself() {
         world.post("/api/v1/jobs/backup/resume", json!({ "from": "then" })).await.problem(),
     ];
     expect_test::expect![[r#"
-        422 pause.invalid: `note` has 1025 bytes, and a note has at most 1024; say it in fewer words
+        422 pause.invalid: `note` has more than 1024 characters; say it in fewer words
         422 instant.invalid: `until` is no instant: input contains invalid characters; write it as RFC 3339, such as `2027-01-15T08:00:00Z`
         422 resume.invalid: `from` is `then`; write `now`, `last`, or an instant such as `2027-01-15T08:00:00Z`"#]].assert_eq(&told.join("\n"));
     let past = world.post("/api/v1/scheduler/pause", json!({ "until": "2020-01-01T00:00:00Z" })).await;

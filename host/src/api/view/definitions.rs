@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Type,
+        schema::{AnyOfBuilder, ObjectBuilder, Schema},
+    },
+};
 
 use super::{Plan, Plugin};
 use crate::{cli::rfc3339, hot, load::given};
@@ -61,10 +67,10 @@ pub struct Broken {
 #[serde(deny_unknown_fields, default)]
 pub struct JobAsked {
     /// Its id.
-    #[schema(min_length = 1)]
+    #[schema(required = true, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     pub id: String,
     /// What would stand under its id in a manifest.
-    #[schema(value_type = Object)]
+    #[schema(required = true, value_type = Object)]
     pub job: Json,
 }
 
@@ -73,12 +79,19 @@ pub struct JobAsked {
 #[serde(deny_unknown_fields, default)]
 pub struct ImportAsked {
     /// A manifest that has nothing but `version` and `jobs`: as an object, or as text in YAML.
-    #[schema(value_type = Object)]
+    #[schema(required = true, schema_with = manifest)]
     pub manifest: Json,
     /// What becomes of jobs that are there already.
     pub mode: ImportMode,
     /// Whether jobs that were made through the API and are not among these are deleted.
     pub prune: bool,
+}
+
+fn manifest() -> Schema {
+    let of = |kind| ObjectBuilder::new().schema_type(kind);
+    let words = "A manifest that has nothing but `version` and `jobs`: as an object, or as text in YAML.";
+    let either = AnyOfBuilder::new().description(Some(words)).item(of(Type::Object)).item(of(Type::String));
+    Schema::AnyOf(either.build())
 }
 
 /// What becomes of jobs that are there already.

@@ -178,7 +178,9 @@ pub struct JobDetail {
     /// What a list says of it.
     #[serde(flatten)]
     pub job: Job,
-    /// What its function gets: by name, or in order; `null` for nothing.
+    /// What its function gets: by name, or in order; `null` for nothing. No secret is in it: a guest gets secrets by their
+    /// names when it asks for them, and arguments cannot refer to one. A variable that a manifest fills in with `${NAME}` is
+    /// in it as everything else that is written there.
     pub args: Option<Json>,
     /// Whose ends make it run.
     pub after: Vec<After>,

@@ -2,13 +2,21 @@
 
 use crate::{cli::rfc3339, operate::PauseNote};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Type,
+        schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat},
+    },
+};
+
+use super::whole;
 
 /// Start nothing until it is resumed.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PauseAsked {
-    /// Why, in words for whoever looks: at most 1 KiB.
+    /// Why, in words for whoever looks: at most 1,024 characters.
     #[schema(max_length = 1024)]
     pub note: Option<String>,
     /// When it goes on by itself, as RFC 3339; else when somebody resumes it. It lies ahead.
@@ -22,7 +30,15 @@ pub struct PauseAsked {
 pub struct ResumeAsked {
     /// From where: `now` (the default) skips the slots of the pause; `last` treats them as after a downtime; an instant as
     /// RFC 3339 skips those before it, and treats those from it on as after a downtime.
+    #[schema(schema_with = resume_from)]
     pub from: Option<String>,
+}
+
+fn resume_from() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let instant = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    let from = AnyOfBuilder::new().item(text().enum_values(Some(["now", "last"]))).item(instant);
+    Schema::AnyOf(from.item(ObjectBuilder::new().schema_type(Type::Null)).build())
 }
 
 /// Whether a job goes on.
@@ -92,15 +108,17 @@ pub struct Stopping {
 #[serde(deny_unknown_fields, default)]
 pub struct BackfillAsked {
     /// The first instant of the range, as RFC 3339.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, required = true)]
     pub from: String,
     /// The end of the range, which is not part of it any more and does not lie ahead.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, required = true)]
     pub to: String,
     /// Only so many slots, the oldest ones; without it the range may have 10,000.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 10_000)]
     pub max: Option<u32>,
     /// How many of its runs go on at once: 1 where nothing is said.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 64)]
     pub at_once: Option<u32>,
     /// Also slots that have a run already.
@@ -164,6 +182,14 @@ pub struct Backfill {
     pub cursor: Option<String>,
     /// Why it does not go on, where it is cancelled.
     pub reason: Option<String>,
+}
+
+/// Backfills.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct BackfillList {
+    /// Those that go on, and those that ended last.
+    pub items: Vec<Backfill>,
 }
 
 /// Whether something is only to be said and not done.

@@ -64,6 +64,7 @@ pub struct PreviewAsked {
     #[schema(format = DateTime)]
     pub until: Option<String>,
     /// How many slots; default 10.
+    #[serde(deserialize_with = "super::whole")]
     #[schema(minimum = 1, maximum = 1000, default = 10)]
     pub n: Option<u16>,
 }

@@ -141,7 +141,7 @@ impl Core {
     }
 
     /// How full each pool is, by name.
-    pub fn pools(&self) -> impl Iterator<Item = (&PoolName, PoolLoad)> {
+    pub fn pools(&self) -> impl Iterator<Item = (&PoolName, PoolLoad)> + Clone {
         self.pools.loads()
     }
 

@@ -129,7 +129,7 @@ impl Pools {
     }
 
     /// How full each is, by name.
-    pub(super) fn loads(&self) -> impl Iterator<Item = (&PoolName, PoolLoad)> {
+    pub(super) fn loads(&self) -> impl Iterator<Item = (&PoolName, PoolLoad)> + Clone {
         self.by_name.iter().filter_map(|(name, place)| {
             let Pool { size, n_going, ready, .. } = self.pools.get(*place)?;
             Some((name, PoolLoad { size: *size, n_going: *n_going, n_ready: ready.len() }))
