@@ -30,7 +30,7 @@ fn the_doctor_looks_at_the_machine_and_at_the_manifest() {
 
     // A host that runs is found, and its ledger is read.
     let mut host = clockjack(["up", "--no-watch"]).folder(hosted.scene.folder()).start();
-    host.wait_for("a socket", |line| line.contains("commands talk to this host"));
+    host.wait_for("its job", |line| line.contains("job added"));
     let told = doctor(&["-o", "json"]).ends_with(0).json();
     assert!(check(&told, "host").1.starts_with(&format!("process {} ", host.id())), "{told}");
     assert!(check(&told, "ledger").1.contains("1 jobs"), "{told}");

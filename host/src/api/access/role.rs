@@ -56,15 +56,18 @@ pub(in crate::api) struct Caller {
     pub(in crate::api) role: Role,
 }
 
-/// What each operation needs that is more than reading, and the one that only looks as if it were.
+/// What each operation needs that is more than reading, and the one that only looks as if it were. A definition says what
+/// variables hold, which may be secret.
 const NEEDS: &[(&str, &str, Role)] = &[
     ("POST", "/api/v1/backfills/{backfill}/cancel", Role::Operate),
+    ("GET", "/api/v1/export", Role::Admin),
     ("POST", "/api/v1/import", Role::Admin),
     ("POST", "/api/v1/jobs", Role::Admin),
     ("PUT", "/api/v1/jobs/{job}", Role::Admin),
     ("PATCH", "/api/v1/jobs/{job}", Role::Admin),
     ("DELETE", "/api/v1/jobs/{job}", Role::Admin),
     ("POST", "/api/v1/jobs/{job}/backfill", Role::Operate),
+    ("GET", "/api/v1/jobs/{job}/definition", Role::Admin),
     ("POST", "/api/v1/jobs/{job}/pause", Role::Operate),
     ("POST", "/api/v1/jobs/{job}/reschedule", Role::Admin),
     ("POST", "/api/v1/jobs/{job}/resume", Role::Operate),
@@ -85,12 +88,11 @@ const NEEDS: &[(&str, &str, Role)] = &[
 
 /// What an operation needs. Whoever reads changes nothing.
 fn needed(method: &Method, path: &str) -> Option<Role> {
-    if method.is_safe() {
-        return Some(Role::Read);
-    }
+    let method = if method == Method::HEAD { &Method::GET } else { method };
     let fitting = NEEDS.iter().filter(|(needs, route, _)| method == needs && fits(path, route));
     // A route of plain words comes before one with names in it, as it does where requests are routed.
-    fitting.min_by_key(|(_, route, _)| route.matches('{').count()).map(|(_, _, role)| *role)
+    let need = fitting.min_by_key(|(_, route, _)| route.matches('{').count()).map(|(_, _, role)| *role);
+    need.or(method.is_safe().then_some(Role::Read))
 }
 
 /// Checks that a caller may ask that. What stands nowhere is for those who may do everything.
@@ -151,6 +153,9 @@ mod tests {
         }
         assert!("root".parse::<Role>().is_err());
         assert_eq!(needed(&Method::GET, "/api/v1/anything"), Some(Role::Read));
+        for path in ["/api/v1/export", "/api/v1/jobs/a/definition"] {
+            assert_eq!(needed(&Method::HEAD, path), Some(Role::Admin), "{path} says what variables hold");
+        }
         assert_eq!(needed(&Method::DELETE, "/api/v1/anything"), None);
         assert_eq!(needed(&Method::POST, "/api/v1/jobs/a%2Fb/run"), Some(Role::Operate));
         for path in ["/api/v1/jobs//run", "/api/v1/jobs/a/b/run", "/api/v1/jobs/a/run/", "/api/v1/jobs/run"] {
