@@ -221,12 +221,12 @@ fn hostile_references_are_answered_in_little_time() {
 fn assert_answered_quickly(cases: &[(&str, String)]) {
     // A manifest of the same size without any harm in it, in the same run: what a machine takes says nothing by itself.
     let harmless = filled("jobs:\n", |i| format!("  j{i}: {{ plugin: ./a.wasm, every: 1s }}\n"));
-    let allowed = 8 * (0..5).map(|_| time_of(&harmless)).min().unwrap();
+    let allowed = 12 * (0..5).map(|_| time_of(&harmless)).min().unwrap();
     for (name, text) in cases {
         assert!(text.len() <= SOURCE_BYTES_MAX + 100, "{name}: {}", text.len());
         // Other tests run beside this one: the quickest of a few tries is what the work takes.
         let took = (0..5).map(|_| time_of(text)).min().unwrap();
-        assert!(took < allowed, "{name} took {took:?}, and {allowed:?} is eight times a harmless one");
+        assert!(took < allowed, "{name} took {took:?}, and {allowed:?} is twelve times a harmless one");
     }
 }
 
