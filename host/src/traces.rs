@@ -38,7 +38,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::shell::Event;
+use crate::{load::crypto, shell::Event};
 
 /// How many spans go out at once, and how many wait at the most while others are under way.
 const BATCH_MAX: usize = 512;
@@ -65,6 +65,7 @@ pub struct Traces {
 /// When that is no URL.
 pub fn start(events: broadcast::Receiver<Event>, runtime: &Handle, endpoint: Option<String>) -> anyhow::Result<Traces> {
     let _entered = runtime.enter();
+    crypto::choose();
     let builder = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
     let exporter = match endpoint {
         Some(endpoint) => builder.with_endpoint(endpoint).build(),

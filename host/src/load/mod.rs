@@ -1,6 +1,7 @@
 //! Loading: files become a manifest, plugins become calls. All findings are collected; nothing runs yet.
 
 pub mod components;
+pub mod crypto;
 mod directories;
 mod dirs;
 mod files;

@@ -5,7 +5,6 @@
 use std::{
     io,
     pin::Pin,
-    sync::Once,
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,9 +20,12 @@ use oci_client::{
     },
 };
 use tokio::io::AsyncWrite;
-use tokio_rustls::rustls::crypto::ring;
 
-use super::{super::components::sha256, credentials::Credentials, image::Layer};
+use super::{
+    super::{components::sha256, crypto},
+    credentials::Credentials,
+    image::Layer,
+};
 
 /// Whatever the registry has is taken, so that what it is can be told.
 const MANIFESTS: [&str; 4] =
@@ -82,9 +84,7 @@ impl<'r> Registry<'r> {
         credentials: Credentials,
         patience: Patience,
     ) -> Result<Self, Trouble> {
-        static PROVIDER: Once = Once::new();
-        // Where there is one already, it is as good.
-        PROVIDER.call_once(|| drop(ring::default_provider().install_default()));
+        crypto::choose();
         let client = Client::try_from(config(reference, patience)).map_err(|error| {
             let message = format!("`{reference}` cannot be pulled: no client can be set up: {}", reason(&error));
             Trouble::final_(LoadCode::Unreachable, message, "look whether `SSL_CERT_FILE` names certificates")
