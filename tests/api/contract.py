@@ -2,15 +2,12 @@
 """Holds a running host against its own OpenAPI document, with schemathesis and all its checks.
 
 It builds nothing: it starts the program that is there, on a ledger in a folder of its own, and fails on any finding, and where
-fewer cases ran than were wanted. Where the program listens on TCP, it is asked there with a token; else over its Unix socket,
-through a bridge.
+fewer cases ran than were wanted. It asks over TCP, with the token of the user.
 
     python3 tests/api/contract.py [--program PATH] [--cases N] [--seed N]
 """
 
 import argparse
-import asyncio
-import json
 import os
 import pathlib
 import re
@@ -19,7 +16,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -59,52 +55,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class Bridge(threading.Thread):
-    """TCP on this side, the socket of the host on the other."""
-
-    def __init__(self, port, path):
-        super().__init__(daemon=True)
-        self.port, self.path = port, path
-
-    def run(self):
-        asyncio.run(self.serve())
-
-    async def serve(self):
-        server = await asyncio.start_server(self.carry, "127.0.0.1", self.port)
-        async with server:
-            await server.serve_forever()
-
-    async def carry(self, reader, writer):
-        try:
-            to_host = await asyncio.open_unix_connection(self.path)
-        except OSError:
-            writer.close()
-            return
-        await asyncio.gather(self.pump(reader, to_host[1]), self.pump(to_host[0], writer))
-
-    @staticmethod
-    async def pump(reader, writer):
-        try:
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass
-        finally:
-            writer.close()
-
-
 class Host:
     """A host with a few jobs, in a folder of its own."""
 
     def __init__(self, program, folder):
         self.folder, self.port = folder, free_port()
         manifest = MANIFEST
-        schema = json.loads(subprocess.run([program, "schema"], check=True, capture_output=True).stdout)
-        self.listens = "api" in schema.get("properties", {})
-        if self.listens:
-            rate = "rate: { requests: 100000, burst: 100000, failures: 100000 }"
-            manifest += f'api: {{ listen: "127.0.0.1:{self.port}", {rate} }}\n'
+        rate = "rate: { requests: 100000, burst: 100000, failures: 100000 }"
+        manifest += f'api: {{ listen: "127.0.0.1:{self.port}", {rate} }}\n'
         shutil.copy(COMPONENT, folder / "empty.wasm")
         (folder / "clockjack.yaml").write_text(manifest)
         environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "XDG_CACHE_HOME": str(folder / "cache")}
@@ -113,17 +71,15 @@ class Host:
         self.process = subprocess.Popen(words, cwd=folder, env=environment, stdout=self.log, stderr=self.log)
 
     def wait(self):
-        """Until it answers; the address, and the token where one is needed."""
-        if not self.listens:
-            Bridge(self.port, str(self.folder / "socket")).start()
+        """Until it answers; the address, and the token."""
         for _ in range(600):
             if self.process.poll() is not None:
                 break
             token = self.folder / "state" / "clockjack" / "token"
             with socket.socket() as probe:
                 is_up = probe.connect_ex(("127.0.0.1", self.port)) == 0
-            if is_up and (token if self.listens else self.folder / "socket").exists():
-                return f"http://127.0.0.1:{self.port}", token.read_text().strip() if self.listens else None
+            if is_up and token.exists():
+                return f"http://127.0.0.1:{self.port}", token.read_text().strip()
             time.sleep(0.1)
         sys.exit(f"the host does not answer:\n{(self.folder / 'log').read_text(encoding='utf-8')}")
 
@@ -153,7 +109,7 @@ def main():
         words += ["--workers", "1", "--no-color", "--request-timeout", "30", "--continue-on-failure"]
         words += ["--generation-database", "none", "--suppress-health-check", "all", "--wait-for-schema", "30"]
         words += [word for path in LEFT_OUT for word in ("--exclude-path", path)]
-        words += ["--header", f"Authorization: Bearer {token}"] if token else []
+        words += ["--header", f"Authorization: Bearer {token}"]
         environment = {**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE)}
         environment["PYTHONUNBUFFERED"] = "1"
         environment["CONTRACT_COMPONENT"] = str(COMPONENT)
