@@ -19,6 +19,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many prepared statements are kept; [`Write`] has 24 shapes of 9 sizes.
 const STATEMENTS_MAX: usize = 256;
 
+/// How many rows a statement may be ahead of whoever waits for them. Where it has to stop, two threads wake each other in
+/// turn, and under load each waking takes milliseconds. No page has more.
+const ROWS_AHEAD: usize = 2_048;
+
 /// What every connection is opened with.
 pub(super) fn connect_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -27,6 +31,7 @@ pub(super) fn connect_options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(false)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS_MAX)
+        .row_buffer_size(ROWS_AHEAD)
         .pragma("temp_store", "MEMORY")
         .pragma("mmap_size", "0")
         .pragma("trusted_schema", "OFF")

@@ -33,7 +33,7 @@ pub(super) async fn load(sqlite: &mut SqliteConnection) -> Result<Loaded, Fault>
 
 pub(super) async fn jobs(sqlite: &mut SqliteConnection, filter: &JobFilter) -> Result<Vec<JobStory>, Fault> {
     let mut wanted = Wanted::default();
-    let only = filter.only.as_ref().map(|only| array(only.iter()));
+    let only = filter.only.as_ref().map(|only| array(only.iter().map(JobId::as_str)));
     wanted.add("id IN (SELECT value FROM json_each(?))", only);
     wanted.add("? < id", filter.beyond.as_ref().map(Value::from));
     let sql = sql::jobs(&wanted.condition());
@@ -45,13 +45,11 @@ pub(super) async fn jobs(sqlite: &mut SqliteConnection, filter: &JobFilter) -> R
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let ids = || vec![array(ids.iter())];
-    let mut beside = Beside {
-        lasts: rows(sqlite, sql::LASTS_OF.to_owned(), ids()).await?,
-        payloads: rows(sqlite, sql::OPEN_PAYLOADS_OF.to_owned(), ids()).await?,
-        open: rows(sqlite, sql::OPEN_ROWS_OF.to_owned(), ids()).await?,
-    }
-    .read()?;
+    let ids = || vec![array(ids.iter().map(JobId::as_str))];
+    // No index sorts open runs by job, so all of them are looked at; once is enough.
+    let open = rows(sqlite, sql::OPEN_ROWS_OF.to_owned(), ids()).await?;
+    let lasts = rows(sqlite, sql::LASTS_OF.to_owned(), ids()).await?;
+    let mut beside = Beside { lasts, payloads: payloads(sqlite, &open).await?, open }.read()?;
     let mut newest: HashMap<JobId, RunRow> = HashMap::new();
     for row in rows(sqlite, sql::NEWEST_RUNS_OF.to_owned(), ids()).await? {
         let row = listed(row)?;
@@ -65,9 +63,20 @@ pub(super) async fn jobs(sqlite: &mut SqliteConnection, filter: &JobFilter) -> R
     jobs.into_iter().map(story).collect()
 }
 
+/// What came with the wishes for some open runs.
+async fn payloads(sqlite: &mut SqliteConnection, open: &[Vec<Value>]) -> Result<Vec<Vec<Value>>, Fault> {
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids =
+        open.iter().map(|row| codec::read_open(row.clone()).map(|open| format!("{:032x}", open.run.id.as_u128())));
+    let ids = ids.collect::<Result<Vec<_>, _>>()?;
+    rows(sqlite, sql::PAYLOADS_OF.to_owned(), vec![array(ids.iter().map(String::as_str))]).await
+}
+
 /// Ids as an array of JSON.
-fn array<'i>(ids: impl Iterator<Item = &'i JobId>) -> Value {
-    Value::Text(serde_json::Value::from(ids.map(JobId::as_str).collect::<Vec<_>>()).to_string())
+fn array<'i>(ids: impl Iterator<Item = &'i str>) -> Value {
+    Value::Text(serde_json::Value::from(ids.collect::<Vec<_>>()).to_string())
 }
 
 /// What stands in other tables, as it was read.

@@ -69,6 +69,20 @@ impl Reads {
         answer.await.map_err(|fault: Fault| self.faults.told(&fault))
     }
 
+    /// The same for what one statement answers: it is of one moment by itself, and each further one would be another turn
+    /// of the connection's thread.
+    async fn ask_once<T>(
+        &self,
+        question: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        self.faults.check()?;
+        let answer = async {
+            let mut reader = self.pool.acquire().await?;
+            question(&mut reader).await
+        };
+        answer.await.map_err(|fault: Fault| self.faults.told(&fault))
+    }
+
     pub(super) async fn load(&self) -> Result<Loaded, LedgerError> {
         self.ask(async |sqlite| load(sqlite).await).await
     }
@@ -78,7 +92,7 @@ impl Reads {
     }
 
     pub(super) async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, LedgerError> {
-        self.ask(async |sqlite| runs(sqlite, filter).await).await
+        self.ask_once(async |sqlite| runs(sqlite, filter).await).await
     }
 
     pub(super) async fn run(&self, id: RunId) -> Result<Option<RunStory>, LedgerError> {
@@ -86,21 +100,21 @@ impl Reads {
     }
 
     pub(super) async fn generations(&self) -> Result<Vec<GenerationRow>, LedgerError> {
-        self.ask(async |sqlite| all(sqlite, sql::GENERATIONS, Vec::new(), codec::read_generation).await).await
+        self.ask_once(async |sqlite| all(sqlite, sql::GENERATIONS, Vec::new(), codec::read_generation).await).await
     }
 
     pub(super) async fn documents(&self, kind: DocumentKind) -> Result<Vec<Document>, LedgerError> {
         let kind = vec![kind.as_str().into()];
-        self.ask(async |sqlite| all(sqlite, sql::DOCUMENTS, kind, codec::read_document).await).await
+        self.ask_once(async |sqlite| all(sqlite, sql::DOCUMENTS, kind, codec::read_document).await).await
     }
 
     pub(super) async fn events(&self, after: u64, n_max: usize) -> Result<Vec<EventBatch>, LedgerError> {
         let wanted = vec![after.into(), limit(n_max)];
-        self.ask(async |sqlite| all(sqlite, sql::EVENTS, wanted, codec::read_events).await).await
+        self.ask_once(async |sqlite| all(sqlite, sql::EVENTS, wanted, codec::read_events).await).await
     }
 
     pub(super) async fn event_marks(&self) -> Result<Vec<EventMark>, LedgerError> {
-        self.ask(async |sqlite| all(sqlite, sql::EVENT_MARKS, Vec::new(), codec::read_event_mark).await).await
+        self.ask_once(async |sqlite| all(sqlite, sql::EVENT_MARKS, Vec::new(), codec::read_event_mark).await).await
     }
 
     pub(super) async fn state(&self, job: &JobId) -> Result<Kept, LedgerError> {
@@ -108,7 +122,7 @@ impl Reads {
     }
 
     pub(super) async fn skips(&self, filter: &SkipFilter) -> Result<Vec<Skip>, LedgerError> {
-        self.ask(async |sqlite| skips(sqlite, filter).await).await
+        self.ask_once(async |sqlite| skips(sqlite, filter).await).await
     }
 
     /// What of a job is older or more than is to be kept, oldest first, at most so many rows.
@@ -163,12 +177,12 @@ async fn runs(sqlite: &mut SqliteConnection, filter: &RunFilter) -> Result<Vec<R
         (None, None) => sql::From::Both,
     };
     let sql = sql::runs(&wanted.condition(), from);
-    let mut values = wanted.values.clone();
+    let mut values = wanted.values;
     values.extend(filter.outcome.map(|code| Value::from(code.as_str())));
-    if from == sql::From::Both {
-        values.extend(wanted.values);
-    }
     values.push(limit(filter.n_max));
+    if from == sql::From::Both {
+        values = [values.clone(), values, vec![limit(filter.n_max)]].concat();
+    }
     rows(sqlite, sql, values).await?.into_iter().map(|row| listed(row).map_err(Fault::from)).collect()
 }
 

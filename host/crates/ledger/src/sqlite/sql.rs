@@ -52,8 +52,9 @@ pub(super) const LASTS_OF: &str = "SELECT job, job_checksum, finished_at, succes
      WHERE job IN (SELECT value FROM json_each(?))";
 pub(super) const OPEN_ROWS_OF: &str = "SELECT id, job, slot, due_at, cause, n_attempts, n_interrupted, retry_at, \
      checksum, claimed_at, claimed_copy FROM open WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, slot, id";
-pub(super) const OPEN_PAYLOADS_OF: &str = "SELECT run, text, checksum FROM payload WHERE run IN (SELECT id FROM open \
-     WHERE job IN (SELECT value FROM json_each(?)))";
+/// Of runs whose ids are in an array as JSON, in hexadecimal digits.
+pub(super) const PAYLOADS_OF: &str =
+    "SELECT run, text, checksum FROM payload WHERE run IN (SELECT unhex(value) FROM json_each(?))";
 /// Of each the run of the newest slot that has ended.
 pub(super) const NEWEST_RUNS_OF: &str = "SELECT 1 AS source, id, job, slot, due_at, cause, started_at, finished_at, \
      duration_ns, n_attempts, code, message, cpu_ns, memory_bytes, generation, digest, extra, checksum FROM run \
@@ -95,19 +96,32 @@ pub(super) enum From {
     Open(&'static str),
 }
 
-/// The runs that fit. `wanted` is a condition that holds for both tables.
+/// The newest of the runs that fit. `wanted` is a condition that holds for both tables.
 pub(super) fn runs(wanted: &str, from: From) -> String {
-    let order = "ORDER BY slot DESC, job DESC, id DESC LIMIT ?";
+    let ended = |ended| format!("SELECT 1 AS source, {RUN} FROM run WHERE {wanted} AND {ended} {NEWEST_FIRST}");
     match from {
-        From::Ended(ended) => format!("SELECT 1 AS source, {RUN} FROM run WHERE {wanted} AND {ended} {order}"),
-        From::Open(open) => {
-            format!("SELECT {FROM_OPEN} AS source, {OPEN}, {OPEN_PADDING} FROM open WHERE {wanted} AND {open} {order}")
-        }
+        From::Ended(condition) => ended(condition),
+        From::Open(condition) => open_runs(wanted, condition),
+        // Each side is cut by itself.
         From::Both => format!(
-            "SELECT 1 AS source, {RUN} FROM run WHERE {wanted} UNION ALL \
-             SELECT {FROM_OPEN}, {OPEN}, {OPEN_PADDING} FROM open WHERE {wanted} {order}"
+            "SELECT * FROM ({}) UNION ALL SELECT * FROM ({}) {NEWEST_FIRST}",
+            ended("1 = 1"),
+            open_runs(wanted, "1 = 1")
         ),
     }
+}
+
+const NEWEST_FIRST: &str = "ORDER BY slot DESC, job DESC, id DESC LIMIT ?";
+
+/// Open runs are sorted by no index, for they come and go all the time, and there may be tens of thousands. Ids follow
+/// time, so whoever goes through them backwards meets the newest slots first and compares the others with these alone; a
+/// subquery without a limit would lose its order.
+fn open_runs(wanted: &str, condition: &str) -> String {
+    format!(
+        "SELECT {FROM_OPEN} AS source, {OPEN}, {OPEN_PADDING} FROM open WHERE id IN (SELECT id FROM (SELECT slot, job, \
+         id FROM open WHERE {wanted} AND {condition} ORDER BY id DESC LIMIT -1) {NEWEST_FIRST}) \
+         ORDER BY slot DESC, job DESC, id DESC"
+    )
 }
 
 /// The jobs that fit.
