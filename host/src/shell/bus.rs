@@ -219,7 +219,8 @@ impl Bus {
         if let Event::AttemptEnded { run, .. } | Event::RunFinished { run, .. } = &event {
             self.live.before_end(run.id);
         }
-        if let Some(told) = Told::of(&event, self.journal.now()) {
+        let is_wanted = !matches!(event, Event::RunStarted { .. }) || self.journal.wants_starts(1);
+        if let Some(told) = is_wanted.then(|| Told::of(&event, self.journal.now())).flatten() {
             self.journal.tell(told);
         }
         match &event {
@@ -241,9 +242,11 @@ impl Bus {
 
     /// Tells that attempts wait for their places. Only the journal says so: there are as many of them at once as there are
     /// slots of one instant, which would drown the others.
-    pub(crate) fn queued<'r>(&self, starts: impl Iterator<Item = (&'r Arc<Run>, u32)>) {
-        let now = self.journal.now();
-        self.journal.tell_all(starts.map(|(run, attempt)| Told::queued(run, attempt, now)));
+    pub(crate) fn queued(&self, starts: &[(&Arc<Run>, u32)]) {
+        if self.journal.wants_starts(starts.len()) {
+            let now = self.journal.now();
+            self.journal.tell_all(starts.iter().map(|(run, attempt)| Told::queued(run, *attempt, now)));
+        }
     }
 
     /// Tells that more happened to jobs than is told one by one.

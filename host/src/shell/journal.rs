@@ -14,7 +14,10 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
@@ -43,6 +46,9 @@ pub(super) use self::{told::Told, writer::Writer};
 /// to do. A reader may lag behind by as many.
 const RING_MAX: usize = 16_384;
 
+/// From how many events at once on those that say that attempts wait and begin are not kept: 5,000 in a second.
+const BUSY: usize = 250;
+
 /// How many readers there may be at once, those of logs included: each costs as much as the slowest of them can make it.
 pub const READERS_MAX: usize = 32;
 
@@ -59,6 +65,8 @@ struct Shared {
     /// How many wait for news; while there are none, telling wakes nobody.
     n_waiting: AtomicUsize,
     seats: Arc<Semaphore>,
+    /// Whether more is told than is kept of it.
+    is_busy: AtomicBool,
 }
 
 /// The newest events.
@@ -107,7 +115,8 @@ impl Journal {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         let ring = Mutex::new(Ring { told: VecDeque::new(), first: 1, is_open: false, kept: 0, is_held: false });
         let seats = Arc::new(Semaphore::new(READERS_MAX));
-        let shared = Shared { clock, ring, news: Notify::new(), n_waiting: AtomicUsize::new(0), seats };
+        let (n_waiting, is_busy) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let shared = Shared { clock, ring, news: Notify::new(), n_waiting, seats, is_busy };
         Self { shared: Arc::new(shared) }
     }
 
@@ -119,6 +128,21 @@ impl Journal {
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.shared.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is worth telling that so many attempts wait or begin at once: under load that is not kept, so that only
+    /// readers who are there could see it.
+    pub(super) fn wants_starts(&self, n_starts: usize) -> bool {
+        let is_busy = BUSY < n_starts || self.shared.is_busy.load(Relaxed);
+        !is_busy || self.shared.seats.available_permits() < READERS_MAX
+    }
+
+    /// Whether more is told now than is kept of it, from how many events the writer finds.
+    fn is_busy(&self, n_told: usize) -> bool {
+        // Of each run that is not told in full only one event of three is left.
+        let n_max = if self.shared.is_busy.load(Relaxed) { BUSY / 3 } else { BUSY };
+        self.shared.is_busy.store(n_max < n_told, Relaxed);
+        n_max < n_told
     }
 
     /// Appends an event.

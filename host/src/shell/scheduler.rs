@@ -342,7 +342,7 @@ impl Scheduler {
         let starts = self.give_up_late(now, starts).await?;
         if !starts.is_empty() {
             let new = starts.iter().filter(|start| self.news.is_queued_now(start));
-            self.bus.queued(new.map(|start| (&start.run, start.attempt)));
+            self.bus.queued(&new.map(|start| (&start.run, start.attempt)).collect::<Vec<_>>());
             self.dispatcher.submit(starts);
         }
         // After the starts: a run may be started and replaced in one turn.

@@ -1,6 +1,9 @@
 //! Events as JSON, one object in a line. Written by hand: under load there are tens of thousands of them in a second.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::{Display, Write as _},
+    time::Duration,
+};
 
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 
@@ -12,8 +15,26 @@ impl Object {
     /// The beginning of an event: what stands in all of them.
     pub(super) fn event(kind: &str, at: DateTime<Utc>) -> Self {
         let mut object = Self(String::with_capacity(320));
-        object.text("type", kind).instant("at", at);
+        object.kind(kind, at);
         object
+    }
+
+    /// What stands in all events.
+    pub(super) fn kind(&mut self, kind: &str, at: DateTime<Utc>) -> &mut Self {
+        self.text("type", kind).instant("at", at)
+    }
+
+    /// The beginning of an event behind what stands in a text already, with its number.
+    pub(super) fn onto(text: &mut String, id: u64) -> Self {
+        let mut text = std::mem::take(text);
+        let _never_fails = write!(text, "{{\"id\":{id}");
+        Self(text)
+    }
+
+    /// The end of what was begun so.
+    pub(super) fn close(mut self, text: &mut String) {
+        self.0.push('}');
+        *text = self.0;
     }
 
     fn key(&mut self, key: &str) {
@@ -33,6 +54,13 @@ impl Object {
         } else {
             self.0.push_str(&serde_json::Value::from(value).to_string());
         }
+        self
+    }
+
+    /// A word of ours, in which nothing needs to be escaped.
+    pub(super) fn word(&mut self, key: &str, value: impl Display) -> &mut Self {
+        self.key(key);
+        let _never_fails = write!(self.0, "\"{value}\"");
         self
     }
 
@@ -103,9 +131,9 @@ impl Object {
     }
 }
 
-/// The event with its number.
-pub(super) fn numbered(id: u64, body: &str) -> String {
-    format!("{{\"id\":{id}{body}}}")
+/// Appends the event with its number.
+pub(super) fn number(id: u64, body: &str, text: &mut String) {
+    let _never_fails = write!(text, "{{\"id\":{id}{body}}}");
 }
 
 /// RFC 3339 in UTC, with as many digits as the instant has: none, three, six or nine.
@@ -113,6 +141,8 @@ fn push_instant(text: &mut String, at: DateTime<Utc>) {
     if !(1..=9_999).contains(&at.year()) {
         return text.push_str(&at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true));
     }
+    // Each look at an instant with a zone goes by way of the local time.
+    let at = at.naive_utc();
     digits(text, at.year().unsigned_abs(), 4);
     for (mark, number) in [('-', at.month()), ('-', at.day()), ('T', at.hour()), (':', at.minute()), (':', at.second())]
     {
@@ -163,7 +193,8 @@ mod tests {
         let mut object = Object::event("run.progress", DateTime::UNIX_EPOCH);
         object.text("a", "line\nline \"quoted\" \\ \u{7}\u{fc}").null("b").number("c", 7_u64);
         object.millis("d", Duration::from_micros(1_500_007)).instant_or_null("e", None);
-        let text = numbered(12, &object.into_body());
+        let mut text = String::new();
+        number(12, &object.into_body(), &mut text);
         assert!(!text.contains('\n'), "{text}");
         let read: Json = serde_json::from_str(&text).unwrap();
         let expected = json!({

@@ -182,41 +182,49 @@ impl Told {
 
     /// Its JSON. It always has the same number.
     pub(super) fn text(&self, id: u64) -> Arc<str> {
-        Arc::clone(self.text.get_or_init(|| match &self.details {
-            Details::Body(body) => text::numbered(id, body).into(),
-            details => text::numbered(id, &self.body(details)).into(),
+        Arc::clone(self.text.get_or_init(|| {
+            let mut text = String::new();
+            self.compose(id, &mut text);
+            text.into()
         }))
     }
 
-    fn body(&self, details: &Details) -> String {
-        match details {
+    /// Appends its JSON, for one who does not keep it: readers that want it, too, are few.
+    pub(super) fn write(&self, id: u64, text: &mut String) {
+        match self.text.get() {
+            Some(known) => text.push_str(known),
+            None => self.compose(id, text),
+        }
+    }
+
+    fn compose(&self, id: u64, text: &mut String) {
+        let run = match &self.details {
+            Details::Body(body) => return text::number(id, body, text),
+            Details::Queued { run, .. } | Details::Started { run, .. } | Details::Finished { run, .. } => run,
+        };
+        let mut object = Object::onto(text, id);
+        about_run(object.kind(self.kind.as_str(), self.at), run);
+        match &self.details {
             Details::Queued { run, attempt } => {
-                let mut object = of_run(self.kind, self.at, run);
                 object.number("attempt", *attempt).instant("scheduled_for", run.scheduled_for);
-                object.instant("due_at", run.due_at).text("cause", &run.cause.to_string());
-                object.into_body()
+                object.instant("due_at", run.due_at).word("cause", &run.cause);
             }
             Details::Started { run, attempt, generation } => {
-                let mut object = of_run(self.kind, self.at, run);
                 object.number("attempt", *attempt).instant("scheduled_for", run.scheduled_for);
-                object.text("cause", &run.cause.to_string());
+                object.word("cause", &run.cause);
                 object.millis_or_null("lateness_ms", (*attempt == 1).then(|| after(run.due_at, self.at)));
                 object.number_or_null("generation", *generation);
-                object.into_body()
             }
-            Details::Finished { run, end } => {
-                let mut object = of_run(self.kind, self.at, run);
-                end.write(run, &mut object);
-                object.into_body()
-            }
-            Details::Body(body) => body.clone(),
+            Details::Finished { run, end } => end.write(run, &mut object),
+            Details::Body(_) => {}
         }
+        object.close(text);
     }
 }
 
 impl End {
     fn write(&self, run: &Run, object: &mut Object) {
-        object.instant("scheduled_for", run.scheduled_for).text("cause", &run.cause.to_string());
+        object.instant("scheduled_for", run.scheduled_for).word("cause", &run.cause);
         object.text("outcome", self.outcome.as_str()).text_or_null("error", self.error.as_deref());
         object.instant_or_null("started_at", self.started_at).instant("finished_at", self.finished_at);
         object.millis_or_null("duration_ms", Some(self.duration).filter(|duration| !duration.is_zero()));
@@ -253,8 +261,12 @@ fn cut(text: &str) -> &str {
 
 fn of_run(kind: EventKind, at: DateTime<Utc>, run: &Run) -> Object {
     let mut object = Object::event(kind.as_str(), at);
-    object.text("job", run.job.as_str()).text("run", &run.id.to_string());
+    about_run(&mut object, run);
     object
+}
+
+fn about_run(object: &mut Object, run: &Run) {
+    object.text("job", run.job.as_str()).word("run", run.id);
 }
 
 fn of_cut(cut_off: &Cut, is_tried_again: bool, at: DateTime<Utc>) -> Told {

@@ -11,9 +11,6 @@ use super::{Ahead, EventKind, Journal, RING_MAX, Told, replay};
 /// How long events are gathered: so much later readers see them, and a twentieth of a second is as good as at once.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// From how many events at once on those that say that attempts wait and begin are not kept: 5,000 in a second.
-const BUSY: usize = 250;
-
 /// Longest text of one batch.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
@@ -121,7 +118,7 @@ impl Writer {
                 }
             }
         };
-        let is_busy = BUSY < told.len();
+        let is_busy = self.journal.is_busy(told.len());
         let (mut text, mut first) = (String::new(), self.after.saturating_add(1));
         let mut at = None;
         for told in told {
@@ -130,7 +127,7 @@ impl Writer {
             if is_busy && matches!(told.kind, EventKind::RunQueued | EventKind::RunStarted) {
                 continue;
             }
-            text.push_str(&told.text(self.after));
+            told.write(self.after, &mut text);
             text.push('\n');
             if BATCH_BYTES_MAX <= text.len() {
                 self.put(first, told.at, std::mem::take(&mut text));
