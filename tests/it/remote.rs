@@ -43,8 +43,30 @@ fn a_host_that_keeps_all_in_memory_is_asked() {
     let logs = ask(&["logs", &id, "-o", "json"]).ends_with(0).json();
     assert_eq!((&logs["run"], &logs["outcome"]), (&shown["id"], &"succeeded".into()));
 
+    let rest = ask(&["runs", "--job", "beat", "--before", &id, "-o", "json"]).ends_with(0).json();
+    let is_before = |run: &Json| run["scheduled_for"].as_str() < runs[0]["scheduled_for"].as_str();
+    assert!(rest.as_array().expect("a list").iter().all(is_before), "{rest:#}");
+    ask(&["pause", "beat"]).ends_with(0);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    ask(&["resume", "beat"]).ends_with(0);
+    let skipped = || ask(&["runs", "--job", "beat", "--skips", "-o", "json"]).ends_with(0).json();
+    let is_paused = |row: &Json| row["reason"] == "paused";
+    assert!(skipped().as_array().expect("a list").iter().any(is_paused), "{:#}", skipped());
+    let no_job = ask(&["runs", "--skips"]).ends_with(1).stderr;
+    assert!(no_job.contains("--job"), "{no_job}");
+
+    hosted
+        .scene
+        .put("made.yaml", "jobs: { made: { plugin: typed, call: nothing, cron: '0 4 * * *', timezone: Asia/Tokyo } }");
+    ask(&["apply", "made.yaml"]).ends_with(0);
+    let next = ask(&["next", "made", "-n", "2", "--from", "2027-01-15 00:00", "-o", "json"]).ends_with(0).json();
+    assert_eq!(next, serde_json::json!(["2027-01-14T19:00:00Z", "2027-01-15T19:00:00Z"]), "from midnight in Tokyo");
+    let next = ask(&["next", "made", "-n", "1001"]).ends_with(0).stdout;
+    assert_eq!(next.lines().filter(|line| line.contains("+09:00")).count(), 1_001, "{next}");
+    assert!(ask(&["next", "mode"]).ends_with(1).stderr.contains("no job `mode`"));
+
     let status = ask(&["status"]).ends_with(0).stdout;
-    assert!(status.contains("2 (1 active, 1 paused)") && status.contains("memory:"), "{status}");
+    assert!(status.contains("3 (2 active, 1 paused)") && status.contains("memory:"), "{status}");
     let scheduler = ask(&["status", "-o", "json"]).ends_with(0).json();
     assert_eq!(scheduler["pid"], host.id());
     drop(host);

@@ -39,6 +39,7 @@ mod uploads;
 pub mod view;
 mod wire;
 
+pub(crate) use self::run_reads::cursor_of;
 pub use self::{
     listen::{Doors, Server, serve, serve_all},
     router::{About, Api, router},

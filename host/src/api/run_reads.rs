@@ -60,10 +60,9 @@ fn outcomes() -> utoipa::openapi::schema::Array {
 /// Where a page of runs begins: behind a place that never changes, whether or not its run is still there.
 struct Cursor(RunPlace);
 
-impl Cursor {
-    fn text(place: &RunPlace) -> String {
-        format!("{}_{:032x}_{}", place.slot.timestamp_micros(), place.run.as_u128(), place.job)
-    }
+/// The cursor of what comes after a run in the order of the list.
+pub(crate) fn cursor_of(place: &RunPlace) -> String {
+    format!("{}_{:032x}_{}", place.slot.timestamp_micros(), place.run.as_u128(), place.job)
 }
 
 impl FromStr for Cursor {
@@ -103,7 +102,7 @@ async fn list(State(api): State<Arc<Api>>, mut query: Query) -> Result<Json<Runs
     }
     let has_more = limit < rows.len();
     rows.truncate(limit);
-    let next = rows.last().filter(|_| has_more).map(|last: &RunRow| Cursor::text(&RunPlace::of(&last.run)));
+    let next = rows.last().filter(|_| has_more).map(|last: &RunRow| cursor_of(&RunPlace::of(&last.run)));
     Ok(Json(Runs { items: rows.iter().map(Run::from).collect(), next }))
 }
 

@@ -6,8 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
     id::{JobId, StoreName},
     manifest::{scalar, store_url::StoreUrl},
-    ports::Clock as _,
+    ports::{Clock as _, RunPlace},
 };
+use serde::Deserialize;
 use serde_json::Value as Json;
 use tokio::runtime::Builder;
 
@@ -19,7 +20,7 @@ use super::{
     rows,
     runs::ListArgs,
 };
-use crate::{clock::SystemClock, load};
+use crate::{api::cursor_of, clock::SystemClock, load};
 
 /// How many rows are asked for at once.
 const PAGE: usize = 1_000;
@@ -99,25 +100,77 @@ fn job_cells(job: &Json, now: DateTime<Utc>) -> Vec<String> {
 pub(super) fn runs(client: &Client, args: &ListArgs) -> anyhow::Result<Exit> {
     let output = args.reading.output.output;
     client::talk(output, async || {
-        let route = runs_route(args, SystemClock.now())?;
-        let runs = items(client, &route, usize::try_from(args.n).unwrap_or(usize::MAX)).await?;
-        if output == Output::Json {
-            return Said::json(&runs.into());
+        let now = SystemClock.now();
+        let n_rows = usize::try_from(args.n).unwrap_or(usize::MAX);
+        let mut rows = items(client, &runs_route(client, args, now).await?, n_rows).await?;
+        if args.skips {
+            rows.extend(items(client, &skips_route(args, now)?, n_rows).await?);
+            rows.sort_by_cached_key(|row| std::cmp::Reverse(slot(row)));
+            rows.truncate(n_rows);
         }
-        let cells: Vec<_> = runs.iter().map(run_cells).collect();
+        if output == Output::Json {
+            return Said::json(&rows.into());
+        }
+        let cells: Vec<_> =
+            rows.iter().map(|row| if is_skip(row) { skip_cells(row) } else { run_cells(row) }).collect();
         Ok(table(&["slot", "job", "outcome", "attempts", "started", "took", "cause", "run"], &cells))
     })
 }
 
-/// What is asked for.
-fn runs_route(args: &ListArgs, now: DateTime<Utc>) -> Result<String, Failure> {
-    if args.skips || args.before.is_some() {
-        let detail = "`--skips` and `--before` read the file of a ledger, and this one is in the memory of its host";
-        return Err(refused(detail, "leave them out; `-n` takes more rows"));
-    }
+fn is_skip(row: &Json) -> bool {
+    row["reason"].is_string()
+}
+
+/// By which a row has its place in the list.
+fn slot(row: &Json) -> Option<DateTime<Utc>> {
+    let at = if is_skip(row) { &row["last"] } else { &row["scheduled_for"] };
+    at.as_str().and_then(|at| at.parse().ok())
+}
+
+/// What is asked for of runs.
+async fn runs_route(client: &Client, args: &ListArgs, now: DateTime<Utc>) -> Result<String, Failure> {
     let mut parts: Vec<String> = args.job.iter().map(|job| format!("job={job}")).collect();
     parts.extend(args.outcomes.iter().map(|outcome| format!("outcome={}", segment(outcome))));
+    parts.extend(range(args, now)?);
+    if let Some(run) = &args.before {
+        let run: Place = serde_json::from_value(client.get(&format!("/runs/{}", segment(run))).await?)?;
+        let place = RunPlace {
+            slot: run.scheduled_for,
+            job: run.job.parse().map_err(strange)?,
+            run: run.id.parse().map_err(strange)?,
+        };
+        parts.push(format!("cursor={}", segment(&cursor_of(&place))));
+    }
+    Ok(if parts.is_empty() { "/runs".to_owned() } else { format!("/runs?{}", parts.join("&")) })
+}
+
+/// Where a run has its place in the list.
+#[derive(Deserialize)]
+struct Place {
+    id: String,
+    job: String,
+    scheduled_for: DateTime<Utc>,
+}
+
+fn strange(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::Host(anyhow::Error::new(error).context("failed to read the answer of the host"))
+}
+
+/// The same of skips, which a host tells of one job at a time.
+fn skips_route(args: &ListArgs, now: DateTime<Utc>) -> Result<String, Failure> {
+    let Some(job) = &args.job else {
+        let detail = "a host tells of slots that became no run for one job at a time";
+        return Err(refused(detail, "name it with `--job`"));
+    };
+    let parts = range(args, now)?;
+    let mark = if parts.is_empty() { "" } else { "?" };
+    Ok(format!("/jobs/{job}/skips{mark}{}", parts.join("&")))
+}
+
+/// The time that is asked for.
+fn range(args: &ListArgs, now: DateTime<Utc>) -> Result<Vec<String>, Failure> {
     let moment = |flag: &str, text: &str| moment(flag, text, now).map(|at| segment(&print::rfc3339(at)));
+    let mut parts = Vec::new();
     if let Some(since) = &args.since {
         parts.push(format!("since={}", moment("--since", since)?));
     }
@@ -126,7 +179,7 @@ fn runs_route(args: &ListArgs, now: DateTime<Utc>) -> Result<String, Failure> {
         None if args.planned => {}
         None => parts.push(format!("until={}", segment(&print::rfc3339(now + TimeDelta::microseconds(1))))),
     }
-    Ok(if parts.is_empty() { "/runs".to_owned() } else { format!("/runs?{}", parts.join("&")) })
+    Ok(parts)
 }
 
 /// An instant, or how long ago it was.
@@ -152,6 +205,15 @@ fn run_cells(run: &Json) -> Vec<String> {
         word(&run["cause"]),
         word(&run["id"]),
     ]
+}
+
+fn skip_cells(skip: &Json) -> Vec<String> {
+    let gap = match skip["count"].as_u64() {
+        None | Some(1) => rows::NONE.to_owned(),
+        Some(count) => format!("{count} slots from {}", at(&skip["first"])),
+    };
+    let (outcome, none) = (format!("skipped: {}", word(&skip["reason"])), || rows::NONE.to_owned());
+    vec![at(&skip["last"]), word(&skip["job"]), outcome, none(), none(), none(), gap, none()]
 }
 
 /// `clockjack runs show`.

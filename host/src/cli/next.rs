@@ -1,6 +1,6 @@
 //! `clockjack next`: coming slots of a job, or of a trigger that stands on the command line.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use clockjack_schedule::{
     diagnostic::{Diagnostics, Source, did_you_mean},
@@ -10,12 +10,20 @@ use clockjack_schedule::{
     trigger::{Basis, Trigger, TriggerContext, parse_instant},
     zone::{Zone, Zones},
 };
+use tokio::runtime::Builder;
 
-use super::{Exit, ManifestArgs, Output, OutputArgs, print};
-use crate::{clock::SystemClock, load};
+use super::{
+    Exit, ManifestArgs, Output, OutputArgs,
+    client::{self, Client, Failure, Said, SocketArgs, segment},
+    print,
+};
+use crate::{api::view::slots::Slots, clock::SystemClock, load};
 
 /// Most slots that are printed at once.
 const SLOTS_MAX: u64 = 100_000;
+
+/// How many slots a host is asked for at once.
+const PAGE: usize = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct NextArgs {
@@ -40,6 +48,8 @@ pub(super) struct NextArgs {
     #[arg(short, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SLOTS_MAX))]
     n: u64,
     #[command(flatten)]
+    socket: SocketArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -49,37 +59,115 @@ struct Subject {
     zone: Zone,
 }
 
+/// Slots with what there is to say of them.
+struct Found {
+    /// The trigger, in words.
+    described: String,
+    zone: Zone,
+    slots: Vec<(DateTime<Utc>, Option<String>)>,
+}
+
 pub(super) fn run(args: &NextArgs) -> anyhow::Result<Exit> {
     let zones = load::zones::newest();
     let zone = match args.timezone.as_deref().map(|name| zones.get(name)).transpose() {
         Ok(zone) => zone,
         Err(problem) => return Ok(fault(&format!("--timezone: {problem}"))),
     };
-    let Some(subject) = subject(args, &zones, zone.as_ref()) else { return Ok(Exit::Fault) };
+    let client = args.job.as_ref().map(|job| (job, Client::new(&args.socket, &args.manifests.files)));
+    if let Some((job, client)) = &client
+        && (args.socket.socket.is_some() || client.is_remote())
+    {
+        return of_host(client, job, args, &zones, zone);
+    }
+    let subject = match subject(args, &zones, zone.as_ref()) {
+        Ok(subject) => subject,
+        Err(NotFound::Unknown(message, fix)) => {
+            // A job that came through the API stands in no file; the host knows it.
+            if let Some((job, client)) = &client
+                && is_known(client, job)?
+            {
+                return of_host(client, job, args, &zones, zone);
+            }
+            return Ok(fault(&format!("{message}; {fix}")));
+        }
+        Err(NotFound::Told) => return Ok(Exit::Fault),
+    };
     let now = SystemClock.now();
-    let instant =
-        |text: &Option<String>| text.as_deref().map(|text| parse_instant(text, &subject.zone, &zones)).transpose();
-    let (from, until) = match (instant(&args.from), instant(&args.until)) {
-        (Ok(from), Ok(until)) => (from.unwrap_or(now), until),
-        (Err(problem), _) => return Ok(fault(&format!("--from: {problem}"))),
-        (_, Err(problem)) => return Ok(fault(&format!("--until: {problem}"))),
+    let (from, until) = match range(args, &subject.zone, &zones) {
+        Ok((from, until)) => (from.unwrap_or(now), until),
+        Err(problem) => return Ok(fault(&problem)),
     };
     let basis = Basis { first_seen: from, last_finished: None };
     let n_slots = usize::try_from(args.n).unwrap_or(usize::MAX);
-    let slots: Vec<_> = subject
-        .trigger
-        .slots_from(from, &basis)
-        .take_while(|slot| until.is_none_or(|until| *slot < until))
-        .take(n_slots)
-        .collect();
-    match args.output.output {
-        Output::Json => {
-            let instants: Vec<_> = slots.iter().map(|slot| print::rfc3339(*slot)).collect();
-            print::data(&serde_json::to_string(&instants)?)?;
-        }
-        Output::Table => print::data(&page(&subject, &slots, now, &basis))?,
-    }
+    let slots = subject.trigger.slots_from(from, &basis).take_while(|slot| until.is_none_or(|until| *slot < until));
+    let slots = slots.take(n_slots).map(|slot| (slot, subject.trigger.note(slot, &basis))).collect();
+    let found = Found { described: subject.trigger.describe_from(now, &basis), zone: subject.zone, slots };
+    print::data(&found.shown(args.output.output, now)?)?;
     Ok(Exit::Done)
+}
+
+/// The instants between which slots are wanted.
+#[expect(clippy::type_complexity, reason = "two ends of one range, each of which may be open")]
+fn range(
+    args: &NextArgs,
+    zone: &Zone,
+    zones: &Zones,
+) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), String> {
+    let instant = |flag: &str, text: &Option<String>| {
+        let read = text.as_deref().map(|text| parse_instant(text, zone, zones)).transpose();
+        read.map_err(|problem| format!("{flag}: {problem}"))
+    };
+    Ok((instant("--from", &args.from)?, instant("--until", &args.until)?))
+}
+
+/// Whether a host answers that knows a job.
+fn is_known(client: &Client, job: &JobId) -> anyhow::Result<bool> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(async { client.answers().await && client.get(&format!("/jobs/{job}")).await.is_ok() }))
+}
+
+/// The same as a host says it of one of its jobs.
+fn of_host(client: &Client, job: &JobId, args: &NextArgs, zones: &Zones, zone: Option<Zone>) -> anyhow::Result<Exit> {
+    let output = args.output.output;
+    client::talk(output, async || {
+        let first = slots(client, job, 1, (None, None)).await?;
+        let zone =
+            zone.map_or_else(|| zones.get(&first.timezone), Ok).map_err(|problem| wrong(&problem.to_string()))?;
+        let (mut from, until) = range(args, &zone, zones).map_err(|problem| wrong(&problem))?;
+        let n_slots = usize::try_from(args.n).unwrap_or(usize::MAX);
+        let mut found = Found { described: first.trigger, zone, slots: Vec::new() };
+        while found.slots.len() < n_slots {
+            let n_wanted = (n_slots - found.slots.len()).min(PAGE);
+            let page = slots(client, job, n_wanted, (from, until)).await?;
+            let is_last = page.items.len() < n_wanted;
+            for slot in page.items {
+                let at = DateTime::parse_from_rfc3339(&slot.at).map_err(|error| Failure::Host(error.into()))?;
+                found.slots.push((at.to_utc(), slot.note));
+            }
+            from = found.slots.last().and_then(|(last, _)| last.checked_add_signed(TimeDelta::microseconds(1)));
+            if is_last || from.is_none() {
+                break;
+            }
+        }
+        Ok(Said::done(found.shown(output, SystemClock.now())?))
+    })
+}
+
+fn wrong(problem: &str) -> Failure {
+    let fix = "write `2027-01-15 08:00`, or `2027-01-15T08:00:00Z`".to_owned();
+    Failure::Refused { code: "usage.instant".to_owned(), detail: problem.to_owned(), fix }
+}
+
+async fn slots(
+    client: &Client,
+    job: &JobId,
+    n_max: usize,
+    (from, until): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+) -> Result<Slots, Failure> {
+    let end = |name: &str, at: DateTime<Utc>| format!("&{name}={}", segment(&print::rfc3339(at)));
+    let from = from.map(|at| end("from", at)).unwrap_or_default();
+    let until = until.map(|at| end("until", at)).unwrap_or_default();
+    Ok(serde_json::from_value(client.get(&format!("/jobs/{job}/slots?n={n_max}{from}{until}")).await?)?)
 }
 
 fn fault(problem: &str) -> Exit {
@@ -87,11 +175,19 @@ fn fault(problem: &str) -> Exit {
     Exit::Fault
 }
 
-fn subject(args: &NextArgs, zones: &Zones, zone: Option<&Zone>) -> Option<Subject> {
+/// Why there is no trigger.
+enum NotFound {
+    /// It was told what is wrong.
+    Told,
+    /// The manifest has no such job: what to say of that, and what to do.
+    Unknown(String, String),
+}
+
+fn subject(args: &NextArgs, zones: &Zones, zone: Option<&Zone>) -> Result<Subject, NotFound> {
     if let Some(text) = &args.trigger {
-        return written(text, zones, zone);
+        return written(text, zones, zone).ok_or(NotFound::Told);
     }
-    let id = args.job.as_ref()?;
+    let id = args.job.as_ref().ok_or(NotFound::Told)?;
     let loaded = load::manifest(&args.manifests.files, zones);
     // Faults of other jobs are the business of `check`; this one is asked about.
     let Some(job) = loaded.manifest.jobs.get(id) else {
@@ -99,14 +195,13 @@ fn subject(args: &NextArgs, zones: &Zones, zone: Option<&Zone>) -> Option<Subjec
             print::findings(loaded.diagnostics.all(), &loaded.sources);
         }
         let (message, fix) = unknown_job(id, &loaded.manifest);
-        print::talk(&format!("error: {message}; {fix}"));
-        return None;
+        return Err(NotFound::Unknown(message, fix));
     };
     let Some(trigger) = job.trigger.clone() else {
         print::talk(&format!("error: job `{id}` has no slots of its own: {}", job.describe()));
-        return None;
+        return Err(NotFound::Told);
     };
-    Some(Subject { trigger, zone: zone.unwrap_or(&job.zone).clone() })
+    Ok(Subject { trigger, zone: zone.unwrap_or(&job.zone).clone() })
 }
 
 fn written(text: &str, zones: &Zones, zone: Option<&Zone>) -> Option<Subject> {
@@ -142,33 +237,43 @@ pub(super) fn unknown_job(id: &JobId, manifest: &Manifest) -> (String, String) {
     (format!("the manifest has no job `{id}`"), fix)
 }
 
-fn page(subject: &Subject, slots: &[DateTime<Utc>], now: DateTime<Utc>, basis: &Basis) -> String {
-    let described = subject.trigger.describe_from(now, basis);
-    if slots.is_empty() {
-        return format!("{described}\n\nno slot in that time");
+impl Found {
+    fn shown(&self, output: Output, now: DateTime<Utc>) -> serde_json::Result<String> {
+        match output {
+            Output::Json => {
+                let instants: Vec<_> = self.slots.iter().map(|(slot, _)| print::rfc3339(*slot)).collect();
+                serde_json::to_string(&instants)
+            }
+            Output::Table => Ok(self.page(now)),
+        }
     }
-    let is_utc = subject.zone == Zone::utc();
-    let rows: Vec<_> = slots
-        .iter()
-        .map(|slot| {
-            let mut row = vec![local(*slot, &subject.zone)];
+
+    fn page(&self, now: DateTime<Utc>) -> String {
+        let Self { described, zone, slots } = self;
+        if slots.is_empty() {
+            return format!("{described}\n\nno slot in that time");
+        }
+        let is_utc = *zone == Zone::utc();
+        let row = |(slot, note): &(DateTime<Utc>, Option<String>)| {
+            let mut row = vec![local(*slot, zone)];
             // In UTC the second column would say the same again.
             row.extend((!is_utc).then(|| print::rfc3339(*slot)));
             row.push(relative(*slot, now));
-            row.push(subject.trigger.note(*slot, basis).unwrap_or_default());
+            row.push(note.clone().unwrap_or_default());
             row
-        })
-        .collect();
-    let mut header = if is_utc { vec!["utc", "in"] } else { vec![subject.zone.name(), "utc", "in"] };
-    if rows.iter().any(|row| row.last().is_some_and(|note| !note.is_empty())) {
-        header.push("note");
+        };
+        let rows: Vec<_> = slots.iter().map(row).collect();
+        let mut header = if is_utc { vec!["utc", "in"] } else { vec![zone.name(), "utc", "in"] };
+        if slots.iter().any(|(_, note)| note.is_some()) {
+            header.push("note");
+        }
+        format!("{described}\n\n{}", print::table(&header, &rows))
     }
-    format!("{described}\n\n{}", print::table(&header, &rows))
 }
 
 fn local(instant: DateTime<Utc>, zone: &Zone) -> String {
     let offset = zone.offset_at(instant.timestamp());
-    let local = instant + chrono::TimeDelta::seconds(offset);
+    let local = instant + TimeDelta::seconds(offset);
     let sign = if offset < 0 { '-' } else { '+' };
     let minutes = offset.unsigned_abs() / 60;
     let fraction =
@@ -179,9 +284,9 @@ fn local(instant: DateTime<Utc>, zone: &Zone) -> String {
 /// How far away an instant is, in the two largest units.
 fn relative(instant: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let distance = instant.signed_duration_since(now);
-    let shown = |distance: chrono::TimeDelta| {
+    let shown = |distance: TimeDelta| {
         let whole = std::time::Duration::from_secs(distance.num_seconds().unsigned_abs());
         show_duration(whole).split(' ').take(2).collect::<Vec<_>>().join(" ")
     };
-    if distance < chrono::TimeDelta::zero() { format!("{} ago", shown(distance)) } else { shown(distance) }
+    if distance < TimeDelta::zero() { format!("{} ago", shown(distance)) } else { shown(distance) }
 }
