@@ -190,6 +190,15 @@ fn a_job_is_made_fires_is_changed_and_outlives_its_host() {
             list(&refused.body["findings"]).iter().map(|found| text(found, "code").to_owned()).collect();
         assert!(codes.iter().any(|found| found == code), "{code}: {codes:?}");
     }
+    // Who has not heard the answer can go on with it all the same.
+    let again = json!({ "id": "again", "job": { "plugin": "typed", "call": "nothing", "every": "1h" } });
+    let ask = || one.ask("POST", "/jobs", "idempotency-key: again\r\n", "application/json", &bytes(&again));
+    let (first, replayed) = (ask(), ask());
+    assert_eq!((first.status, replayed.status, &replayed.body), (201, 201, &first.body), "{replayed:?}");
+    for header in ["content-type", "etag", "location"] {
+        assert_eq!(first.header(header), replayed.header(header));
+    }
+    assert_eq!(one.send_if("DELETE", "/jobs/again", replayed.header("etag"), &Json::Null).status, 204);
     assert_eq!(one.send("POST", "/jobs", &json!({ "id": "no id", "job": beat() })).problem(), (422, "job.invalid"));
     assert_eq!(one.send("POST", "/jobs", &json!({ "id": "x", "job": 7 })).problem(), (422, "job.invalid"));
     // Jobs of files are changed where they stand.
