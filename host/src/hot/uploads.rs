@@ -7,6 +7,7 @@ use clockjack_schedule::{
     manifest::{resolved, source::Source},
     ports::{Change, DocumentKind},
 };
+use tracing::error;
 
 use super::{
     define::fault,
@@ -18,6 +19,7 @@ use super::{
 use crate::load::{
     GivenName,
     given::{self, Given, Written},
+    stores,
 };
 
 impl Task {
@@ -60,19 +62,19 @@ impl Task {
             digest,
             uploaded: Written { at: now, by: Arc::clone(&by) },
         };
+        let upload = Arc::new(upload);
         let documents = vec![Change::Document(Arc::new(upload.document()))];
         let mut given = Given::clone(&self.given);
-        given.uploads.insert(name.clone(), upload.into());
+        given.uploads.insert(name.clone(), Arc::clone(&upload));
         let given = Arc::new(given);
         self.cause = format!("uploaded by `{by}`");
         let known = self.files.get(&source).cloned();
         self.files.put(source.clone(), examined);
-        let held = self.hold(&given, &BTreeSet::from([GivenName::Plugin(name.clone())])).await;
         let restore = |task: &mut Self| match known {
             Some(known) => task.files.put(source.clone(), known),
             None => task.files.forget(&source),
         };
-        let held = match held {
+        let held = match self.hold(&given, &BTreeSet::from([GivenName::Plugin(name.clone())])).await {
             Ok(held) if !is_dry => held,
             Ok(held) => {
                 let plan = self.let_go(held);
@@ -84,7 +86,7 @@ impl Task {
                 return Err(rejection);
             }
         };
-        if let Err(error) = put_file(&file, &place) {
+        if let Err(error) = stage(&file, &upload) {
             self.let_go(held);
             restore(self);
             return Err(Rejection::new(
@@ -93,8 +95,27 @@ impl Task {
                 "see to the folder of the ledger, and upload it again",
             ));
         }
-        let plan = self.take_given(given, held, documents).await?;
-        Ok((self.shown(&name, &place), plan))
+        match self.take_given(given, held, documents).await {
+            Ok(plan) => {
+                put_in_place(&upload);
+                Ok((self.shown(&name, &place), plan))
+            }
+            Err(rejection) => {
+                self.take_back(&upload, restore).await;
+                Err(rejection)
+            }
+        }
+    }
+
+    /// Takes an upload back that could not be kept. An answer of the ledger may have got lost: what it has is what counts, and
+    /// where that cannot be seen, the next start sees to it.
+    async fn take_back(&mut self, upload: &given::Upload, restore: impl FnOnce(&mut Self)) {
+        let ledger = self.parts.stores.ledger();
+        let Ok(kept) = stores::given_of(&*ledger, self.parts.uploads.as_deref()).await else { return restore(self) };
+        if kept.uploads.get(&upload.plugin).is_none_or(|kept| kept.digest != upload.digest) {
+            drop(fs::remove_file(upload.staged()));
+            restore(self);
+        }
     }
 
     /// Forgets a plugin.
@@ -180,21 +201,33 @@ impl Task {
 /// How the name of a file begins that is being uploaded.
 pub const UNFINISHED: &str = ".upload-";
 
-/// Removes what was being uploaded when a host came to its end.
+/// Removes what was being uploaded when a host came to its end, and what its ledger never heard of. What it did hear of is in
+/// its place by now.
 pub(super) fn clear(folder: &Path) {
+    let is_staged = |name: &str| name.rsplit_once(".wasm.").is_some_and(|(_, digest)| digest.len() == 64);
     for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(UNFINISHED) || is_staged(&name) {
             drop(fs::remove_file(entry.path()));
         }
     }
 }
 
-/// Puts a file in its place, all of it or nothing.
-fn put_file(file: &Path, place: &Path) -> Result<(), String> {
+/// Puts bytes where they wait for the ledger, all of them or nothing.
+fn stage(file: &Path, upload: &given::Upload) -> Result<(), String> {
+    let place = upload.staged();
     let synced = fs::File::open(file).and_then(|file| file.sync_all());
-    let put = synced.and_then(|()| fs::rename(file, place)).and_then(|()| match place.parent() {
+    let put = synced.and_then(|()| fs::rename(file, &place)).and_then(|()| match place.parent() {
         Some(folder) => fs::File::open(folder)?.sync_all(),
         None => Ok(()),
     });
     put.map_err(|error| format!("the plugin cannot be kept at `{}`: {error}", place.display()))
+}
+
+/// The code is in force already, and the next start puts its bytes in their place where this does not.
+fn put_in_place(upload: &given::Upload) {
+    if let Err(error) = upload.put_in_place() {
+        error!(plugin = %upload.plugin, "what was uploaded cannot be put in its place before the next start: {error}");
+    }
 }
