@@ -1,6 +1,12 @@
-//! Plugins that somebody uploads: each has one file beside the ledger, which is replaced by the next upload.
+//! Plugins that somebody uploads: each has one file beside the ledger, which is replaced by the next upload once the ledger has
+//! heard of that.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clockjack_schedule::{
     id::PluginName,
@@ -34,20 +40,7 @@ impl Task {
 
     async fn take_upload(&mut self, asked: Upload) -> Result<(PluginView, Plan), Rejection> {
         let Upload { plugin: name, file, by, is_dry } = asked;
-        let folder = self.parts.uploads.clone().ok_or_else(|| {
-            let fix = "give the host a ledger in a file: `--ledger sqlite:PATH`";
-            Rejection::new("plugin.no_place", "this host keeps nothing, so it has no place for plugins", fix)
-        })?;
-        self.check_name(&name)?;
-        let before = Arc::clone(&self.in_force);
-        if !before.loaded.manifest.host.trusted_keys.is_empty() {
-            let message = "plugins of this host have to be signed (`host.trusted_keys`), and what is uploaded is not";
-            return Err(Rejection::new(
-                "plugin.denied",
-                message,
-                "put the file and its signature where the manifest names it",
-            ));
-        }
+        let folder = self.place_for(&name)?;
         let place = given::Upload::place(&folder, &name);
         let source = Source::File(place.clone());
         let examined = self.examine_upload(&name, Source::File(file.clone())).await?;
@@ -105,6 +98,20 @@ impl Task {
                 Err(rejection)
             }
         }
+    }
+
+    /// The folder of a plugin that somebody uploads, where that may be.
+    fn place_for(&self, name: &PluginName) -> Result<PathBuf, Rejection> {
+        let folder = self.parts.uploads.clone().ok_or_else(|| {
+            let fix = "give the host a ledger in a file: `--ledger sqlite:PATH`";
+            Rejection::new("plugin.no_place", "this host keeps nothing, so it has no place for plugins", fix)
+        })?;
+        self.check_name(name)?;
+        if self.in_force.loaded.manifest.host.trusted_keys.is_empty() {
+            return Ok(folder);
+        }
+        let message = "plugins of this host have to be signed (`host.trusted_keys`), and what is uploaded is not";
+        Err(Rejection::new("plugin.denied", message, "put the file and its signature where the manifest names it"))
     }
 
     /// Takes an upload back that could not be kept. An answer of the ledger may have got lost: what it has is what counts, and
