@@ -190,6 +190,15 @@ fn a_job_is_made_fires_is_changed_and_outlives_its_host() {
             list(&refused.body["findings"]).iter().map(|found| text(found, "code").to_owned()).collect();
         assert!(codes.iter().any(|found| found == code), "{code}: {codes:?}");
     }
+    // Who has not heard the answer can go on with it all the same.
+    let again = json!({ "id": "again", "job": { "plugin": "typed", "call": "nothing", "every": "1h" } });
+    let ask = || one.ask("POST", "/jobs", "idempotency-key: again\r\n", "application/json", &bytes(&again));
+    let (first, replayed) = (ask(), ask());
+    assert_eq!((first.status, replayed.status, &replayed.body), (201, 201, &first.body), "{replayed:?}");
+    for header in ["content-type", "etag", "location"] {
+        assert_eq!(first.header(header), replayed.header(header));
+    }
+    assert_eq!(one.send_if("DELETE", "/jobs/again", replayed.header("etag"), &Json::Null).status, 204);
     assert_eq!(one.send("POST", "/jobs", &json!({ "id": "no id", "job": beat() })).problem(), (422, "job.invalid"));
     assert_eq!(one.send("POST", "/jobs", &json!({ "id": "x", "job": 7 })).problem(), (422, "job.invalid"));
     // Jobs of files are changed where they stand.
@@ -260,11 +269,13 @@ fn a_manifest_shadows_a_job_and_gives_it_back() {
     let up = up(&hosted);
     assert_eq!(up.send("POST", "/jobs", &json!({ "id": "twin", "job": beat() })).status, 201);
     hosted
-        .put(&format!("pools: {{ p: {{ size: 2 }} }}\n{JOBS}  twin: {{ plugin: typed, call: nothing, every: 2h }}\n"));
+        .put(&format!("api: {{ rate: {{ requests: 9 }} }}\npools: {{ p: {{ size: 2 }} }}\n{JOBS}  twin: {{ plugin: typed, call: nothing, every: 2h }}\n"));
     let plan = command(&hosted, &["plan"]).ends_with(0);
     assert!(plan.stderr.contains("job.shadowed") && plan.stdout.contains("~ twin"), "{}{}", plan.stderr, plan.stdout);
+    assert!(plan.stderr.contains("host.restart") && plan.stderr.contains("`api` is not what"), "{}", plan.stderr);
     let reloaded = told(&hosted, &["reload"]);
     assert!(reloaded["findings"].to_string().contains("was also made through the API"), "{reloaded:#}");
+    assert!(reloaded["findings"].to_string().contains("host.restart"), "{reloaded:#}");
     let twin = up.get("/jobs/twin/definition").body;
     assert_eq!((&twin["origin"], &twin["shadows"]), (&json!("manifest"), &json!(true)), "{twin:#}");
     assert_eq!(up.send("PATCH", "/jobs/twin", &json!({ "every": "3h" })).problem(), (409, "job.in_manifest"));
@@ -331,7 +342,42 @@ fn what_is_exported_here_is_imported_there() {
     told(&there, &["reschedule", "c", "--every", "2h"]);
     assert_eq!(up_there.get("/jobs/c/definition").body["definition"]["every"], "2h");
     told(&there, &["delete", "c"]);
-    assert_eq!(up_there.get("/export").body, json!({ "version": 1, "jobs": {} }));
+    let nothing = json!({ "version": 1, "defaults": {}, "x-plugins": {}, "jobs": {} });
+    assert_eq!(up_there.get("/export").body, nothing);
+    up_here.end();
+    up_there.end();
+}
+
+#[test]
+fn what_is_exported_means_the_same_beside_other_defaults() {
+    let here = Hosted::with("defaults: { timeout: 5m, limits: { memory: 32MiB } }\njobs: {}\n");
+    let up_here = up(&here);
+    here.scene.put("answer.bin", answers(1));
+    let uploaded = told(&here, &["plugins", "upload", "answer", "answer.bin"]);
+    let job = json!({ "plugin": "answer", "call": "answer", "cron": "0 4 * * *", "limits": { "cpu_time": "3s" } });
+    assert_eq!(up_here.send("POST", "/jobs", &json!({ "id": "early", "job": job })).status, 201);
+    let exported = command(&here, &["export"]).ends_with(0).stdout;
+    let there = Hosted::with(
+        "defaults: { timezone: Asia/Tokyo, timeout: 7s, limits: { memory: 16MiB, cpu_time: 1s }, overlap: queue }\n\
+         api: { rate: { requests: 500 } }\n",
+    );
+    let up_there = up(&there);
+    there.scene.put("exported.yaml", &exported);
+    let missing = command(&there, &["import", "exported.yaml"]).ends_with(1).stderr;
+    let named = format!("`answer` (sha256 {})", text(&uploaded, "digest"));
+    assert!(missing.contains(&named) && missing.contains("clockjack plugins upload NAME FILE"), "{missing}");
+    there.scene.put("answer.bin", answers(2));
+    told(&there, &["plugins", "upload", "answer", "answer.bin"]);
+    let imported = told(&there, &["import", "exported.yaml"]);
+    assert!(imported["notes"][0].to_string().contains("has other code here"), "{imported:#}");
+    let view = |up: &Up| {
+        let view = up.get("/jobs/early").body;
+        ["next", "timezone", "settings"].map(|key| view[key].clone())
+    };
+    assert_eq!(view(&up_here), view(&up_there));
+    let definition = &up_there.get("/jobs/early/definition").body["definition"];
+    assert_eq!((&definition["timezone"], &definition["timeout"]), (&json!("UTC"), &json!("5m")), "{definition:#}");
+    assert_eq!(definition["limits"], json!({ "cpu_time": "3s", "memory": "32MiB" }), "{definition:#}");
     up_here.end();
     up_there.end();
 }
@@ -362,9 +408,25 @@ fn an_uploaded_plugin_has_jobs_and_generations() {
     assert_eq!((next.status, &next.body["generation"]), (200, &json!(2)), "{next:?}");
     gives(&mut one.host, "2");
     assert_eq!(one.send("DELETE", "/plugins/answer", &Json::Null).problem(), (409, "plugin.in_use"));
+    let digest = text(&next.body, "digest").to_owned();
     one.end();
+    // The ledger had heard of it, and the host came to its end before the bytes were in their place.
+    let place = hosted.scene.path("state.db.plugins/answer.wasm");
+    std::fs::rename(&place, place.with_extension(format!("wasm.{digest}"))).expect("a file");
+    hosted.scene.put("state.db.plugins/answer.wasm", answers(1));
     let mut two = up(&hosted);
     gives(&mut two.host, "2");
+    assert_eq!(two.get("/plugins/answer").body["candidate"], Json::Null);
+    two.end();
+    // Bytes that nobody uploaded are not run.
+    hosted.scene.put("state.db.plugins/answer.wasm", answers(3));
+    let mut two = up(&hosted);
+    gives(&mut two.host, "2");
+    let candidate = &two.get("/plugins/answer").body["candidate"];
+    assert_eq!((&candidate["state"], &candidate["code"]), (&json!("refused"), &json!("load.digest")), "{candidate:#}");
+    assert!(text(candidate, "reason").contains("uploaded as `answer`"), "{candidate:#}");
+    assert_eq!(upload(&two, "", &answers(3)).status, 200, "who uploads them means them");
+    gives(&mut two.host, "3");
     assert_eq!(two.send("DELETE", "/jobs/beat", &Json::Null).status, 204);
     assert_eq!(two.send("DELETE", "/plugins/answer", &Json::Null).status, 204);
     assert_eq!(two.get("/plugins/answer").problem(), (404, "plugin.unknown"));

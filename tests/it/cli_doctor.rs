@@ -1,6 +1,6 @@
 //! What helps around the program: `doctor`, completions, manual pages.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use serde_json::Value as Json;
 
@@ -35,6 +35,16 @@ fn the_doctor_looks_at_the_machine_and_at_the_manifest() {
     assert!(check(&told, "host").1.starts_with(&format!("process {} ", host.id())), "{told}");
     assert!(check(&told, "ledger").1.contains("1 jobs"), "{told}");
     drop(host);
+
+    // Tokens that others may read count for nothing.
+    hosted.put(&format!("api: {{ tokens: ./tokens }}\n{stores}"));
+    hosted.scene.put("tokens", "");
+    fs::set_permissions(hosted.scene.path("tokens"), fs::Permissions::from_mode(0o644)).expect("a mode");
+    let (verdict, message) = check(&doctor(&["-o", "json"]).ends_with(1).json(), "api.tokens");
+    assert!(verdict == "fail" && message.contains("mode 644"), "{message}");
+    fs::set_permissions(hosted.scene.path("tokens"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    let told = doctor(&["-o", "json"]).ends_with(0).json();
+    assert_eq!((check(&told, "api.tokens").0, check(&told, "api.tls").0), ("ok".to_owned(), "ok".to_owned()));
 
     // What is wrong is told with what to do, and ends with 1.
     fs::write(hosted.scene.path("typed.wasm"), "no component").expect("a file");

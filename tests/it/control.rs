@@ -109,9 +109,11 @@ fn a_run_is_waited_for_and_its_end_is_the_exit_code() {
     let word = ["run", "echo", "--wait", "--payload", "{ \"word\": \"hello\" }", "--key", "one"];
     let run = told(&hosted, &word);
     assert_eq!((&run["outcome"], &run["output"]), (&json!("succeeded"), &json!("hello")), "{run:#}");
-    let other = ["run", "echo", "--wait", "--payload", "{ \"word\": \"other\" }", "--key", "one"];
-    let same = told(&hosted, &other);
+    let same = told(&hosted, &word);
     assert_eq!((&same["id"], &same["output"]), (&run["id"], &json!("hello")), "one key, one run");
+    let other = ["run", "echo", "--wait", "--payload", "{ \"word\": \"other\" }", "--key", "one"];
+    let refused = ask(&hosted, &other).ends_with(1).stderr;
+    assert!(refused.contains(&format!("`key` stands for run {} already", text(&run, "id"))), "{refused}");
     let shown = ask(&hosted, &["run", "echo", "--wait", "--payload", "{ \"word\": \"two\" }"]).ends_with(0).stdout;
     assert!(shown.starts_with("echo succeeded") && shown.ends_with("\n\"two\"\n"), "{shown}");
     let failed = ask(&hosted, &["run", "trap", "--wait"]).ends_with(3).stdout;

@@ -16,9 +16,10 @@ use clockjack_schedule::{
     core::Input,
     id::{JobId, RunId},
     payload::Payload,
-    ports::SkipFilter,
+    ports::{RunStory, SkipFilter},
     run::{Cause, Skip},
 };
+use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -59,16 +60,22 @@ pub(super) async fn run(
         None => RunId::of_request(&job, at, next_request(at)),
     };
     if let Some(story) = api.story(run).await? {
+        check_same(&story, payload.as_ref())?;
         return Ok(Json(RunDetail::from(&story)).into_response());
     }
     let cause = match asked.cause {
         AskedBy::Api => Cause::Api,
         AskedBy::Manual => Cause::Manual,
     };
-    api.host.send(vec![Input::Fire { job: job.clone(), run, cause, payload, scheduled_for: None }]).await;
+    let fire = Input::Fire { job: job.clone(), run, cause, payload: payload.clone(), scheduled_for: None };
+    api.host.send(vec![fire]).await;
     api.settle().await?;
     match api.story(run).await? {
-        Some(story) => Ok((StatusCode::ACCEPTED, Json(RunDetail::from(&story))).into_response()),
+        Some(story) => {
+            // Somebody else may have asked under the same key at the same time.
+            check_same(&story, payload.as_ref())?;
+            Ok((StatusCode::ACCEPTED, Json(RunDetail::from(&story))).into_response())
+        }
         None => Err(skipped(&job, find_skip(&api, &job, run, at).await?)),
     }
 }
@@ -78,7 +85,7 @@ fn with_args(
     api: &Api,
     job: &JobId,
     payload: Option<Payload>,
-    args: Option<serde_json::Value>,
+    args: Option<Value>,
 ) -> Result<Option<Payload>, Problem> {
     let Some(args) = args else { return Ok(payload) };
     let invalid = |detail, fix: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "args.invalid", detail, fix);
@@ -98,6 +105,24 @@ fn checked_key(key: &str) -> Result<&str, Problem> {
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key.invalid", detail, fix));
     }
     Ok(key)
+}
+
+/// That a run is the one that was asked for, and not one that somebody asked for with something else under the same key.
+fn check_same(story: &RunStory, payload: Option<&Payload>) -> Result<(), Problem> {
+    let parts = |payload: Option<&Payload>| match payload {
+        Some(payload) => (payload.json().clone(), payload.args().cloned()),
+        None => (Value::Null, None),
+    };
+    // What the ledger has was written and read once more, which may change the last digit of a number.
+    let reread = |json: Value| serde_json::from_str(&json.to_string()).unwrap_or(json);
+    let (kept, (value, args)) = (parts(story.row.run.payload.as_ref()), parts(payload));
+    if kept == (value.clone(), args.clone()) || kept == (reread(value), args.map(reread)) {
+        return Ok(());
+    }
+    let detail =
+        format!("`key` stands for run {} already, which has another `payload` or other `args`", story.row.run.id);
+    let fix = "send a new key with each new run, and the same only with the same `payload` and `args`";
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency.mismatch", detail, fix))
 }
 
 /// A number that no other request of this job has in this millisecond: the instant, and how many came before.

@@ -3,8 +3,12 @@
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, http::StatusCode};
-use hyper::{server::conn::http1, service::service_fn};
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response, StatusCode},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::geteuid;
 use tokio::{
@@ -12,7 +16,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinHandle,
+    task::{JoinError, JoinHandle},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
@@ -162,21 +166,62 @@ impl Accepting {
 
     /// Answers a connection beside the others, or says that there are too many.
     fn take(&self, came: Came) {
-        let (door, stop, give_up) = (self.door.clone(), self.stop.clone(), self.give_up.clone());
+        let (door, stop) = (self.door.clone(), self.stop.clone());
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             if let Ok(place) = Arc::clone(&self.turning_away).try_acquire_owned() {
                 self.connections.spawn_on(turn_away(came, door, place), &self.runtime);
             }
             return;
         };
-        let connection = async move {
-            tokio::select! {
-                () = welcome(came, door, stop) => {}
-                () = give_up.cancelled() => {}
-            }
-            drop(place);
+        let tasks = Tasks {
+            tracker: self.connections.clone(),
+            runtime: self.runtime.clone(),
+            give_up: self.give_up.clone(),
+            place: Arc::new(place),
         };
-        self.connections.spawn_on(connection, &self.runtime);
+        drop(tasks.clone().spawn(async move { welcome(came, door, stop, tasks).await }));
+    }
+}
+
+/// What is done for one connection: the tasks have its place together, and the last one leaves it.
+#[derive(Clone)]
+struct Tasks {
+    tracker: TaskTracker,
+    runtime: Handle,
+    give_up: CancellationToken,
+    place: Arc<OwnedSemaphorePermit>,
+}
+
+impl Tasks {
+    /// Does something until it is done or given up; it says none then.
+    fn spawn<T: Send + 'static>(self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<Option<T>> {
+        let Self { tracker, runtime, give_up, place } = self;
+        let task = async move {
+            let done = tokio::select! {
+                // What of a body had not come looks like its end to whoever reads on after that.
+                biased;
+                () = give_up.cancelled() => None,
+                done = work => Some(done),
+            };
+            drop(place);
+            done
+        };
+        tracker.spawn_on(task, &runtime)
+    }
+
+    /// Answers a request. One that changes something is carried out to its end in a task of its own, for its connection may
+    /// go at any moment, and what it asks for must not be done by half: neither without its line in the log, nor without the
+    /// answer that is kept for its key.
+    async fn answer(self, door: Door, request: Request<Incoming>, peer: Peer) -> Result<Response<Body>, JoinError> {
+        if request.method().is_safe() {
+            let Ok(response) = door.answer(request, peer).await;
+            return Ok(response);
+        }
+        match self.spawn(door.answer(request, peer)).await? {
+            Some(Ok(response)) => Ok(response),
+            // Its connection is given up with it.
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -214,13 +259,13 @@ pub(super) fn may_ask(user: u32, owner: u32) -> bool {
     user == owner || user == 0
 }
 
-async fn welcome(came: Came, door: Door, stop: CancellationToken) {
+async fn welcome(came: Came, door: Door, stop: CancellationToken, tasks: Tasks) {
     match came {
-        Came::Socket(stream, peer) => answer(stream, peer, door, stop).await,
+        Came::Socket(stream, peer) => answer(stream, peer, door, stop, tasks).await,
         Came::Network(accepted) => {
             let peer = accepted.peer();
             match accepted.open().await {
-                Ok(stream) => answer(stream, peer, door, stop).await,
+                Ok(stream) => answer(stream, peer, door, stop, tasks).await,
                 Err(error) => debug!("a connection did not come to be: {error}"),
             }
         }
@@ -248,12 +293,12 @@ async fn turn_away(came: Came, door: Door, place: OwnedSemaphorePermit) {
     drop(place);
 }
 
-async fn answer<S>(stream: S, peer: Peer, door: Door, stop: CancellationToken)
+async fn answer<S>(stream: S, peer: Peer, door: Door, stop: CancellationToken, tasks: Tasks)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let routes = door.clone();
-    let service = service_fn(move |request| Box::pin(routes.clone().answer(request, peer)));
+    let service = service_fn(move |request| Box::pin(tasks.clone().answer(routes.clone(), request, peer)));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIME_MAX)

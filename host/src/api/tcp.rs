@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
+    os::unix::fs::MetadataExt as _,
     path::Path,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -151,6 +152,14 @@ impl Tls {
         Ok(Self { files: files.clone(), read: Mutex::new((stamps(files), config)) })
     }
 
+    /// That users of this machine may read the key who have no business with it, in words. A group is somebody's choice.
+    #[must_use]
+    pub fn open_key(files: &TlsFiles) -> Option<String> {
+        let mode = fs::metadata(&files.key).ok()?.mode() & 0o777;
+        (mode & 0o007 != 0)
+            .then(|| format!("everybody on this machine may read `{}` (mode {mode:o})", files.key.display()))
+    }
+
     /// What the files say now. What is wrong with new ones is told, and the old ones stay.
     fn config(&self) -> Arc<ServerConfig> {
         let now = stamps(&self.files);
@@ -159,6 +168,9 @@ impl Tls {
             read.0 = now;
             match config(&self.files) {
                 Ok(config) => {
+                    if let Some(problem) = Self::open_key(&self.files) {
+                        warn!("the key of the control interface is no secret: {problem}; `chmod 600` it");
+                    }
                     info!("the certificate of the control interface was read again");
                     read.1 = config;
                 }
@@ -194,4 +206,27 @@ fn config(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
         config.map_err(|error| wrong(&files.key, format!("it is not the key of the certificate: {error}")))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use clockjack_schedule::diagnostic::Span;
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_everybody_may_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key.pem");
+        fs::write(&key, "").unwrap();
+        let files = TlsFiles { cert: key.clone(), key: key.clone(), span: Span::default() };
+        let told = |mode| {
+            fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+            Tls::open_key(&files)
+        };
+        assert_eq!((told(0o600), told(0o640)), (None, None));
+        assert!(told(0o644).unwrap().ends_with("key.pem` (mode 644)"));
+    }
 }

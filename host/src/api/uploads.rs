@@ -68,25 +68,19 @@ async fn upload(
             fix,
         ));
     };
-    let file = temporary(&folder);
-    let received = tokio::time::timeout(UPLOAD_TIME_MAX, receive(&folder, &file, body)).await;
+    let file = Temporary::within(&folder);
+    let received = tokio::time::timeout(UPLOAD_TIME_MAX, receive(&folder, &file.0, body)).await;
     let received = received.unwrap_or_else(|_elapsed| {
         let detail = format!("the plugin did not come within {UPLOAD_TIME_MAX:?}");
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request.slow", detail, "send it at once"))
     });
     let wanted = word(query.as_deref(), "sha256").map(|wanted| wanted.to_lowercase());
-    let checked = received.and_then(|digest| match wanted {
-        Some(wanted) if wanted != digest => {
-            let detail = format!("its bytes have the SHA-256 {digest}, and not {wanted}");
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "load.digest", detail, "send it again"))
-        }
-        Some(_) | None => Ok(()),
-    });
-    if let Err(problem) = checked {
-        drop(fs::remove_file(&file).await);
-        return Err(problem);
+    let digest = received?;
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != digest) {
+        let detail = format!("its bytes have the SHA-256 {digest}, and not {wanted}");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "load.digest", detail, "send it again"));
     }
-    let (view, plan) = api.reloader.upload(Upload { plugin, file, by: by.name(), is_dry }).await?;
+    let (view, plan) = api.reloader.upload(Upload { plugin, file: file.0.clone(), by: by.name(), is_dry }).await?;
     let plugin = || Uploaded::Plugin(Box::new((&view).into()));
     Ok(Json(if is_dry { Uploaded::Plan(Box::new(plan.into())) } else { plugin() }))
 }
@@ -98,7 +92,7 @@ async fn unload(State(api): State<Arc<Api>>, Named(name): Named, Dry(is_dry): Dr
     Ok(if is_dry { Json(Plan::from(plan)).into_response() } else { StatusCode::NO_CONTENT.into_response() })
 }
 
-fn plugin(name: &str) -> Result<PluginName, Problem> {
+pub(super) fn plugin(name: &str) -> Result<PluginName, Problem> {
     let invalid = |why: String| {
         let detail = format!("`{name}` is no name of a plugin: {why}");
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "plugin.invalid", detail, "choose another name")
@@ -110,11 +104,23 @@ fn plugin(name: &str) -> Result<PluginName, Problem> {
     name.parse::<PluginName>().map_err(|error| invalid(error.to_string()))
 }
 
-/// A name in the folder of uploads that no plugin and no other upload has.
-fn temporary(folder: &Path) -> PathBuf {
-    static N_UPLOADS: AtomicU64 = AtomicU64::new(0);
-    let number = N_UPLOADS.fetch_add(1, Ordering::Relaxed);
-    folder.join(format!("{UNFINISHED}{}-{number}", std::process::id()))
+/// A file in the folder of uploads whose name no plugin and no other upload has. It is gone with this, wherever the upload
+/// breaks off.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn within(folder: &Path) -> Self {
+        static N_UPLOADS: AtomicU64 = AtomicU64::new(0);
+        let number = N_UPLOADS.fetch_add(1, Ordering::Relaxed);
+        Self(folder.join(format!("{UNFINISHED}{}-{number}", std::process::id())))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Where the upload was taken in, it lies elsewhere by now.
+        drop(std::fs::remove_file(&self.0));
+    }
 }
 
 /// Writes a body to a file as it comes, and says what its SHA-256 is.
@@ -144,4 +150,36 @@ async fn receive(folder: &Path, file: &Path, mut body: Body) -> Result<String, P
     }
     out.flush().await.map_err(unusable)?;
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Bytes;
+    use futures_util::{StreamExt as _, stream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_upload_that_breaks_off_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let half = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"half of it"))]);
+        let body = Body::from_stream(half.chain(stream::pending()));
+        let files = || std::fs::read_dir(folder.path()).unwrap().count();
+        let upload = async {
+            let file = Temporary::within(folder.path());
+            receive(folder.path(), &file.0, body).await
+        };
+        let begun = async {
+            while files() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            received = upload => panic!("there is more to come: {received:?}"),
+            () = begun => {}
+        }
+        assert_eq!(files(), 0);
+    }
 }

@@ -231,7 +231,8 @@ pub struct NothingAsked {}
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunAsked {
-    /// Asking again under the same key asks for the same run. It has 1 to 256 characters.
+    /// Asking again under the same key asks for the same run: with the same `payload` and `args`, or it is refused. It has 1
+    /// to 256 characters.
     #[schema(min_length = 1, max_length = 256)]
     pub key: Option<String>,
     /// What `${payload.…}` in the arguments of the job stands for.

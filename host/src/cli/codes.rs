@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clockjack_sandbox::LoadCode;
-use clockjack_schedule::outcome::OutcomeCode;
+use clockjack_schedule::{manifest::CODES, outcome::OutcomeCode};
 use serde_json::json;
 
 use super::{Exit, Output, OutputArgs, print};
@@ -12,7 +12,8 @@ const SOURCE: &str = include_str!("codes/codes.md");
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// The code of an outcome or of a load error, such as `timeout.cpu`; without it all of them are listed.
+    /// The code of an outcome or of a load error, such as `timeout.cpu`; without it all of them are listed. What
+    /// `clockjack check` finds has codes, too, such as `manifest.empty`.
     code: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
@@ -39,7 +40,18 @@ fn pages() -> impl Iterator<Item = Page> {
         .map(|(code, text)| Page { code, text: text.trim() })
 }
 
-/// Every code that there is, in the order of the pages.
+/// What each finding in a manifest means, by its code.
+fn findings() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let rows = CODES.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | "));
+    rows.flat_map(|(codes, meaning)| codes.split("`, `").map(move |code| (code, meaning)))
+}
+
+/// What there is to do about any finding.
+const FINDING: &str = "\
+- `clockjack check` tells all that it finds in a manifest, each with its place and what to do about it.
+- A running host that finds it in a file that was changed goes on with what is in force; `clockjack plan` tells the same there.";
+
+/// Every code that has a page, in the order of the pages.
 fn codes() -> impl Iterator<Item = &'static str> {
     let loads = LoadCode::ALL.iter().map(|code| code.as_str()).filter(|code| code.starts_with("load."));
     OutcomeCode::ALL.iter().map(|code| code.as_str()).chain(loads)
@@ -47,15 +59,20 @@ fn codes() -> impl Iterator<Item = &'static str> {
 
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let Some(wanted) = &args.code else { return list(args.output.output) };
+    if let Some((code, meaning)) = findings().find(|(code, _)| code == wanted) {
+        return show(code, meaning, &format!("{meaning}\n{FINDING}"), args.output.output);
+    }
     let Some(page) = pages().find(|page| page.code == *wanted) else {
         print::talk(&print::plain(&format!("error: there is no code `{wanted}`{}", near(wanted))));
         return Ok(Exit::Fault);
     };
-    match args.output.output {
-        Output::Json => {
-            print::data(&json!({ "code": page.code, "meaning": page.meaning(), "text": page.text }).to_string())?
-        }
-        Output::Table => print::data(&format!("{}\n\n{}", page.code, page.text))?,
+    show(page.code, page.meaning(), page.text, args.output.output)
+}
+
+fn show(code: &str, meaning: &str, text: &str, output: Output) -> anyhow::Result<Exit> {
+    match output {
+        Output::Json => print::data(&json!({ "code": code, "meaning": meaning, "text": text }).to_string())?,
+        Output::Table => print::data(&format!("{code}\n\n{text}"))?,
     }
     Ok(Exit::Done)
 }
@@ -76,7 +93,10 @@ fn list(output: Output) -> anyhow::Result<Exit> {
 }
 
 fn near(wanted: &str) -> String {
-    let best = codes().map(|code| (strsim::damerau_levenshtein(wanted, code), code)).min();
+    let best = codes()
+        .chain(findings().map(|(code, _)| code))
+        .map(|code| (strsim::damerau_levenshtein(wanted, code), code))
+        .min();
     match best {
         Some((distance, code)) if distance <= 3 => format!("; did you mean `{code}`?"),
         Some(_) | None => "; `clockjack explain` lists all of them".to_owned(),
@@ -97,6 +117,26 @@ mod tests {
             assert!(20 < page.meaning().len(), "{}: {}", page.code, page.meaning());
             assert!(page.text.contains("\n- "), "{} says nothing beyond its meaning", page.code);
         }
+    }
+
+    #[test]
+    fn every_finding_has_a_meaning() {
+        let known: BTreeSet<_> = findings().map(|(code, _)| code).collect();
+        assert!(findings().all(|(_, meaning)| 10 < meaning.len()));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/manifests");
+        let mut n_seen = 0;
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.extension().is_none_or(|extension| extension == "yaml") {
+                continue;
+            }
+            for line in fs::read_to_string(&entry).unwrap().lines() {
+                let rest = line.strip_prefix("error[").or_else(|| line.strip_prefix("warning["));
+                let Some((code, _)) = rest.and_then(|rest| rest.split_once(']')) else { continue };
+                assert!(known.contains(code), "{code} of {}", entry.display());
+                n_seen += 1;
+            }
+        }
+        assert!(100 < n_seen, "{n_seen}");
     }
 
     /// The pages of `docs/codes`: `UPDATE_EXPECT=1` writes them anew.

@@ -24,7 +24,7 @@ pub(super) struct RunArgs {
     /// Wait for its end; the exit code is 3 where it does not succeed.
     #[arg(long)]
     wait: bool,
-    /// Asking again under the same key asks for the same run.
+    /// Asking again under the same key asks for the same run, with the same payload and arguments.
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// A value for `${payload.…}` in the arguments of the job.

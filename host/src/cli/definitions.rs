@@ -125,7 +125,8 @@ fn take_in(file: &Path, mut asked: Json, dry: DryArgs, host: &HostArgs) -> anyho
         let rows: Vec<_> = imported.jobs.iter().map(|done| vec![done.job.clone(), done.effect.clone()]).collect();
         let page = plan::page(&imported.plan, dry.tense());
         let data = if rows.is_empty() { page } else { format!("{}\n\n{page}", print::table(&["job", "what"], &rows)) };
-        Ok(Said::done(print::plain(data.trim_end())))
+        let notes: String = imported.notes.iter().map(|note| format!("\n\nnote: {note}")).collect();
+        Ok(Said::done(print::plain(&format!("{}{notes}", data.trim_end()))))
     })
 }
 

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use clap::Args;
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Diagnostics},
-    manifest::{parse_listen, resolved::ApiSettings},
+    manifest::{
+        parse_listen,
+        resolved::{ApiSettings, TlsFiles},
+    },
 };
 use tokio::runtime::Runtime;
 use tracing::{error, info, warn};
@@ -92,13 +95,23 @@ pub(super) fn check(args: &ControlArgs, settings: &ApiSettings) -> Diagnostics {
             ));
         }
     }
-    if let Some(files) = &settings.tls
-        && let Err(problem) = Tls::read(files)
-    {
-        let error = Diagnostic::error("api.tls", files.span, format!("the certificate cannot be used: {problem}"));
-        found.push(error.fix("name PEM files that belong together: the certificate with its chain, and its key"));
-    }
+    found.extend(settings.tls.as_ref().and_then(check_certificate));
     found
+}
+
+/// What is wrong with a certificate and its key.
+pub(super) fn check_certificate(files: &TlsFiles) -> Option<Diagnostic> {
+    if let Err(problem) = Tls::read(files) {
+        let error = Diagnostic::error("api.tls", files.span, format!("the certificate cannot be used: {problem}"));
+        return Some(error.fix("name PEM files that belong together: the certificate with its chain, and its key"));
+    }
+    let warning = Diagnostic::warning("api.tls", files.span, Tls::open_key(files)?);
+    Some(
+        warning.fix(format!(
+            "`chmod 600 {}`; who has read it can pass for this host: make a new one",
+            files.key.display()
+        )),
+    )
 }
 
 /// Opens all doors of a host. Jobs run without one too.

@@ -11,7 +11,7 @@ use clockjack_schedule::{
     },
     ports::{Change, GenerationRow},
 };
-use tracing::{error, warn};
+use tracing::error;
 
 use super::{
     evaluate::{Choice, Evaluation},
@@ -62,7 +62,6 @@ impl Task {
         let coming = self.coming(new, &evaluation);
         self.keep(&coming, documents).await?;
         self.note_candidates(&evaluation);
-        self.warn_of_memory(old, new);
         let jobs = self.prepared(new, evaluation.jobs, &coming);
         self.parts.executor.put_all(jobs);
         let definition = |id| new.jobs.get(id).map(Arc::clone);
@@ -123,12 +122,6 @@ impl Task {
         }
         self.parts.executor.put_all(self.prepared(manifest, evaluation.jobs, &coming));
         self.come(coming).await;
-    }
-
-    fn warn_of_memory(&self, old: &Manifest, new: &Manifest) {
-        if old.host.memory != new.host.memory {
-            warn!("`host.memory` has changed, which the next start of the host puts in force");
-        }
     }
 
     /// The generations that come with an evaluation.
@@ -255,6 +248,7 @@ impl Task {
         let jobs = [plan.added.len(), plan.changed.len(), plan.removed.len(), plan.n_untouched];
         let mut all = set.loaded.diagnostics.all().to_vec();
         all.extend_from_slice(findings);
+        all.extend(self.parts.made_for.wait_for_restart(&set.loaded.manifest));
         self.parts.host.publish(Event::Manifest(Arc::new(ManifestNews {
             cause: self.cause.clone(),
             refused: None,

@@ -94,6 +94,7 @@ impl Dry {
             plan.plugins = self.plugins(&evaluation);
             plan.refused = self.made_for.needs_restart(&change, new);
             findings.append(evaluation.diagnostics);
+            findings.extend(self.made_for.wait_for_restart(new));
         }
         findings.sort();
         if findings.has_errors() {

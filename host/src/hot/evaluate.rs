@@ -165,6 +165,8 @@ impl Question<'_> {
             Err(error) => Some(error.clone()),
             Ok(pin) => check_digest(digest, pin.as_deref()).err(),
         };
+        let uploaded = load::upload_of(&self.loaded.placed, name, &plugin.source);
+        let is_another = |digest: &str| uploaded.and_then(|upload| upload.misfit(digest));
         let (candidate, blame) = match examined {
             None if old.is_none() => return evaluation.wait_for(name),
             None => (None, Blame::Nothing),
@@ -173,26 +175,28 @@ impl Question<'_> {
             }
             // The same code again, but for one that now counts instructions, too.
             Some(Examined::Ready(new)) if old.is_some_and(|old| is_covered(new, &old.plugin)) => (None, Blame::Nothing),
-            Some(Examined::Ready(new)) => match (pinned_otherwise(&new.digest), old) {
-                (Some(error), _) => {
-                    let refused = Candidate::refused(&error, Some(Arc::clone(&new.digest)), Some(new.n_bytes));
-                    (Some(refused), Blame::File(error))
-                }
-                (None, Some(old)) if standing.left.contains(&new.digest) => {
-                    (Some(rolled_back(name, new, old)), Blame::Nothing)
-                }
-                (None, _) => {
-                    let is_approved = standing.approved.contains(&new.digest);
-                    let fit = self.fit(name, new, is_approved, &|_| false);
-                    if fit.problems.is_empty() {
-                        evaluation.diagnostics.extend(load::slow(&self.loaded.manifest, name, new));
-                        let difference = old.map(|old| difference(&old.plugin, new));
-                        let choice = Choice::Take { plugin: Arc::clone(new), difference };
-                        return evaluation.add(name, fit, choice);
+            Some(Examined::Ready(new)) => {
+                match (pinned_otherwise(&new.digest).or_else(|| is_another(&new.digest)), old) {
+                    (Some(error), _) => {
+                        let refused = Candidate::refused(&error, Some(Arc::clone(&new.digest)), Some(new.n_bytes));
+                        (Some(refused), Blame::File(error))
                     }
-                    (old.map(|old| misfit(name, new, &old.plugin, &fit.problems)), Blame::Jobs(fit.problems))
+                    (None, Some(old)) if standing.left.contains(&new.digest) => {
+                        (Some(rolled_back(name, new, old)), Blame::Nothing)
+                    }
+                    (None, _) => {
+                        let is_approved = standing.approved.contains(&new.digest);
+                        let fit = self.fit(name, new, is_approved, &|_| false);
+                        if fit.problems.is_empty() {
+                            evaluation.diagnostics.extend(load::slow(&self.loaded.manifest, name, new));
+                            let difference = old.map(|old| difference(&old.plugin, new));
+                            let choice = Choice::Take { plugin: Arc::clone(new), difference };
+                            return evaluation.add(name, fit, choice);
+                        }
+                        (old.map(|old| misfit(name, new, &old.plugin, &fit.problems)), Blame::Jobs(fit.problems))
+                    }
                 }
-            },
+            }
         };
         // A pin of what was rolled back does not speak against what runs in its place.
         let is_pin_left = matches!(&pinned, Ok(Some(pin)) if standing.left.contains(pin.as_str()));

@@ -180,6 +180,22 @@ impl Jobs {
         manifest.and_then(|manifest| manifest.job_node(&view.id)).map(|node| node.to_json()).unwrap_or_default()
     }
 
+    /// What jobs fall back on that were made through the API, as it is written.
+    #[must_use]
+    pub fn defaults(&self) -> Json {
+        self.set.as_deref().map(|set| set.loaded.manifest.defaults()).unwrap_or_default()
+    }
+
+    /// The definition of a job as it stands beside [`Jobs::defaults`], also where its own file has others.
+    #[must_use]
+    pub fn carried(&self, view: &JobView) -> Json {
+        if let Origin::Api(definition) = &view.origin {
+            return definition.json();
+        }
+        let manifest = self.set.as_deref().map(|set| &set.loaded.manifest);
+        manifest.and_then(|manifest| manifest.carried(&view.id)).unwrap_or_default()
+    }
+
     /// What changes whenever the definition of a job does: its revision, or what it says where it stands in a file.
     #[must_use]
     pub fn etag(&self, view: &JobView) -> String {

@@ -3,7 +3,13 @@
 
 use clockjack_schedule::{
     core::POOL_SIZE,
-    manifest::{PLACES_MAX, diff::Diff, resolved::Manifest, scalar::show_size},
+    diagnostic::{Diagnostic, Span},
+    manifest::{
+        PLACES_MAX,
+        diff::Diff,
+        resolved::{ApiSettings, Manifest},
+        scalar::show_size,
+    },
 };
 
 use crate::load;
@@ -12,7 +18,7 @@ use crate::load;
 const GROWTH: u32 = 2;
 
 /// How much a host was made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadeFor {
     /// How many runs go on at once, all pools together.
     pub n_places: u32,
@@ -20,6 +26,10 @@ pub struct MadeFor {
     pub memory_bytes_max: u64,
     /// The memory that all attempts share.
     pub shared_bytes: u64,
+    /// What the manifest says of that, where it says something.
+    pub memory: Option<u64>,
+    /// How it is reached.
+    pub api: ApiSettings,
 }
 
 impl MadeFor {
@@ -31,6 +41,8 @@ impl MadeFor {
             n_places: n_places(manifest).max(POOL_SIZE).saturating_mul(GROWTH).min(PLACES_MAX),
             memory_bytes_max: manifest.host.ceilings.memory_bytes_max,
             shared_bytes: load::memory::budget(manifest),
+            memory: manifest.host.memory,
+            api: manifest.api.clone(),
         }
     }
 
@@ -41,6 +53,27 @@ impl MadeFor {
             false => "`stores` has changed".to_owned(),
         };
         Some(format!("{why}, which needs a restart"))
+    }
+
+    /// What of a manifest waits for another start of the host, while all else of it is in force.
+    pub(super) fn wait_for_restart(&self, manifest: &Manifest) -> Vec<Diagnostic> {
+        let waits = |span: Option<Span>, what: String| {
+            let found = Diagnostic::warning("host.restart", span.unwrap_or_default(), what);
+            found.fix("restart the host to have it so; all else of the manifest counts without that")
+        };
+        let mut found = Vec::new();
+        if !self.api.is_same(&manifest.api) {
+            let what = "`api` is not what this host was started with, and it goes on as it was started";
+            found.push(waits(manifest.api.span, what.to_owned()));
+        }
+        if manifest.host.memory != self.memory {
+            let now = show_size(self.shared_bytes);
+            found.push(waits(
+                None,
+                format!("`host.memory` has changed, and all attempts of this host go on sharing {now}"),
+            ));
+        }
+        found
     }
 
     /// Why a manifest is not for this host, if it is not.
@@ -90,7 +123,8 @@ mod tests {
         let start =
             manifest("host: { memory: 128MiB, ceilings: { memory: 256MiB } }\npools: { p: { size: 8 } }", "64MiB");
         let made_for = MadeFor::of(&start);
-        assert_eq!(made_for, MadeFor { n_places: 144, memory_bytes_max: 256 << 20, shared_bytes: 128 << 20 });
+        let MadeFor { n_places, memory_bytes_max, shared_bytes, .. } = made_for;
+        assert_eq!((n_places, memory_bytes_max, shared_bytes), (144, 256 << 20, 128 << 20));
         let told = |keys: &str, memory: &str| made_for.too_small_for(&manifest(keys, memory)).unwrap_or_default();
         // As much or less is put in force; without `pools` there are those of `default`.
         assert_eq!(made_for.too_small_for(&start), None);
@@ -109,6 +143,25 @@ mod tests {
         assert_eq!(
             told("host: { memory: 1GiB, ceilings: { memory: 256MiB } }", "200MiB"),
             "job `j`: `memory` of 200MiB is more than the 128MiB that all attempts of this host share (`host.memory`)"
+        );
+    }
+    #[test]
+    fn what_waits_for_another_start_is_told_for_as_long_as_it_waits() {
+        let made_for = MadeFor::of(&manifest("api: { listen: \"127.0.0.1:7001\", rate: { requests: 9 } }", "64MiB"));
+        let told = |keys: &str| {
+            let found = made_for.wait_for_restart(&manifest(keys, "64MiB"));
+            found.into_iter().map(|found| format!("{}: {}", found.code, found.message)).collect::<Vec<_>>().join("; ")
+        };
+        assert_eq!(told("pools: { p: { size: 1 } }\napi: { rate: { requests: 9 }, listen: [\"127.0.0.1:7001\"] }"), "");
+        let waits = "host.restart: `api` is not what this host was started with, and it goes on as it was started";
+        for other in
+            ["", "api: { listen: \"127.0.0.1:7002\", rate: { requests: 9 } }", "api: { listen: \"127.0.0.1:7001\" }"]
+        {
+            assert_eq!(told(other), waits, "{other}");
+        }
+        let memory = told("api: { listen: \"127.0.0.1:7001\", rate: { requests: 9 } }\nhost: { memory: 128MiB }");
+        assert!(
+            memory.starts_with("host.restart: `host.memory` has changed, and all attempts of this host go on sharing ")
         );
     }
 }

@@ -1,12 +1,19 @@
-//! Plugins that somebody uploads: each has one file beside the ledger, which is replaced by the next upload.
+//! Plugins that somebody uploads: each has one file beside the ledger, which is replaced by the next upload once the ledger has
+//! heard of that.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clockjack_schedule::{
     id::PluginName,
     manifest::{resolved, source::Source},
     ports::{Change, DocumentKind},
 };
+use tracing::error;
 
 use super::{
     define::fault,
@@ -18,6 +25,7 @@ use super::{
 use crate::load::{
     GivenName,
     given::{self, Given, Written},
+    stores,
 };
 
 impl Task {
@@ -32,20 +40,7 @@ impl Task {
 
     async fn take_upload(&mut self, asked: Upload) -> Result<(PluginView, Plan), Rejection> {
         let Upload { plugin: name, file, by, is_dry } = asked;
-        let folder = self.parts.uploads.clone().ok_or_else(|| {
-            let fix = "give the host a ledger in a file: `--ledger sqlite:PATH`";
-            Rejection::new("plugin.no_place", "this host keeps nothing, so it has no place for plugins", fix)
-        })?;
-        self.check_name(&name)?;
-        let before = Arc::clone(&self.in_force);
-        if !before.loaded.manifest.host.trusted_keys.is_empty() {
-            let message = "plugins of this host have to be signed (`host.trusted_keys`), and what is uploaded is not";
-            return Err(Rejection::new(
-                "plugin.denied",
-                message,
-                "put the file and its signature where the manifest names it",
-            ));
-        }
+        let folder = self.place_for(&name)?;
         let place = given::Upload::place(&folder, &name);
         let source = Source::File(place.clone());
         let examined = self.examine_upload(&name, Source::File(file.clone())).await?;
@@ -60,19 +55,19 @@ impl Task {
             digest,
             uploaded: Written { at: now, by: Arc::clone(&by) },
         };
+        let upload = Arc::new(upload);
         let documents = vec![Change::Document(Arc::new(upload.document()))];
         let mut given = Given::clone(&self.given);
-        given.uploads.insert(name.clone(), upload.into());
+        given.uploads.insert(name.clone(), Arc::clone(&upload));
         let given = Arc::new(given);
         self.cause = format!("uploaded by `{by}`");
         let known = self.files.get(&source).cloned();
         self.files.put(source.clone(), examined);
-        let held = self.hold(&given, &BTreeSet::from([GivenName::Plugin(name.clone())])).await;
         let restore = |task: &mut Self| match known {
             Some(known) => task.files.put(source.clone(), known),
             None => task.files.forget(&source),
         };
-        let held = match held {
+        let held = match self.hold(&given, &BTreeSet::from([GivenName::Plugin(name.clone())])).await {
             Ok(held) if !is_dry => held,
             Ok(held) => {
                 let plan = self.let_go(held);
@@ -84,7 +79,7 @@ impl Task {
                 return Err(rejection);
             }
         };
-        if let Err(error) = put_file(&file, &place) {
+        if let Err(error) = stage(&file, &upload) {
             self.let_go(held);
             restore(self);
             return Err(Rejection::new(
@@ -93,8 +88,41 @@ impl Task {
                 "see to the folder of the ledger, and upload it again",
             ));
         }
-        let plan = self.take_given(given, held, documents).await?;
-        Ok((self.shown(&name, &place), plan))
+        match self.take_given(given, held, documents).await {
+            Ok(plan) => {
+                put_in_place(&upload);
+                Ok((self.shown(&name, &place), plan))
+            }
+            Err(rejection) => {
+                self.take_back(&upload, restore).await;
+                Err(rejection)
+            }
+        }
+    }
+
+    /// The folder of a plugin that somebody uploads, where that may be.
+    fn place_for(&self, name: &PluginName) -> Result<PathBuf, Rejection> {
+        let folder = self.parts.uploads.clone().ok_or_else(|| {
+            let fix = "give the host a ledger in a file: `--ledger sqlite:PATH`";
+            Rejection::new("plugin.no_place", "this host keeps nothing, so it has no place for plugins", fix)
+        })?;
+        self.check_name(name)?;
+        if self.in_force.loaded.manifest.host.trusted_keys.is_empty() {
+            return Ok(folder);
+        }
+        let message = "plugins of this host have to be signed (`host.trusted_keys`), and what is uploaded is not";
+        Err(Rejection::new("plugin.denied", message, "put the file and its signature where the manifest names it"))
+    }
+
+    /// Takes an upload back that could not be kept. An answer of the ledger may have got lost: what it has is what counts, and
+    /// where that cannot be seen, the next start sees to it.
+    async fn take_back(&mut self, upload: &given::Upload, restore: impl FnOnce(&mut Self)) {
+        let ledger = self.parts.stores.ledger();
+        let Ok(kept) = stores::given_of(&*ledger, self.parts.uploads.as_deref()).await else { return restore(self) };
+        if kept.uploads.get(&upload.plugin).is_none_or(|kept| kept.digest != upload.digest) {
+            drop(fs::remove_file(upload.staged()));
+            restore(self);
+        }
     }
 
     /// Forgets a plugin.
@@ -180,21 +208,33 @@ impl Task {
 /// How the name of a file begins that is being uploaded.
 pub const UNFINISHED: &str = ".upload-";
 
-/// Removes what was being uploaded when a host came to its end.
+/// Removes what was being uploaded when a host came to its end, and what its ledger never heard of. What it did hear of is in
+/// its place by now.
 pub(super) fn clear(folder: &Path) {
+    let is_staged = |name: &str| name.rsplit_once(".wasm.").is_some_and(|(_, digest)| digest.len() == 64);
     for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(UNFINISHED) || is_staged(&name) {
             drop(fs::remove_file(entry.path()));
         }
     }
 }
 
-/// Puts a file in its place, all of it or nothing.
-fn put_file(file: &Path, place: &Path) -> Result<(), String> {
+/// Puts bytes where they wait for the ledger, all of them or nothing.
+fn stage(file: &Path, upload: &given::Upload) -> Result<(), String> {
+    let place = upload.staged();
     let synced = fs::File::open(file).and_then(|file| file.sync_all());
-    let put = synced.and_then(|()| fs::rename(file, place)).and_then(|()| match place.parent() {
+    let put = synced.and_then(|()| fs::rename(file, &place)).and_then(|()| match place.parent() {
         Some(folder) => fs::File::open(folder)?.sync_all(),
         None => Ok(()),
     });
     put.map_err(|error| format!("the plugin cannot be kept at `{}`: {error}", place.display()))
+}
+
+/// The code is in force already, and the next start puts its bytes in their place where this does not.
+fn put_in_place(upload: &given::Upload) {
+    if let Err(error) = upload.put_in_place() {
+        error!(plugin = %upload.plugin, "what was uploaded cannot be put in its place before the next start: {error}");
+    }
 }

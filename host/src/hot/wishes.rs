@@ -39,7 +39,7 @@ impl Task {
             known: self.known_code(),
             standings: self.standings(),
             histories: gone.chain(running).collect(),
-            made_for: self.parts.made_for,
+            made_for: self.parts.made_for.clone(),
             now: self.now(),
         };
         let ledger = self.parts.stores.ledger();

@@ -3,11 +3,13 @@
 
 use std::{
     collections::BTreeMap,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use chrono::{DateTime, Utc};
+use clockjack_sandbox::{LoadCode, LoadError};
 use clockjack_schedule::{
     diagnostic::Source,
     id::{JobId, PluginName},
@@ -169,6 +171,42 @@ impl Upload {
             revision: document.revision,
             digest: json.get("sha256")?.as_str()?.into(),
             uploaded: written(&json, "uploaded")?,
+        })
+    }
+
+    /// Where its bytes wait until the ledger has it. Whatever comes between the two, the ledger says which bytes count.
+    #[must_use]
+    pub fn staged(&self) -> PathBuf {
+        let mut path = self.file.clone().into_os_string();
+        path.push(format!(".{}", self.digest));
+        path.into()
+    }
+
+    /// Puts bytes that wait in their place. Whoever comes second finds that done.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn put_in_place(&self) -> io::Result<()> {
+        match fs::rename(self.staged(), &self.file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => self.file.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all()),
+        }
+    }
+
+    /// What is wrong with its file, where that has this digest.
+    #[must_use]
+    pub fn misfit(&self, digest: &str) -> Option<LoadError> {
+        let Self { plugin, file, uploaded, .. } = self;
+        (!self.digest.eq_ignore_ascii_case(digest)).then(|| LoadError {
+            code: LoadCode::Digest,
+            message: format!(
+                "the SHA-256 of `{}` is {digest}, and what `{}` uploaded as `{plugin}` has {}",
+                file.display(),
+                uploaded.by,
+                self.digest
+            ),
+            fix: format!("upload it again: `clockjack plugins upload {plugin} FILE`; nothing else changes that file"),
         })
     }
 

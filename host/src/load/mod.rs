@@ -42,7 +42,7 @@ pub use self::plugins::{
 };
 pub use self::{
     directories::COMPONENTS_MAX,
-    placed::{FaultyGiven, GivenName, Placed, PlacedKind},
+    placed::{FaultyGiven, GivenName, Placed, PlacedKind, upload_of},
     program::Program,
     settle::{Faulty, FaultyUnit, Settled, put_aside, settle, settle_anew},
     units::{Choice, Choices, Unit},

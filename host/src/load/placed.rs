@@ -11,6 +11,7 @@ use std::{
 use clockjack_schedule::{
     diagnostic::{self, Diagnostic},
     id::{JobId, PluginName},
+    manifest::source::Source,
 };
 
 use super::given::{Definition, Given, Upload};
@@ -98,6 +99,17 @@ impl Placed {
         };
         placed.iter().filter_map(plugin).collect()
     }
+}
+
+/// What was uploaded as a plugin, where that is what its name means.
+#[must_use]
+pub fn upload_of<'p>(placed: &'p [Placed], name: &PluginName, source: &Source) -> Option<&'p Upload> {
+    placed.iter().find_map(|placed| match &placed.kind {
+        PlacedKind::Upload(upload) => {
+            (upload.plugin == *name && source.file() == Some(&upload.file)).then_some(&**upload)
+        }
+        PlacedKind::Definition(_) => None,
+    })
 }
 
 /// How what was given is read.

@@ -129,7 +129,8 @@ pub async fn given_before(places: &BTreeMap<StoreName, StoreUrl>) -> Given {
     read.await.unwrap_or_default()
 }
 
-/// What a host was given beside its files, as a ledger has it. `folder` is where uploads are.
+/// What a host was given beside its files, as a ledger has it. `folder` is where uploads are: those that the ledger has and that
+/// a host did not come to put in their place are put there now.
 ///
 /// # Errors
 /// When the ledger cannot be read.
@@ -138,7 +139,13 @@ pub async fn given_of(ledger: &dyn Ledger, folder: Option<&Path>) -> Result<Give
     if folder.is_some() {
         documents.extend(ledger.documents(DocumentKind::Plugin).await?);
     }
-    Ok(Given::of_documents(&documents, folder))
+    let given = Given::of_documents(&documents, folder);
+    for upload in given.uploads.values() {
+        if let Err(error) = upload.put_in_place() {
+            tracing::error!(plugin = %upload.plugin, "what was uploaded last cannot be put in its place: {error}");
+        }
+    }
+    Ok(given)
 }
 
 /// Where the files of uploaded plugins are: beside the default ledger. None where that is in memory.

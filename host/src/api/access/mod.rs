@@ -3,6 +3,7 @@
 //!
 //! The user of the host needs no token on its socket; everybody else shows one.
 
+mod answers;
 mod audit;
 pub(in crate::api) mod door;
 mod headers;
@@ -16,7 +17,7 @@ pub mod tokens;
 
 pub(in crate::api) use self::role::Caller;
 pub use self::{
+    answers::Answers,
     door::{Access, AccessOptions},
-    idempotency::Answers,
     role::Role,
 };

@@ -59,6 +59,15 @@ impl Places {
     }
 }
 
+impl Places {
+    /// The files that there are, and what keeps their tokens from counting.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&Path, Option<String>)> {
+        let files = [&*self.local, &*self.named].into_iter().filter(|path| path.exists());
+        files.map(|path| (path, read_private(path).err())).collect()
+    }
+}
+
 /// A named token, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {

@@ -54,12 +54,22 @@ async fn a_run_is_asked_for_once_under_a_key() {
     let other = world.post("/api/v1/jobs/backup/run", json!({})).await;
     assert_ne!(id(&asked), id(&other), "without a key each is a run of its own");
     assert_eq!(ended(&world, &id(&other)).await["cause"], "api");
-    let first = world.post("/api/v1/jobs/backup/run", json!({ "key": "order 7" })).await;
+    let order = json!({ "key": "order 7", "payload": { "day": 0.1, "of": null }, "args": [2] });
+    let first = world.post("/api/v1/jobs/backup/run", order.clone()).await;
     ended(&world, &id(&first)).await;
-    let again = world.post("/api/v1/jobs/backup/run", json!({ "key": "order 7", "payload": 1 })).await;
+    let again = world.post("/api/v1/jobs/backup/run", order).await;
     assert_eq!((first.status, again.status), (202, 200), "{again:?}");
     assert_eq!(id(&first), id(&again));
-    assert_eq!((&again.body["state"], &again.body["payload"]), (&json!("ended"), &json!(null)));
+    assert_eq!((&again.body["state"], &again.body["payload"]), (&json!("ended"), &json!({ "day": 0.1, "of": null })));
+    for other in [json!({ "key": "order 7" }), json!({ "key": "order 7", "payload": { "day": 0.1 }, "args": [3] })] {
+        let other = world.post("/api/v1/jobs/backup/run", other).await.problem();
+        let expected = format!(
+            "422 idempotency.mismatch: `key` stands for run {} already, which has another `payload` or other `args`; send a \
+             new key with each new run, and the same only with the same `payload` and `args`",
+            id(&first)
+        );
+        assert_eq!(other, expected);
+    }
     let short = world.get(&format!("/api/v1/runs/{}", &id(&asked)[..18])).await;
     assert_eq!(short.status, 200, "the first digits of an id are enough: {short:?}");
     let told = [
@@ -119,4 +129,58 @@ async fn a_run_that_has_not_begun_can_be_cancelled() {
     assert_eq!((cancelled.status, &cancelled.body), (202, &expected));
     assert_eq!(world.get(&format!("/api/v1/runs/{}", id(&second))).await.status, 404);
     assert_eq!(world.get(&format!("/api/v1/runs/{}", id(&first))).await.body["state"], "running");
+}
+
+/// A POST with a key, whose client does not wait for the answer.
+async fn ask_and_go(world: &World, path: &str) {
+    let mut stream = world.connect().await;
+    stream.write_all(keyed(path).as_bytes()).await.unwrap();
+}
+
+fn keyed(path: &str) -> String {
+    let head = "host: x\r\nidempotency-key: k\r\ncontent-type: application/json\r\ncontent-length: 2";
+    format!("POST {path} HTTP/1.1\r\n{head}\r\nconnection: close\r\n\r\n{{}}")
+}
+
+/// Whoever loses the connection asks again, for which a key is there.
+#[tokio::test]
+async fn what_was_asked_is_carried_out_once_also_where_nobody_waits_for_it() {
+    let mut world = world().await;
+    let mut wishes = std::mem::replace(&mut world.wishes, mpsc::channel(1).1);
+    let path = "/api/v1/scheduler/reload";
+    ask_and_go(&world, path).await;
+    let Some(Wish::Reload { answer, .. }) = wishes.recv().await else { panic!("no reload") };
+    let mut told = Vec::new();
+    let same = keyed(path);
+    for _ in 0..10 {
+        tokio::select! {
+            busy = world.send(&same) => told.push(busy.body["code"].clone()),
+            wish = wishes.recv() => panic!("it is carried out twice: {wish:?}"),
+        }
+    }
+    assert_eq!(told, vec![json!("idempotency.busy"); 10]);
+    answer.send(of_plugins::some_plan()).unwrap();
+    let again = loop {
+        let again = world.send(&same).await;
+        if again.status != 409 {
+            break again;
+        }
+    };
+    assert!(again.status == 200 && again.head.contains("idempotency-replayed: true"), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_run_is_asked_for_once_by_clients_that_go_away() {
+    let world = world().await;
+    let path = "/api/v1/jobs/slow-queue/run";
+    ask_and_go(&world, path).await;
+    let again = loop {
+        let again = world.send(&keyed(path)).await;
+        if again.status != 409 {
+            break again;
+        }
+    };
+    assert_eq!(again.status, 202, "{again:?}");
+    let runs = world.get("/api/v1/runs?job=slow-queue").await.body;
+    assert_eq!(runs["items"].as_array().map(Vec::len), Some(1), "{runs}");
 }

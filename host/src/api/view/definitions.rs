@@ -78,7 +78,8 @@ pub struct JobAsked {
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImportAsked {
-    /// A manifest that has nothing but `version` and `jobs`: as an object, or as text in YAML.
+    /// A manifest that has nothing but `version`, `defaults`, `jobs` and `x-plugins`: as an object, or as text in YAML. Where it
+    /// has `defaults`, what those of this host say is not meant for its jobs; without, they count.
     #[schema(required = true, schema_with = manifest)]
     pub manifest: Json,
     /// What becomes of jobs that are there already.
@@ -89,7 +90,8 @@ pub struct ImportAsked {
 
 fn manifest() -> Schema {
     let of = |kind| ObjectBuilder::new().schema_type(kind);
-    let words = "A manifest that has nothing but `version` and `jobs`: as an object, or as text in YAML.";
+    let words = "A manifest that has nothing but `version`, `defaults`, `jobs` and `x-plugins`: as an object, or as text in YAML. \
+                 Where it has `defaults`, what those of this host say is not meant for its jobs; without, they count.";
     let either = AnyOfBuilder::new().description(Some(words)).item(of(Type::Object)).item(of(Type::String));
     Schema::AnyOf(either.build())
 }
@@ -112,6 +114,8 @@ pub struct Imported {
     pub jobs: Vec<Done>,
     /// What of it came in force, or would.
     pub plan: Plan,
+    /// What is not as it was where the jobs come from: plugins with other code.
+    pub notes: Vec<String>,
 }
 
 /// What became of a job.
@@ -161,6 +165,13 @@ pub enum ExportFormat {
 pub struct Manifest {
     /// The version of the language.
     pub version: u32,
+    /// What the jobs fall back on.
+    #[schema(value_type = Object)]
+    pub defaults: Json,
+    /// The plugins that the jobs need, each with the SHA-256 of its code.
+    #[serde(rename = "x-plugins")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub plugins: Json,
     /// The jobs by id.
     #[schema(value_type = Object)]
     pub jobs: Json,
@@ -226,6 +237,6 @@ impl From<hot::Defined> for Imported {
             effect: done.effect.as_str().to_owned(),
             revision: done.revision,
         };
-        Self { jobs: defined.done.into_iter().map(done).collect(), plan: defined.plan.into() }
+        Self { jobs: defined.done.into_iter().map(done).collect(), plan: defined.plan.into(), notes: Vec::new() }
     }
 }

@@ -1,5 +1,7 @@
 //! What the manifest asks for: plugins, secrets, memory, and the host that may run it already.
 
+use std::path::Path;
+
 use clockjack_schedule::{
     diagnostic::{Diagnostic, Severity},
     manifest::scalar::show_size,
@@ -9,7 +11,8 @@ use tokio::runtime::Builder;
 
 use super::{Check, DoctorArgs, Verdict};
 use crate::{
-    cli::{client::Client, diagnostics},
+    api::access::tokens::Places,
+    cli::{client::Client, diagnostics, doors},
     load::{self, Loaded, secrets::Missing},
 };
 
@@ -32,6 +35,8 @@ pub(super) fn checks(loaded: &mut Loaded, args: &DoctorArgs) -> anyhow::Result<V
     let told = format!("{} can be read", loaded.manifest.secrets.len());
     checks.push(found("secrets", &loaded.diagnostics.all()[n_before..], &told));
     checks.push(shared_memory(loaded));
+    checks.push(found("api.tls", &certificate(loaded), "no certificate, or one that can be used"));
+    checks.extend(tokens(loaded));
     checks.push(host(args)?);
     Ok(checks)
 }
@@ -62,6 +67,21 @@ fn shared_memory(loaded: &Loaded) -> Check {
         );
     }
     Check::ok("host.memory", told)
+}
+
+fn certificate(loaded: &Loaded) -> Vec<Diagnostic> {
+    loaded.manifest.api.tls.as_ref().and_then(doors::check_certificate).into_iter().collect()
+}
+
+/// Whether the tokens count that there are.
+fn tokens(loaded: &Loaded) -> Option<Check> {
+    let places = Places::of(loaded.manifest.api.tokens.as_deref())?;
+    let wrong = |(path, problem): (&Path, Option<String>)| Some(format!("`{}`: {}", path.display(), problem?));
+    let problems: Vec<_> = places.problems().into_iter().filter_map(wrong).collect();
+    if problems.is_empty() {
+        return Some(Check::ok("api.tokens", "nobody else may read them"));
+    }
+    Some(Check::fail("api.tokens", problems.join("; "), "until then no token of that file counts"))
 }
 
 /// Whether a host of this manifest answers.

@@ -48,7 +48,7 @@ fn too_many_defaults(document: &Document<'_>, merged: &Node) -> Diagnostic {
 }
 
 /// Maps merge key by key, anything else replaces; empty values drop out.
-fn merge(over: &Node, under: &Node) -> Node {
+pub(super) fn merge(over: &Node, under: &Node) -> Node {
     let (Some(over_entries), Some(under_entries)) = (over.as_map(), under.as_map()) else { return over.clone() };
     let mut entries: Vec<Entry> = Vec::new();
     let counts = |entry: &&Entry| entry.value.value != Value::Null;

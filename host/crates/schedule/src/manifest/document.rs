@@ -35,7 +35,7 @@ pub(super) struct Document<'n> {
     /// Directories of plugins that have no name.
     pub(super) plugin_directories: &'n [Node],
     pub(super) jobs: &'n [Entry],
-    /// Whether it says itself that there are none: `jobs: {}`.
+    /// Whether it says itself that there are none in it: `jobs: {}`, or `api:` without `jobs:`.
     pub(super) says_no_jobs: bool,
     pub(super) host: Option<(Span, HostSettings)>,
     pub(super) api: Option<(Span, ApiSettings)>,
@@ -107,8 +107,11 @@ impl<'n> Document<'n> {
             let fix = "write `jobs: { hello: { plugin: ./hello.wasm, every: 1m } }`";
             entries(node, "`jobs` is a map from an id to a job", fix, diagnostics)
         });
-        let jobs = fields.own("jobs").and_then(|entry| entry.value.as_map());
-        document.says_no_jobs = jobs.is_some_and(<[_]>::is_empty);
+        document.says_no_jobs = match fields.own("jobs") {
+            Some(entry) => entry.value.as_map().is_some_and(<[_]>::is_empty),
+            // Whoever says how the host is reached may mean to give it its jobs that way.
+            None => fields.own("api").is_some_and(|entry| entry.value.value != Value::Null),
+        };
         if let Some(entry) = fields.entry("host").filter(|entry| entry.value.value != Value::Null) {
             document.host = Fields::open(&entry.value, "`host`", diagnostics).map(|mut host| {
                 let ceilings = bounds::read_ceilings(&mut host, ceilings, diagnostics);

@@ -23,7 +23,7 @@ use super::{
     parse::parse,
     plugins::{self, PluginTable},
     pools::PoolTable,
-    resolved::{ApiSettings, BrokenJob, HostSettings, Include, Manifest},
+    resolved::{ApiSettings, BrokenJob, Defaults, HostSettings, Include, Manifest},
     secrets::SecretTable,
     sidecar,
     stores::StoreTable,
@@ -197,12 +197,13 @@ fn one(diagnostic: Diagnostic) -> Diagnostics {
 }
 
 fn no_jobs() -> Diagnostic {
-    Diagnostic::error("manifest.empty", Span::default(), "the manifest has no jobs").fix(SHORTEST)
+    let fix = format!("write `jobs: {{}}` where the running host is given all of them; else {SHORTEST}");
+    Diagnostic::error("manifest.empty", Span::default(), "the manifest has no jobs").fix(fix)
 }
 
 /// A file that is being written is empty for a moment, but says nothing of the kind.
 fn no_jobs_yet() -> Diagnostic {
-    Diagnostic::warning("manifest.empty", Span::default(), "the manifest says that it has no jobs")
+    Diagnostic::warning("manifest.empty", Span::default(), "the manifest has no jobs so far")
         .fix("give the running host some with `clockjack apply FILE`, or write one under `jobs:`")
 }
 
@@ -330,6 +331,7 @@ fn read_jobs(
     findings: &mut Findings,
 ) {
     let HostSettings { ceilings, egress, .. } = manifest.host.clone();
+    manifest.defaults = Defaults::of(documents);
     // The defaults of the first source hold for all; those of a further one stand over them, for its own jobs.
     let shared = documents.first().and_then(|document| document.defaults);
     let (calendars, calendar_hashes) = read_calendars(documents, options, findings);

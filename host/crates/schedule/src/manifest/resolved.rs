@@ -59,6 +59,8 @@ pub struct Manifest {
     pub api: ApiSettings,
     /// Patterns of further files, as written, with the place of each.
     pub includes: Vec<Include>,
+    /// What jobs fall back on, as it is written.
+    pub(super) defaults: Defaults,
     /// The folder of each source.
     pub(super) folders: Vec<PathBuf>,
     pub(super) job_places: BTreeMap<JobId, Entry>,
@@ -66,6 +68,15 @@ pub struct Manifest {
     pub(super) store_places: BTreeMap<StoreName, Span>,
     pub(super) secret_places: BTreeMap<SecretName, Span>,
     pub(super) channel_places: BTreeMap<ChannelName, Span>,
+}
+
+/// What jobs fall back on, as it is written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Defaults {
+    /// What the first source says, for all jobs.
+    pub(super) shared: Option<Node>,
+    /// What holds for the jobs of a further source that has defaults of its own.
+    pub(super) own: BTreeMap<usize, Node>,
 }
 
 /// What a job calls in which something else is wrong.
@@ -120,6 +131,18 @@ pub struct ApiSettings {
     pub rate: Rate,
     /// Where it stands, where it is written.
     pub span: Option<Span>,
+}
+
+impl ApiSettings {
+    /// Whether both say the same, wherever it stands.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let addresses = |api: &Self| api.listen.as_ref().map(|all| all.iter().map(|l| l.address).collect::<Vec<_>>());
+        let files = |api: &Self| api.tls.as_ref().map(|files| (files.cert.clone(), files.key.clone()));
+        addresses(self) == addresses(other)
+            && files(self) == files(other)
+            && (&self.hosts, &self.tokens, &self.rate) == (&other.hosts, &other.tokens, &other.rate)
+    }
 }
 
 /// An address to listen on.
