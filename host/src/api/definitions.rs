@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{FromRequestParts, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use clockjack_schedule::{id::JobId, manifest::definitions::SCHEDULE_KEYS};
@@ -15,6 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     asked::{Asked, By, Named},
     problem::{Problem, Problems},
+    query::Dry,
     router::{Api, near},
     view::{
         Plan,
@@ -207,37 +208,6 @@ fn bad_tag(name: &HeaderName) -> Problem {
     let detail = format!("the header `{name}` cannot be used");
     let fix = "send `If-Match` with the tag of the header `ETag`, quotes included, or `If-None-Match: *`";
     Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, fix)
-}
-
-/// `?dry_run=true`: only say what would happen.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Dry(pub(super) bool);
-
-impl<S: Send + Sync> FromRequestParts<S> for Dry {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        flag(parts.uri.query(), "dry_run").map(Self)
-    }
-}
-
-/// A word of a query that is `true` or `false`.
-pub(super) fn flag(query: Option<&str>, name: &str) -> Result<bool, Problem> {
-    match word(query, name) {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => {
-            let detail = format!("`{name}` is neither `true` nor `false`");
-            let fix = format!("write `?{name}=true`, or leave it out");
-            Err(Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, fix))
-        }
-    }
-}
-
-/// A plain word of a query.
-pub(super) fn word<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
-    let pairs = query.unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
 #[cfg(test)]

@@ -121,7 +121,6 @@ impl Wanted {
             limit: query.limit()?,
             cursor: query.read("cursor", "write `next` of the page before, as it stands")?,
         };
-        query.done()?;
         Ok(wanted)
     }
 
@@ -305,8 +304,7 @@ fn shown(origins: &hot::Jobs, view: Option<&JobView>, job: Job) -> Job {
 
 /// A job, with all that holds for it.
 #[utoipa::path(get, path = "/jobs/{job}", tag = "jobs", operation_id = "get_job", params(("job" = String, Path)), responses((status = 200, body = JobDetail), Problems))]
-async fn show(State(api): State<Arc<Api>>, Named(name): Named, query: Query) -> Result<Response, Problem> {
-    query.done()?;
+async fn show(State(api): State<Arc<Api>>, Named(name): Named) -> Result<Response, Problem> {
     let Ok(id) = name.parse::<JobId>() else { return Err(api.unknown_job(&name)) };
     let only = JobFilter { only: Some(vec![id.clone()]), ..JobFilter::default() };
     let story = api.ledger.jobs(only).await?.pop();

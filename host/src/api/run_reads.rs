@@ -89,7 +89,6 @@ async fn list(State(api): State<Arc<Api>>, mut query: Query) -> Result<Json<Runs
     let (since, until, limit) = (query.instant("since")?, query.instant("until")?, query.limit()?);
     let beyond =
         query.read::<Cursor>("cursor", "write `next` of the page before, as it stands")?.map(|cursor| cursor.0);
-    query.done()?;
     // One more than is shown tells whether there is another page.
     let filter = RunFilter { job, outcome: None, phase, since, until, beyond, n_max: limit + 1 };
     let mut rows = Vec::new();
@@ -183,7 +182,6 @@ impl FromStr for SkipCursor {
 async fn skips(State(api): State<Arc<Api>>, Named(name): Named, mut query: Query) -> Result<Json<Skips>, Problem> {
     let (since, until, limit) = (query.instant("since")?, query.instant("until")?, query.limit()?);
     let cursor = query.read::<SkipCursor>("cursor", "write `next` of the page before, as it stands")?;
-    query.done()?;
     let job = api.known_job(&name).await?;
     let beyond =
         cursor.map(|SkipCursor { last, first, run, reason }| SkipPlace { last, job: job.clone(), first, run, reason });

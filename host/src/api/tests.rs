@@ -45,6 +45,7 @@ use crate::{
 mod of_events;
 mod of_jobs;
 mod of_operating;
+mod of_parameters;
 pub(crate) mod of_plugins;
 mod of_reads;
 

@@ -56,11 +56,11 @@ async fn jobs_are_listed_by_pages() {
         world.get("/api/v1/jobs/slow?verbose=1").await.problem(),
     ];
     expect_test::expect![[r#"
-        400 query.invalid: `limit` is 0; write a whole number from 1 to 1000
-        400 query.invalid: `limit`: invalid digit found in string; write a whole number from 1 to 1000
+        400 query.invalid: `limit` is `0`; write a whole number from 1 to 1000
+        400 query.invalid: `limit` is `ten`; write a whole number from 1 to 1000
         400 query.invalid: `limit` stands 2 times; say it once
         400 query.invalid: this route knows no parameter `stat`; it knows `label`, `q`, `plugin`, `pool`, `origin`, `state`, `limit`, `cursor`
-        400 query.invalid: `state` is not what `asleep` says; write `active`, `paused`, `new`, `removed`, `not_in_the_manifest`, `broken`
+        400 query.invalid: `state` is `asleep`; write `active`, `paused`, `new`, `removed`, `not_in_the_manifest`, `broken`
         400 query.invalid: `cursor`: `/` may not stand in a name: use letters, digits, `.`, `_` and `-`, and begin with a letter or a digit; write `next` of the page before, as it stands
         404 job.unknown: the host has no job `slo`; did you mean `slow`?
         400 query.invalid: this route knows no parameter `verbose`; it knows none"#]].assert_eq(&told.join("\n"));
