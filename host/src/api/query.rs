@@ -1,18 +1,20 @@
 //! The parameters after the `?` of a request. One that a route does not know is refused before anything is done: a filter
 //! with a misspelled name would answer everything, and a misspelled `dry_run` would carry the thing out.
 
-use std::{collections::HashMap, fmt::Display, str::FromStr, sync::LazyLock};
+use std::{fmt::Display, str::FromStr};
 
 use axum::{
-    extract::{FromRequestParts, MatchedPath, Query as Parameters, Request},
-    http::{Method, StatusCode, Uri, request::Parts},
+    extract::{FromRequestParts, Query as Parameters, Request},
+    http::{StatusCode, Uri, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use chrono::{DateTime, Utc};
-use utoipa::openapi::{PathItem, RefOr, Schema, path::ParameterIn};
 
-use super::{problem::Problem, router::document};
+use super::{
+    operations::{self, Known},
+    problem::Problem,
+};
 
 /// Most parameters of one request.
 const PARAMETERS_MAX: usize = 64;
@@ -24,60 +26,14 @@ const CHARS_MAX: usize = 64;
 pub(super) const ITEMS_MAX: usize = 1_000;
 pub(super) const ITEMS: usize = 100;
 
-/// The parameters of each operation, as its description names them: of its method, in lower case, and its path.
-static KNOWN: LazyLock<HashMap<(&'static str, String), Vec<Known>>> = LazyLock::new(known);
-
-/// A parameter that an operation knows.
-struct Known {
-    name: String,
-    may_be_repeated: bool,
-}
-
-fn known() -> HashMap<(&'static str, String), Vec<Known>> {
-    let parameters = |operation: utoipa::openapi::path::Operation| {
-        let all = operation.parameters.into_iter().flatten().filter_map(|parameter| match parameter {
-            RefOr::T(parameter) => Some(parameter),
-            RefOr::Ref(_) => None,
-        });
-        let of_query = all.filter(|parameter| parameter.parameter_in == ParameterIn::Query);
-        let known = |parameter: utoipa::openapi::path::Parameter| Known {
-            may_be_repeated: matches!(parameter.schema, Some(RefOr::T(Schema::Array(_)))),
-            name: parameter.name,
-        };
-        of_query.map(known).collect()
-    };
-    let operations = document().paths.paths.into_iter().flat_map(|(path, item)| {
-        let PathItem { get, put, post, delete, patch, .. } = item;
-        let all = [("get", get), ("put", put), ("post", post), ("delete", delete), ("patch", patch)];
-        all.into_iter().filter_map(move |(method, operation)| Some(((method, path.clone()), operation?)))
-    });
-    operations.map(|(key, operation)| (key, parameters(operation))).collect()
-}
-
 /// Refuses a request with a parameter that its route does not know, or that stands twice. It goes by the description, so no
 /// route can forget it; one that is not described knows none.
 pub(super) async fn refuse_unknown(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    match check(request.method(), route, request.uri()) {
+    let known = operations::of(&request).map(|operation| operation.parameters.as_slice()).unwrap_or_default();
+    match Query::of(request.uri()).and_then(|query| query.check(known)) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
-}
-
-fn check(method: &Method, route: &str, uri: &Uri) -> Result<(), Problem> {
-    if uri.query().is_none() {
-        return Ok(());
-    }
-    let method = match *method {
-        Method::GET | Method::HEAD => "get",
-        Method::PUT => "put",
-        Method::POST => "post",
-        Method::DELETE => "delete",
-        Method::PATCH => "patch",
-        _ => "",
-    };
-    let known = KNOWN.get(&(method, route.to_owned())).map(Vec::as_slice).unwrap_or_default();
-    Query::of(uri)?.check(known)
 }
 
 /// The parameters of a request.

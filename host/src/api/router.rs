@@ -21,7 +21,8 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{
     access::{Answers, idempotency},
     asked::BODY_BYTES_MAX,
-    backfills, definitions, ending, events, health, job_reads, jobs, logs, metrics, openapi, pauses, plugins,
+    backfills, condition, definitions, ending, events, health, job_reads, jobs, logs, metrics, openapi, pauses,
+    plugins,
     problem::Problem,
     query, run_reads, runs, scheduler, slots, transfer, uploads,
 };
@@ -99,6 +100,7 @@ pub fn router(api: Api) -> Router {
     let (routes, _document) = routes().split_for_parts();
     let api = Arc::new(api);
     routes
+        .layer(from_fn(condition::refuse_untagged))
         .layer(from_fn(query::refuse_unknown))
         .layer(from_fn_with_state(Arc::clone(&api), ending::refuse_writes))
         .fallback(no_route)

@@ -42,6 +42,7 @@ use crate::{
     shell::{Host, HostParts},
 };
 
+mod of_definitions;
 mod of_events;
 mod of_jobs;
 mod of_operating;

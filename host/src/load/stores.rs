@@ -138,6 +138,7 @@ pub async fn given_of(ledger: &dyn Ledger, folder: Option<&Path>) -> Result<Give
     if folder.is_some() {
         documents.extend(ledger.documents(DocumentKind::Plugin).await?);
     }
+    documents.extend(ledger.documents(DocumentKind::Host).await?);
     Ok(Given::of_documents(&documents, folder))
 }
 
