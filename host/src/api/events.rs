@@ -143,7 +143,7 @@ impl EventsAsked {
     fn read(mut query: Query) -> Result<Self, Problem> {
         let mut kinds = Vec::new();
         for words in query.many("type") {
-            let words = words.split(',').filter(|kind| !kind.is_empty()).map(|kind| kind.trim().parse());
+            let words = words.split(',').map(|kind| kind.trim().parse());
             let read: Result<Vec<KindPattern>, _> = words.collect();
             kinds.extend(read.map_err(|UnknownKind(text)| unknown(&text))?);
         }

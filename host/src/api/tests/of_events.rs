@@ -110,7 +110,8 @@ async fn jobs_tell_when_they_are_paused_and_what_is_asked_wrongly_says_why() {
     let kinds: Vec<_> = page.body["events"].as_array().unwrap().iter().map(|event| event["type"].clone()).collect();
     assert_eq!(kinds, ["job.added", "job.paused", "job.resumed"], "{page:?}");
     let mut told = Vec::new();
-    for query in ["type=run.finisht", "after=-1", "limit=0", "run=12", "follow=yes", "since=1h", "job=a&job=b"] {
+    for query in ["type=run.finisht", "type=", "after=-1", "limit=0", "run=12", "follow=yes", "since=1h", "job=a&job=b"]
+    {
         told.push(world.get(&format!("/api/v1/events?{query}")).await.problem());
     }
     let bad = "GET /api/v1/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: text/event-stream\r\nlast-event-id: \
@@ -119,6 +120,7 @@ async fn jobs_tell_when_they_are_paused_and_what_is_asked_wrongly_says_why() {
     told.push(world.get("/api/v1/runs/nobody@latest/logs?follow=true").await.problem());
     expect_test::expect![[r#"
         400 events.unknown_type: there are no events of the type `run.finisht`; did you mean `run.finished`?
+        400 events.unknown_type: there are no events of the type ``; types are words such as `run.finished`, or all of a family: `run.*`
         400 query.invalid: `after` is `-1`; write a whole number from 0 to 9007199254740991
         400 query.invalid: `limit` is `0`; write a whole number from 1 to 10000
         400 query.invalid: `run` is not the whole id of a run; write the whole id of a run
