@@ -248,6 +248,12 @@ fn two_who_change_one_job_at_once_end_in_one_outcome() {
     assert_eq!(up.send_if("DELETE", "/jobs/new", "\"1\"", &Json::Null).problem(), (412, "job.changed"));
     // Conditions are those of their standard, for who reads as well.
     let tag = up.get("/jobs/new/definition").header("etag").to_owned();
+    let shown = up.get("/jobs/new");
+    assert_eq!(
+        (text(&shown.body, "etag"), shown.head.contains("\r\netag: ")),
+        (&*tag, false),
+        "how it goes has no tag"
+    );
     let with = |method: &str, headers: &str, body: &Json| {
         up.ask(method, "/jobs/new", headers, "application/json", &bytes(body))
     };

@@ -22,7 +22,7 @@ pub(super) async fn refuse_untagged(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let detail = "`If-Match` cannot hold: what this route is about has no tag";
-    let fix = "leave `If-Match` out; jobs have tags, and their definitions";
+    let fix = "leave `If-Match` out; `GET /jobs/{job}/definition` has a tag, by which PUT, PATCH and DELETE of jobs go";
     Problem::new(StatusCode::PRECONDITION_FAILED, "condition.no_tag", detail, fix).into_response()
 }
 
