@@ -255,6 +255,33 @@ fn two_who_change_one_job_at_once_end_in_one_outcome() {
     assert_eq!(refused.problem(), (412, "job.changed"));
     assert_eq!(up.ask("PUT", "/jobs/new", none, "application/json", body.as_bytes()).status, 201);
     assert_eq!(up.send_if("DELETE", "/jobs/new", "\"1\"", &Json::Null).problem(), (412, "job.changed"));
+    // Conditions are those of their standard, for who reads as well.
+    let tag = up.get("/jobs/new/definition").header("etag").to_owned();
+    let shown = up.get("/jobs/new");
+    assert_eq!(
+        (text(&shown.body, "etag"), shown.head.contains("\r\netag: ")),
+        (&*tag, false),
+        "how it goes has no tag"
+    );
+    let with = |method: &str, headers: &str, body: &Json| {
+        up.ask(method, "/jobs/new", headers, "application/json", &bytes(body))
+    };
+    let read = |headers: &str| up.ask("GET", "/jobs/new/definition", headers, "application/json", b"");
+    let known = read(&format!("if-none-match: \"x\", W/{tag}\r\n"));
+    assert_eq!((known.status, known.header("etag"), &known.body), (304, &*tag, &Json::Null));
+    assert_eq!(read("if-none-match: \"x\"\r\n").status, 200);
+    assert_eq!(read("if-match: \"x\"\r\n").problem(), (412, "job.changed"));
+    let lines = format!("if-match: \"x\"\r\nif-match: {tag}\r\n");
+    assert_eq!(with("PUT", &lines, &beat()).status, 200, "several lines are one list");
+    assert_eq!(with("PUT", &format!("if-match: W/{tag}\r\n"), &beat()).problem(), (412, "job.changed"));
+    assert_eq!(with("PUT", &format!("if-none-match: {tag}\r\n"), &beat()).problem(), (412, "job.changed"));
+    assert_eq!(with("PUT", "if-none-match: \"x\"\r\n", &beat()).status, 200);
+    assert_eq!(
+        with("PATCH", &format!("if-match: {tag}\r\nif-none-match: *\r\n"), &json!({})).problem(),
+        (412, "job.changed")
+    );
+    let untagged = up.ask("POST", "/jobs", &format!("if-match: {tag}\r\n"), "application/json", b"{}");
+    assert_eq!(untagged.problem(), (412, "condition.no_tag"));
     // A tag of a job that is gone is no tag of one that comes after it.
     let old = up.get("/jobs/new/definition").header("etag").to_owned();
     assert_eq!(up.send_if("DELETE", "/jobs/new", &old, &Json::Null).status, 204);

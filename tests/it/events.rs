@@ -62,6 +62,23 @@ fn every_end_is_told_once_over_a_crash_and_a_restart() {
     let mut host = hosted.up(&[]).start();
     socket_of(&mut host);
     let all = events(&ask(&hosted, &["events", "--after", "0", "-o", "json"]).ends_with(0).stdout);
+    // The last of a type is found behind other events and behind the numbers that the crash has left out.
+    let last = |args: &[&str]| events(&ask(&hosted, &[&["events", "-o", "json"], args].concat()).ends_with(0).stdout);
+    let stopped = last(&["--type", "scheduler.stopped", "-n", "1"]);
+    assert_eq!(
+        ids(&stopped),
+        all.iter()
+            .filter(|event| event["type"] == "scheduler.stopped")
+            .map(|event| event["id"].as_u64().expect("a number"))
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(last(&["--type", "run.finished", "-n", "2"]).len(), 2);
+    let begun = last(&["--since", "1h", "--type", "scheduler.started"]);
+    assert_eq!(begun.len(), 3, "{begun:#?}");
+    let at = text(&begun[2], "at");
+    assert_eq!(last(&["--since", at, "--type", "scheduler.started"]), begun[2..]);
+    let refused = ask(&hosted, &["events", "--since", "yesterday"]).ends_with(1).stderr;
+    assert!(refused.contains("--since: `yesterday` is no instant"), "{refused}");
     host.signal("TERM");
     host.end();
     let finished: Vec<_> = all.iter().filter(|event| event["type"] == "run.finished").cloned().collect();

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{access::Caller, problem::Problem};
+use super::{access::Caller, problem::Problem, view::distinct};
 
 /// Most bytes of a body: room for the largest payload of a run, and far less than would hurt the host.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -56,6 +56,7 @@ where
         if !bytes.trim_ascii_start().starts_with(b"{") && bytes.trim_ascii() != b"null" {
             return Err(invalid("it is no JSON object"));
         }
+        distinct::check(&bytes).map_err(|error| invalid(&error.to_string()))?;
         // `null` is a body that asks for nothing in particular, too.
         let asked: Result<Option<T>, _> = serde_json::from_slice(&bytes);
         asked.map(|asked| Self(asked.unwrap_or_default())).map_err(|error| invalid(&error.to_string()))
@@ -111,7 +112,7 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
-    use crate::api::view::{RollBackAsked, operate::BackfillAsked};
+    use crate::api::view::{RollBackAsked, definitions::JobAsked, operate::BackfillAsked};
 
     async fn read<T: DeserializeOwned + Default>(body: &'static str) -> Result<T, String> {
         let request =
@@ -128,6 +129,21 @@ mod tests {
             let told = read::<RollBackAsked>(body).await.unwrap_err();
             assert!(told.starts_with("400 request.invalid"), "{body}: {told}");
         }
+    }
+
+    /// Of two values of one key, one would be lost without a word.
+    #[tokio::test]
+    async fn no_key_stands_twice() {
+        for body in ["{ \"generation\": 1, \"generation\": 2 }", r#"{ "generation": 1, "gener\u0061tion": 2 }"#] {
+            let told = read::<RollBackAsked>(body).await.unwrap_err();
+            assert!(told.contains("the key `generation` stands twice at line 1"), "{told}");
+        }
+        let body =
+            r#"{ "id": "dd", "job": { "args": [{ "a": 1 }, { "a": 1, "b": { "every": "1h", "every": "2h" } }] } }"#;
+        let told = read::<JobAsked>(body).await.map(|asked| asked.id).unwrap_err();
+        assert!(told.starts_with("400 request.invalid") && told.contains("the key `every` stands twice"), "{told}");
+        let right = r#"{ "id": "dd", "job": { "a": { "id": null }, "b": [1.5, -1, true, { "id": "x" }] } }"#;
+        assert_eq!(read::<JobAsked>(right).await.map(|asked| asked.id), Ok("dd".to_owned()));
     }
 
     #[tokio::test]

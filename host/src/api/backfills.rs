@@ -7,7 +7,7 @@ use std::sync::{
 
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -17,8 +17,9 @@ use super::{
     asked::{Asked, By, Named},
     pauses::{instant, invalid},
     problem::{Problem, Problems},
+    query::Dry,
     router::Api,
-    view::operate::{Backfill, BackfillAsked, BackfillList, BackfillPlan, DryRun},
+    view::operate::{Backfill, BackfillAsked, BackfillList, BackfillPlan},
 };
 use crate::operate::{AT_ONCE_MAX, BackfillError, Backfills, SLOTS_MAX, Wanted};
 
@@ -33,14 +34,10 @@ async fn begin(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     By(by): By,
-    query: Result<Query<DryRun>, axum::extract::rejection::QueryRejection>,
+    Dry(is_dry): Dry,
     Asked(asked): Asked<BackfillAsked>,
 ) -> Result<Response, Problem> {
     let job = api.job(&name).await?.state.job;
-    let Query(query) = query.map_err(|rejection| {
-        let fix = "write `?dry_run=true`";
-        Problem::new(StatusCode::BAD_REQUEST, "request.invalid", rejection.body_text(), fix)
-    })?;
     let (from, to) = (instant("from", &asked.from)?, instant("to", &asked.to)?);
     let bounded = |key: &str, value: Option<u32>, most: u32| match value {
         Some(value) if value == 0 || most < value => {
@@ -53,7 +50,7 @@ async fn begin(
     let at_once = bounded("at_once", asked.at_once, AT_ONCE_MAX)?.unwrap_or(1);
     let wanted = Wanted { job, from, to, max, at_once, again: asked.again, by };
     let backfills = &api.operator.backfills;
-    if asked.dry_run || query.dry_run.unwrap_or_default() {
+    if asked.dry_run || is_dry {
         return Ok(Json(backfills.plan(&wanted).await.map_err(|error| problem(&name, error))?).into_response());
     }
     let begun = backfills.begin(next_id(&api), wanted).await.map_err(|error| problem(&name, error))?;

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{FromRequestParts, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use clockjack_schedule::{id::JobId, manifest::definitions::SCHEDULE_KEYS};
@@ -14,7 +14,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, By, Named},
+    condition,
     problem::{Problem, Problems},
+    query::Dry,
     router::{Api, near},
     view::{
         Plan,
@@ -46,11 +48,17 @@ async fn create(
 }
 
 /// A job as it is written.
-#[utoipa::path(get, path = "/jobs/{job}/definition", tag = "jobs", params(("job" = String, Path)), responses((status = 200, body = Definition), Problems))]
-async fn show(State(api): State<Arc<Api>>, Named(name): Named) -> Result<Response, Problem> {
+#[utoipa::path(get, path = "/jobs/{job}/definition", tag = "jobs", params(("job" = String, Path), ("if-match" = Option<String>, Header), ("if-none-match" = Option<String>, Header)), responses((status = 200, body = Definition), (status = 304, description = "It has one of the tags of `if-none-match`."), Problems))]
+async fn show(State(api): State<Arc<Api>>, Named(name): Named, headers: HeaderMap) -> Result<Response, Problem> {
     let jobs = api.reloader.jobs();
     let view = find(&jobs, &name)?;
-    Ok(tagged(StatusCode::OK, Definition::of(&jobs, &view)))
+    let (when, definition) = (condition::read(&headers)?, Definition::of(&jobs, &view));
+    let etag = Some(definition.etag.as_str());
+    if when.matches(etag) && !when.matches_none(etag) {
+        return Ok(with_tag(StatusCode::NOT_MODIFIED.into_response(), &definition.etag));
+    }
+    when.check(&view.id, etag)?;
+    Ok(tagged(StatusCode::OK, definition))
 }
 
 /// Make a job, or replace it.
@@ -63,12 +71,12 @@ async fn replace(
     headers: HeaderMap,
     Asked(job): Asked<Value>,
 ) -> Result<Response, Problem> {
-    let edit = Edit { kind: EditKind::Put(job), condition: condition(&headers)? };
+    let edit = Edit { kind: EditKind::Put(job), condition: Condition::When(condition::read(&headers)?) };
     edited(&api, id(&name)?, edit, dry, by).await
 }
 
 /// Change a job by a JSON merge patch (RFC 7386).
-#[utoipa::path(patch, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), request_body(content = Object, content_type = "application/merge-patch+json"), responses((status = 200, body = Changed), Problems))]
+#[utoipa::path(patch, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header), ("if-none-match" = Option<String>, Header)), request_body(content = Object, content_type = "application/merge-patch+json"), responses((status = 200, body = Changed), Problems))]
 async fn patch(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -81,12 +89,12 @@ async fn patch(
         let fix = "send the keys that are to change; `null` removes one";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "request.invalid", "the patch is no JSON object", fix));
     }
-    let edit = Edit { kind: EditKind::Merge(patch), condition: condition(&headers)? };
+    let edit = Edit { kind: EditKind::Merge(patch), condition: Condition::When(condition::read(&headers)?) };
     edited(&api, id(&name)?, edit, dry, by).await
 }
 
 /// Delete a job. What is known of its runs stays.
-#[utoipa::path(delete, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), responses((status = 204), (status = 200, body = Plan, description = "What would happen."), Problems))]
+#[utoipa::path(delete, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header), ("if-none-match" = Option<String>, Header)), responses((status = 204), (status = 200, body = Plan, description = "What would happen."), Problems))]
 async fn delete(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -94,12 +102,12 @@ async fn delete(
     by: By,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let edit = Edit { kind: EditKind::Delete, condition: condition(&headers)? };
+    let edit = Edit { kind: EditKind::Delete, condition: Condition::When(condition::read(&headers)?) };
     edited(&api, id(&name)?, edit, dry, by).await
 }
 
 /// Have a job fire by other triggers than before.
-#[utoipa::path(post, path = "/jobs/{job}/reschedule", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header)), request_body(content = Object, description = "What takes the place of all keys that say when the job fires, such as `cron`, `every`, `at` or `triggers`."), responses((status = 200, body = Changed), Problems))]
+#[utoipa::path(post, path = "/jobs/{job}/reschedule", tag = "jobs", params(("job" = String, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would happen."), ("if-match" = Option<String>, Header), ("if-none-match" = Option<String>, Header)), request_body(content = Object, description = "What takes the place of all keys that say when the job fires, such as `cron`, `every`, `at` or `triggers`."), responses((status = 200, body = Changed), Problems))]
 async fn reschedule(
     State(api): State<Arc<Api>>,
     Named(name): Named,
@@ -118,7 +126,7 @@ async fn reschedule(
         let detail = format!("`{other}` does not say when a job fires");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "job.invalid", detail, fix));
     }
-    let edit = Edit { kind: EditKind::Reschedule(keys), condition: condition(&headers)? };
+    let edit = Edit { kind: EditKind::Reschedule(keys), condition: Condition::When(condition::read(&headers)?) };
     edited(&api, id(&name)?, edit, dry, by).await
 }
 
@@ -134,11 +142,11 @@ async fn edited(api: &Api, job: JobId, edit: Edit, Dry(is_dry): Dry, by: By) -> 
     if is_deletion {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let jobs = api.reloader.jobs();
-    let view = find(&jobs, job.as_str())?;
+    // What this change has made of the job, whatever somebody else has made of it since.
+    let view = find(&defined.jobs, job.as_str())?;
     let is_new = is_created(&defined);
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = tagged(status, Definition::of(&jobs, &view));
+    let mut response = tagged(status, Definition::of(&defined.jobs, &view));
     if is_new && let Ok(place) = HeaderValue::try_from(format!("/api/v1/jobs/{job}")) {
         response.headers_mut().insert(header::LOCATION, place);
     }
@@ -150,9 +158,12 @@ fn is_created(defined: &Defined) -> bool {
 }
 
 fn tagged(status: StatusCode, definition: Definition) -> Response {
-    let etag = HeaderValue::try_from(definition.etag.as_str());
-    let mut response = (status, Json(Changed::Job(Box::new(definition)))).into_response();
-    if let Ok(etag) = etag {
+    let etag = definition.etag.clone();
+    with_tag((status, Json(Changed::Job(Box::new(definition)))).into_response(), &etag)
+}
+
+fn with_tag(mut response: Response, etag: &str) -> Response {
+    if let Ok(etag) = HeaderValue::try_from(etag) {
         response.headers_mut().insert(header::ETAG, etag);
     }
     response
@@ -173,93 +184,4 @@ pub(super) fn id(text: &str) -> Result<JobId, Problem> {
         let detail = format!("`{text}` is no id of a job: {error}");
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "job.invalid", detail, "choose another id")
     })
-}
-
-/// What the headers of a request ask for.
-fn condition(headers: &HeaderMap) -> Result<Condition, Problem> {
-    let tags = |name: HeaderName| -> Result<Option<Vec<String>>, Problem> {
-        let mut tags = Vec::new();
-        for value in headers.get_all(&name) {
-            let text = value.to_str().map_err(|_not_text| bad_tag(&name))?;
-            tags.extend(text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(ToOwned::to_owned));
-        }
-        let is_tag = |tag: &String| tag == "*" || tag.starts_with('"') && tag.ends_with('"') && 1 < tag.len();
-        match (headers.contains_key(&name), tags.is_empty() || !tags.iter().all(is_tag)) {
-            (false, _) => Ok(None),
-            (true, true) => Err(bad_tag(&name)),
-            (true, false) => Ok(Some(tags)),
-        }
-    };
-    match (tags(header::IF_MATCH)?, tags(header::IF_NONE_MATCH)?) {
-        (None, None) => Ok(Condition::Any),
-        (Some(tags), None) => Ok(Condition::Is(tags)),
-        (None, Some(tags)) if tags == ["*"] => Ok(Condition::Absent),
-        (Some(_), Some(tags)) if tags == ["*"] => {
-            let detail = "`If-Match` wants the job to be there, and `If-None-Match: *` wants that it is not";
-            let fix = "send one of the two";
-            Err(Problem::new(StatusCode::PRECONDITION_FAILED, "condition.never", detail, fix))
-        }
-        (_, Some(_)) => Err(bad_tag(&header::IF_NONE_MATCH)),
-    }
-}
-
-fn bad_tag(name: &HeaderName) -> Problem {
-    let detail = format!("the header `{name}` cannot be used");
-    let fix = "send `If-Match` with the tag of the header `ETag`, quotes included, or `If-None-Match: *`";
-    Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, fix)
-}
-
-/// `?dry_run=true`: only say what would happen.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Dry(pub(super) bool);
-
-impl<S: Send + Sync> FromRequestParts<S> for Dry {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        flag(parts.uri.query(), "dry_run").map(Self)
-    }
-}
-
-/// A word of a query that is `true` or `false`.
-pub(super) fn flag(query: Option<&str>, name: &str) -> Result<bool, Problem> {
-    match word(query, name) {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => {
-            let detail = format!("`{name}` is neither `true` nor `false`");
-            let fix = format!("write `?{name}=true`, or leave it out");
-            Err(Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, fix))
-        }
-    }
-}
-
-/// A plain word of a query.
-pub(super) fn word<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
-    let pairs = query.unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(headers: &[(HeaderName, &'static str)]) -> String {
-        let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
-        match condition(&headers) {
-            Ok(condition) => format!("{condition:?}"),
-            Err(problem) => problem.line().chars().take(20).collect(),
-        }
-    }
-
-    #[test]
-    fn conditions_are_read_or_refused() {
-        let (is, is_not) = (header::IF_MATCH, header::IF_NONE_MATCH);
-        assert_eq!(told(&[]), "Any");
-        assert_eq!(told(&[(is.clone(), "\"7\"")]), r#"Is(["\"7\""])"#);
-        assert_eq!(told(&[(is_not.clone(), "*")]), "Absent");
-        assert_eq!(told(&[(is.clone(), "*"), (is_not.clone(), "*")]), "412 condition.never:");
-        assert_eq!(told(&[(is, "7")]), "400 request.invalid:");
-        assert_eq!(told(&[(is_not, "\"7\"")]), "400 request.invalid:");
-    }
 }

@@ -5,8 +5,8 @@ use serde_json::{Map, Value as Json, json};
 /// Text of an address has any character but the one that no address is read with.
 const TEXT: &str = r"^[^\u0000]*$";
 
-/// The tag of a job, quotes included.
-const TAG: &str = r#"^"[^",]*"$"#;
+/// Tags of jobs, quotes included.
+const TAGS: &str = r#"^(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*$"#;
 
 /// What an answer tells of the next request: the operation with its status, the one that follows, the parameter of that one,
 /// and where its value stands.
@@ -29,7 +29,7 @@ const LINKS: &[(&str, &str, &str, &str, &str)] = &[
     ("get_runs", "200", "post_runs_run_retry", "run", "$response.body#/items/0/id"),
     ("post_jobs_job_backfill", "202", "get_backfills_backfill", "backfill", "$response.body#/id"),
     ("post_jobs_job_backfill", "202", "post_backfills_backfill_cancel", "backfill", "$response.body#/id"),
-    ("get_plugins", "200", "get_plugins_name", "name", "$response.body#/0/plugin"),
+    ("get_plugins", "200", "get_plugins_name", "name", "$response.body#/items/0/plugin"),
     ("put_plugins_name", "200", "get_plugins_name", "name", "$response.body#/plugin"),
     ("put_plugins_name", "200", "delete_plugins_name", "name", "$response.body#/plugin"),
     ("get_pools", "200", "get_pools_pool", "pool", "$response.body#/items/0/pool"),
@@ -43,10 +43,9 @@ pub(super) fn complete(document: &mut Json) {
         for parameter in operation.get_mut("parameters").and_then(Json::as_array_mut).into_iter().flatten() {
             match parameter["name"].as_str() {
                 // Each is of one of two forms, and readers of patterns get on better with a form by itself.
-                Some("if-match") => {
-                    parameter["schema"] = json!({ "type": "string", "anyOf": [any_tag(), { "pattern": TAG }] })
+                Some("if-match" | "if-none-match") => {
+                    parameter["schema"] = json!({ "type": "string", "anyOf": [any_tag(), { "pattern": TAGS }] })
                 }
-                Some("if-none-match") => parameter["schema"] = any_tag(),
                 _ => {
                     let is_query = parameter["in"] == "query";
                     written(&mut parameter["schema"], is_query);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json,
     extract::{Request, State},
-    http::{Method, StatusCode},
+    http::StatusCode,
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -13,6 +13,7 @@ use clockjack_schedule::manifest::scalar::{parse_duration, show_duration};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    access::role,
     asked::Asked,
     pauses::invalid,
     problem::{Problem, Problems},
@@ -63,7 +64,7 @@ async fn shut_down(
 
 /// Refuses what would change something while the host ends. Reads are answered until the end.
 pub(super) async fn refuse_writes(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let is_read = request.method().is_safe() || role::is_read(request.method(), request.uri().path());
     if is_read || !api.operator.ending.is_asked() || request.uri().path() == SHUTDOWN {
         return next.run(request).await;
     }

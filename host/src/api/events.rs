@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use clockjack_schedule::{diagnostic::did_you_mean, id::RunId};
 use serde_json::json;
 use utoipa::openapi::{
-    Required, Schema,
+    KnownFormat, Required, Schema, SchemaFormat,
     path::{Parameter, ParameterBuilder, ParameterIn},
     schema::{ArrayBuilder, ObjectBuilder, Type},
 };
@@ -19,11 +19,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     problem::{Problem, Problems},
+    query::{self, Query},
     router::Api,
     sse::{self, Frames, Source},
     view::events::EventPage,
 };
-use crate::shell::journal::{EventFilter, KindPattern, Reader, Seat, Seen, UnknownKind};
+use crate::shell::journal::{Beginning, EventFilter, KindPattern, Reader, Seat, Seen, UnknownKind};
 
 /// How many events a page has where the request does not say.
 const PAGE: u64 = 1_000;
@@ -48,16 +49,11 @@ struct EventsAsked {
     follow: bool,
 }
 
-/// What happened, in order: a page of JSON, which begins with the oldest event that is kept, or after the number `after`;
-/// or, for who accepts `text/event-stream`, a stream from now on, or from there on.
+/// What happened, in order: a page of JSON, which begins with the oldest event that is kept, or where `after`, `last` or
+/// `since` says; or, for who accepts `text/event-stream`, a stream from now on, or from there on.
 #[utoipa::path(get, path = "/events", tag = "events", params(EventsAsked), responses((status = 200, content((EventPage = "application/json"), (String = "text/event-stream"))), Problems))]
-pub(super) async fn list(
-    State(api): State<Arc<Api>>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let Query(pairs) = query.map_err(|rejection| invalid(rejection.body_text(), "write the query as `name=value`"))?;
-    let mut asked = EventsAsked::read(&pairs)?;
+pub(super) async fn list(State(api): State<Arc<Api>>, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+    let mut asked = EventsAsked::read(query)?;
     let is_stream = sse::is_wanted(&headers);
     if let Some(header) = headers.get("last-event-id").filter(|header| is_stream && !header.is_empty()) {
         let number = header.to_str().ok().and_then(|text| text.parse().ok());
@@ -66,18 +62,16 @@ pub(super) async fn list(
             Problem::new(StatusCode::BAD_REQUEST, "events.bad_id", "`Last-Event-ID` is no number of an event", fix)
         })?);
     }
-    let newest = api.host.bus().journal().opened().await;
-    let from_last = asked.last.map(|last| newest.saturating_sub(last));
-    let after = asked.after.or(from_last).unwrap_or(if is_stream { newest } else { 0 });
+    let Beginning { after, looked_back_to } = asked.beginning(&api, is_stream).await?;
     let reader = api.host.bus().journal().reader(Arc::clone(&api.ledger), asked.filter, after);
     if !is_stream {
-        return page(reader, asked.limit.unwrap_or(PAGE)).await;
+        return page(reader, asked.limit.unwrap_or(PAGE), looked_back_to).await;
     }
     let seat = api.host.bus().journal().seat().ok_or_else(sse::too_many)?;
-    Ok(sse::response(Events { reader, n_left: asked.limit, follow: asked.follow, _seat: seat }))
+    Ok(sse::response(Events { reader, n_left: asked.limit, looked_back_to, follow: asked.follow, _seat: seat }))
 }
 
-async fn page(mut reader: Reader, limit: u64) -> Result<Response, Problem> {
+async fn page(mut reader: Reader, limit: u64, looked_back_to: Option<u64>) -> Result<Response, Problem> {
     let (mut events, mut gap) = (Vec::new(), None);
     let n_max = usize::try_from(limit).unwrap_or(usize::MAX);
     while events.len() < n_max
@@ -90,7 +84,7 @@ async fn page(mut reader: Reader, limit: u64) -> Result<Response, Problem> {
             Seen::Dropped => break,
         }
     }
-    Ok(Json(EventPage { events, next: reader.after(), gap }).into_response())
+    Ok(Json(EventPage { events, next: reader.after(), gap, looked_back_to }).into_response())
 }
 
 /// A stream of events.
@@ -98,6 +92,8 @@ struct Events {
     reader: Reader,
     /// How many are wanted; absent for all.
     n_left: Option<u64>,
+    /// Where the look for the last ones that fit ended, until that is told.
+    looked_back_to: Option<u64>,
     follow: bool,
     _seat: Seat,
 }
@@ -108,10 +104,15 @@ impl Source for Events {
     }
 
     async fn advance(&mut self, frames: &mut Frames) -> bool {
+        if let Some(first) = self.looked_back_to.take() {
+            let detail = "so far back was looked for events that fit; `after=0` looks at all that are kept";
+            frames.put_json("looked_back_to", &json!({ "first": first, "detail": detail }));
+        }
         let seen = if self.follow { self.reader.next().await } else { self.reader.kept().await };
         match seen {
             Ok(Some(Seen::Event(line))) => {
                 frames.put(Some(line.id), &line.kind, &line.text);
+                self.n_left = self.n_left.map(|n_left| n_left.saturating_sub(1));
                 self.n_left != Some(0)
             }
             Ok(Some(Seen::Gap { first })) => {
@@ -138,46 +139,42 @@ pub(super) fn dropped() -> serde_json::Value {
     json!({ "code": "events.too_slow", "detail": detail, "fix": "connect again with `Last-Event-ID`, or ask for fewer types" })
 }
 
-pub(super) fn invalid(detail: impl Into<String>, fix: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "request.invalid", detail, fix)
-}
-
 impl EventsAsked {
-    fn read(pairs: &[(String, String)]) -> Result<Self, Problem> {
-        let mut asked = Self { filter: EventFilter::default(), after: None, last: None, limit: None, follow: true };
-        for (name, value) in pairs {
-            match name.as_str() {
-                "type" => {
-                    let kinds = value.split(',').filter(|kind| !kind.is_empty()).map(|kind| kind.trim().parse());
-                    let kinds: Result<Vec<KindPattern>, _> = kinds.collect();
-                    asked.filter.kinds.extend(kinds.map_err(|UnknownKind(text)| unknown(&text))?);
-                }
-                "job" => asked.filter.job = Some(value.clone()),
-                "run" => asked.filter.run = Some(run(value)?),
-                "after" => asked.after = Some(number(name, value, 0, NUMBER_MAX)?),
-                "last" => asked.last = Some(number(name, value, 0, PAGE_MAX)?),
-                "limit" => asked.limit = Some(number(name, value, 1, PAGE_MAX)?),
-                "follow" => asked.follow = value.parse().map_err(|_error| not("follow", "`true` or `false`"))?,
-                _ => {}
-            }
+    fn read(mut query: Query) -> Result<Self, Problem> {
+        let mut kinds = Vec::new();
+        for words in query.many("type") {
+            let words = words.split(',').map(|kind| kind.trim().parse());
+            let read: Result<Vec<KindPattern>, _> = words.collect();
+            kinds.extend(read.map_err(|UnknownKind(text)| unknown(&text))?);
         }
-        Ok(asked)
+        let run = query.one("run").map(|text| run(&text)).transpose()?;
+        let filter = EventFilter { kinds, job: query.one("job"), run, since: query.instant("since")? };
+        Ok(Self {
+            filter,
+            after: query.number("after", 0, NUMBER_MAX)?,
+            last: query.number("last", 0, PAGE_MAX)?,
+            limit: query.number("limit", 1, PAGE_MAX)?,
+            follow: query.flag("follow")?.unwrap_or(true),
+        })
     }
-}
 
-pub(super) fn number(name: &str, value: &str, min: u64, max: u64) -> Result<u64, Problem> {
-    let number = value.parse().ok().filter(|number| (min..=max).contains(number));
-    number.ok_or_else(|| not(name, &format!("a whole number from {min} to {max}")))
-}
-
-pub(super) fn not(name: &str, what: &str) -> Problem {
-    invalid(format!("`{name}` is not {what}"), &format!("write {what}"))
+    /// Where to begin.
+    async fn beginning(&self, api: &Api, is_stream: bool) -> Result<Beginning, Problem> {
+        let journal = api.host.bus().journal();
+        let at = |after| Ok(Beginning { after, looked_back_to: None });
+        match (self.after, self.last, self.filter.since) {
+            (Some(after), _, _) => at(after),
+            (None, Some(n), _) => Ok(journal.last(&*api.ledger, &self.filter, n).await?),
+            (None, None, Some(since)) => at(journal.since(&*api.ledger, since).await?),
+            (None, None, None) => at(if is_stream { journal.opened().await } else { 0 }),
+        }
+    }
 }
 
 fn run(text: &str) -> Result<RunId, Problem> {
     let digits = text.replace('-', "");
     let id = if digits.len() == 32 { digits.parse().ok() } else { None };
-    id.ok_or_else(|| not("run", "the whole id of a run"))
+    id.ok_or_else(|| query::invalid("`run` is not the whole id of a run", "write the whole id of a run"))
 }
 
 fn unknown(text: &str) -> Problem {
@@ -201,6 +198,10 @@ impl utoipa::IntoParams for EventsAsked {
             let max = usize::try_from(max).unwrap_or(usize::MAX);
             ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(min)).maximum(Some(max)).into()
         };
+        let instant: Schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .into();
         let parameter = |name: &str, schema: Schema, description: &str| {
             let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
             parameter.required(Required::False).schema(Some(schema)).description(Some(description)).build()
@@ -209,8 +210,9 @@ impl utoipa::IntoParams for EventsAsked {
             parameter("type", kinds, "only events of these types; `run.*` means all of a family"),
             parameter("job", text(None), "only events of this job"),
             parameter("run", text(Some("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")), "only events of this run"),
-            parameter("after", number(0, NUMBER_MAX), "only events after this number"),
-            parameter("last", number(0, PAGE_MAX), "begin this many events before the newest one"),
+            parameter("since", instant, "only events that were told at this instant or later"),
+            parameter("after", number(0, NUMBER_MAX), "only events after this number; `last` does not count then"),
+            parameter("last", number(0, PAGE_MAX), "begin with the last so many events that fit"),
             parameter("limit", number(1, PAGE_MAX), "at most this many events; 1,000 in a page"),
             parameter(
                 "follow",

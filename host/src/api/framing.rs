@@ -21,7 +21,7 @@ const METHOD_BYTES_MAX: usize = 32;
 const LENGTH_DIGITS_MAX: usize = 18;
 
 /// Headers that are said once or not at all: of two, somebody in between may have read the other one.
-const ONCE: [&str; 9] = [
+const ONCE: [&str; 8] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -29,7 +29,6 @@ const ONCE: [&str; 9] = [
     "content-type",
     "origin",
     "idempotency-key",
-    "if-match",
     "last-event-id",
 ];
 

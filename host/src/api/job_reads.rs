@@ -5,12 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State};
 use clockjack_schedule::{
     id::JobId,
     job,
@@ -121,7 +116,6 @@ impl Wanted {
             limit: query.limit()?,
             cursor: query.read("cursor", "write `next` of the page before, as it stands")?,
         };
-        query.done()?;
         Ok(wanted)
     }
 
@@ -305,8 +299,7 @@ fn shown(origins: &hot::Jobs, view: Option<&JobView>, job: Job) -> Job {
 
 /// A job, with all that holds for it.
 #[utoipa::path(get, path = "/jobs/{job}", tag = "jobs", operation_id = "get_job", params(("job" = String, Path)), responses((status = 200, body = JobDetail), Problems))]
-async fn show(State(api): State<Arc<Api>>, Named(name): Named, query: Query) -> Result<Response, Problem> {
-    query.done()?;
+async fn show(State(api): State<Arc<Api>>, Named(name): Named) -> Result<Json<JobDetail>, Problem> {
     let Ok(id) = name.parse::<JobId>() else { return Err(api.unknown_job(&name)) };
     let only = JobFilter { only: Some(vec![id.clone()]), ..JobFilter::default() };
     let story = api.ledger.jobs(only).await?.pop();
@@ -319,7 +312,6 @@ async fn show(State(api): State<Arc<Api>>, Named(name): Named, query: Query) -> 
     let notes = Pauses::all(&*api.ledger).await?.into_iter().collect();
     let mut detail = JobDetail::from(&known(&api, &id, view.as_ref(), job.as_deref(), story.as_ref(), &notes));
     detail.job = shown(&origins, view.as_ref(), detail.job);
-    let tag = detail.job.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok());
-    let tag = tag.map(|tag| [(header::ETAG, tag)]);
-    Ok((tag, Json(detail)).into_response())
+    // The tag is that of the definition. What is told here changes without it, so it is no header of this answer.
+    Ok(Json(detail))
 }

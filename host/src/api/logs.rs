@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::State,
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
@@ -17,8 +17,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::Named,
-    events::{dropped, invalid, not, number},
+    events::dropped,
     problem::{Problem, Problems},
+    query::Query,
     router::Api,
     runs::find,
     sse::{self, Frames, Source},
@@ -46,18 +47,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 pub(super) async fn show(
     State(api): State<Arc<Api>>,
     Named(text): Named,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    mut query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(pairs) = query.map_err(|rejection| invalid(rejection.body_text(), "write the query as `name=value`"))?;
-    let (mut attempt, mut follow) = (None, sse::is_wanted(&headers));
-    for (name, value) in &pairs {
-        match name.as_str() {
-            "attempt" => attempt = Some(number(name, value, 1, u64::from(u32::MAX))?),
-            "follow" => follow |= value.parse::<bool>().map_err(|_error| not("follow", "`true` or `false`"))?,
-            _ => {}
-        }
-    }
+    let attempt = query.number("attempt", 1, u64::from(u32::MAX))?;
+    let follow = query.flag("follow")?.unwrap_or_default() || sse::is_wanted(&headers);
     let story = find(&api, &text).await?;
     if !follow {
         return Ok(Json(logs(&api, &story, attempt)?).into_response());

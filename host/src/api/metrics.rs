@@ -3,10 +3,18 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::header::CONTENT_TYPE, response::IntoResponse};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::router::Api;
+use super::{problem::Problems, router::Api};
 use crate::metrics::{self, Scene};
 
+/// Its route.
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(show))
+}
+
+/// Figures, as OpenMetrics.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "application/openmetrics-text"), Problems))]
 pub(super) async fn show(State(api): State<Arc<Api>>) -> impl IntoResponse {
     let plugins = api.reloader.plugins();
     let of = |plugin: &crate::hot::PluginView| {

@@ -7,6 +7,8 @@
 pub mod access;
 mod asked;
 mod backfills;
+mod codes;
+mod condition;
 mod definitions;
 mod described;
 mod ending;
@@ -19,6 +21,7 @@ mod listen;
 mod logs;
 mod metrics;
 mod openapi;
+mod operations;
 mod pauses;
 mod plugins;
 mod problem;

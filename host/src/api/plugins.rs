@@ -10,7 +10,7 @@ use super::{
     asked::{Asked, Named},
     problem::{Problem, Problems},
     router::{Api, near},
-    view::{ApproveAsked, Plugin, RollBackAsked},
+    view::{ApproveAsked, Plugin, Plugins, RollBackAsked},
 };
 use crate::hot::PluginView;
 
@@ -19,9 +19,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(approve)).routes(routes!(roll_back))
 }
 
-#[utoipa::path(get, path = "/plugins", tag = "plugins", responses((status = 200, body = Vec<Plugin>), Problems))]
-pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Vec<Plugin>> {
-    Json(api.reloader.plugins().iter().map(Plugin::from).collect())
+#[utoipa::path(get, path = "/plugins", tag = "plugins", responses((status = 200, body = Plugins), Problems))]
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Plugins> {
+    Json(Plugins { items: api.reloader.plugins().iter().map(Plugin::from).collect() })
 }
 
 #[utoipa::path(get, path = "/plugins/{name}", tag = "plugins", params(("name" = String, Path)), responses((status = 200, body = Plugin), Problems))]

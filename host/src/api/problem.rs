@@ -14,6 +14,7 @@ use utoipa::{
     openapi::{ContentBuilder, RefOr, ResponseBuilder, response::Response as Described},
 };
 
+use super::codes;
 use crate::{
     cli::diagnostics,
     hot::{Refusal, Rejection},
@@ -47,6 +48,7 @@ impl Problem {
         detail: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
+        debug_assert!(codes::is_known(code), "`{code}` stands in `CODES`");
         Self { status, code, detail: detail.into(), fix: fix.into(), more: Box::default(), headers: Vec::new() }
     }
 

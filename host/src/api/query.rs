@@ -1,15 +1,20 @@
-//! The parameters after the `?` of a request. One that a route does not know is refused: a filter with a misspelled name
-//! would answer everything.
+//! The parameters after the `?` of a request. One that a route does not know is refused before anything is done: a filter
+//! with a misspelled name would answer everything, and a misspelled `dry_run` would carry the thing out.
 
 use std::{fmt::Display, str::FromStr};
 
 use axum::{
-    extract::{FromRequestParts, Query as Parameters},
-    http::{StatusCode, request::Parts},
+    extract::{FromRequestParts, Query as Parameters, Request},
+    http::{StatusCode, Uri, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
 };
 use chrono::{DateTime, Utc};
 
-use super::problem::Problem;
+use super::{
+    operations::{self, Known},
+    problem::Problem,
+};
 
 /// Most parameters of one request.
 const PARAMETERS_MAX: usize = 64;
@@ -21,50 +26,89 @@ const CHARS_MAX: usize = 64;
 pub(super) const ITEMS_MAX: usize = 1_000;
 pub(super) const ITEMS: usize = 100;
 
-/// The parameters of a request. Whoever has taken all that it knows calls [`Query::done`].
+/// Refuses a request with a parameter that its route does not know, or that stands twice. It goes by the description, so no
+/// route can forget it; one that is not described knows none.
+pub(super) async fn refuse_unknown(request: Request, next: Next) -> Response {
+    let known = operations::of(&request).map(|operation| operation.parameters.as_slice()).unwrap_or_default();
+    match Query::of(request.uri()).and_then(|query| query.check(known)) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// The parameters of a request.
 pub(super) struct Query {
     left: Vec<(String, String)>,
-    known: Vec<&'static str>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let read = Parameters::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+        Self::of(&parts.uri)
+    }
+}
+
+/// `?dry_run=true`: only say what would happen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dry(pub(super) bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for Dry {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        Ok(Self(Query::of(&parts.uri)?.flag("dry_run")?.unwrap_or_default()))
+    }
+}
+
+pub(super) fn invalid(detail: &str, fix: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "query.invalid", detail, fix)
+}
+
+impl Query {
+    fn of(uri: &Uri) -> Result<Self, Problem> {
+        let read = Parameters::<Vec<(String, String)>>::try_from_uri(uri);
         let Parameters(left) =
             read.map_err(|rejection| invalid(&rejection.body_text(), "percent-encode what is no letter or digit"))?;
         if PARAMETERS_MAX < left.len() {
             let detail = format!("the request has {} parameters", left.len());
             return Err(invalid(&detail, &format!("send at most {PARAMETERS_MAX} of them")));
         }
-        Ok(Self { left, known: Vec::new() })
+        Ok(Self { left })
     }
-}
 
-fn invalid(detail: &str, fix: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "query.invalid", detail, fix)
-}
+    /// That there is nothing that the route does not know, and nothing twice that may stand once.
+    fn check(&self, known: &[Known]) -> Result<(), Problem> {
+        for (name, _) in &self.left {
+            let Some(parameter) = known.iter().find(|known| known.name == *name) else {
+                let known: Vec<_> = known.iter().map(|known| format!("`{}`", known.name)).collect();
+                let fix = if known.is_empty() {
+                    "it knows none".to_owned()
+                } else {
+                    format!("it knows {}", known.join(", "))
+                };
+                return Err(invalid(&format!("this route knows no parameter `{}`", shown(name)), &fix));
+            };
+            let n_times = self.left.iter().filter(|(other, _)| other == name).count();
+            if !parameter.may_be_repeated && 1 < n_times {
+                return Err(invalid(&format!("`{name}` stands {n_times} times"), "say it once"));
+            }
+        }
+        Ok(())
+    }
 
-impl Query {
     /// Every value of a parameter that may be repeated.
-    pub(super) fn many(&mut self, name: &'static str) -> Vec<String> {
-        self.known.push(name);
+    pub(super) fn many(&mut self, name: &str) -> Vec<String> {
         self.left.extract_if(.., |(key, _)| key == name).map(|(_, value)| value).collect()
     }
 
-    /// The value of a parameter that may stand once.
-    pub(super) fn one(&mut self, name: &'static str) -> Result<Option<String>, Problem> {
-        let mut values = self.many(name);
-        if 1 < values.len() {
-            let detail = format!("`{name}` stands {} times", values.len());
-            return Err(invalid(&detail, "say it once"));
-        }
-        Ok(values.pop())
+    /// The value of a parameter that stands once.
+    pub(super) fn one(&mut self, name: &str) -> Option<String> {
+        self.many(name).pop()
     }
 
     /// Every value of a parameter that may be repeated so many times, each with at most so many characters.
-    pub(super) fn texts(&mut self, name: &'static str, n_max: usize, chars_max: usize) -> Result<Vec<String>, Problem> {
+    pub(super) fn texts(&mut self, name: &str, n_max: usize, chars_max: usize) -> Result<Vec<String>, Problem> {
         let values = self.many(name);
         if n_max < values.len() {
             let detail = format!("`{name}` stands {} times", values.len());
@@ -77,33 +121,34 @@ impl Query {
     }
 
     /// The value of a parameter that may stand once, with at most so many characters.
-    pub(super) fn text(&mut self, name: &'static str, chars_max: usize) -> Result<Option<String>, Problem> {
+    pub(super) fn text(&mut self, name: &str, chars_max: usize) -> Result<Option<String>, Problem> {
         Ok(self.texts(name, 1, chars_max)?.pop())
     }
 
     /// The same as what it stands for.
-    pub(super) fn read<T: FromStr<Err: Display>>(
-        &mut self,
-        name: &'static str,
-        form: &str,
-    ) -> Result<Option<T>, Problem> {
-        let Some(text) = self.one(name)? else { return Ok(None) };
+    pub(super) fn read<T: FromStr<Err: Display>>(&mut self, name: &str, form: &str) -> Result<Option<T>, Problem> {
+        let Some(text) = self.one(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|error| invalid(&format!("`{name}`: {error}"), form))
     }
 
     /// One of some words.
-    pub(super) fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
-        let Some(text) = self.one(name)? else { return Ok(None) };
+    pub(super) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
+        let Some(text) = self.one(name) else { return Ok(None) };
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         found.map(Some).ok_or_else(|| {
             let words: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-            invalid(&format!("`{name}` is not what `{}` says", shown(&text)), &format!("write {}", words.join(", ")))
+            invalid(&format!("`{name}` is `{}`", shown(&text)), &format!("write {}", words.join(", ")))
         })
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>, Problem> {
+        self.word(name, &[("true", true), ("false", false)])
+    }
+
     /// An instant.
-    pub(super) fn instant(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>, Problem> {
-        let Some(text) = self.one(name)? else { return Ok(None) };
+    pub(super) fn instant(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        let Some(text) = self.one(name) else { return Ok(None) };
         let read = DateTime::parse_from_rfc3339(&text).map_err(|error| {
             let fix = "write it with its offset, such as `2027-01-15T08:00:00Z`; a `+` is written `%2B` here";
             invalid(&format!("`{name}` is no instant: {error}"), fix)
@@ -117,18 +162,18 @@ impl Query {
     }
 
     /// How many of something are asked for.
-    pub(super) fn count(&mut self, name: &'static str, default: usize, max: usize) -> Result<usize, Problem> {
-        let fix = format!("write a whole number from 1 to {max}");
-        let n = self.read(name, &fix)?.unwrap_or(default);
-        if (1..=max).contains(&n) { Ok(n) } else { Err(invalid(&format!("`{name}` is {n}"), &fix)) }
+    pub(super) fn count(&mut self, name: &str, default: usize, max: usize) -> Result<usize, Problem> {
+        let n_max = u64::try_from(max).unwrap_or(u64::MAX);
+        Ok(self.number(name, 1, n_max)?.and_then(|n| usize::try_from(n).ok()).unwrap_or(default))
     }
 
-    /// That nothing is left that the route does not know.
-    pub(super) fn done(self) -> Result<(), Problem> {
-        let Some((name, _)) = self.left.first() else { return Ok(()) };
-        let known: Vec<_> = self.known.iter().map(|name| format!("`{name}`")).collect();
-        let fix = if known.is_empty() { "it knows none".to_owned() } else { format!("it knows {}", known.join(", ")) };
-        Err(invalid(&format!("this route knows no parameter `{}`", shown(name)), &fix))
+    /// A whole number with its bounds.
+    pub(super) fn number(&mut self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.one(name) else { return Ok(None) };
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| is_plain && (min..=max).contains(number));
+        let fix = || format!("write a whole number from {min} to {max}");
+        number.map(Some).ok_or_else(|| invalid(&format!("`{name}` is `{}`", shown(&text)), &fix()))
     }
 }
 

@@ -6,8 +6,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
-    middleware::from_fn_with_state,
-    routing::get,
+    middleware::{from_fn, from_fn_with_state},
 };
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
@@ -22,9 +21,10 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{
     access::{Answers, idempotency},
     asked::BODY_BYTES_MAX,
-    backfills, definitions, ending, events, health, job_reads, jobs, logs, metrics, openapi, pauses, plugins,
+    backfills, condition, definitions, ending, events, health, job_reads, jobs, logs, metrics, openapi, pauses,
+    plugins,
     problem::Problem,
-    run_reads, runs, scheduler, slots, transfer, uploads,
+    query, run_reads, runs, scheduler, slots, transfer, uploads,
 };
 use crate::{hot::Reloader, operate::Operator, shell::HostHandle};
 
@@ -84,7 +84,10 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(logs::routes())
         .merge(events::routes())
         .merge(openapi::routes());
-    OpenApiRouter::with_openapi(openapi::frame()).nest("/api/v1", routes).merge(health::routes())
+    OpenApiRouter::with_openapi(openapi::frame())
+        .nest("/api/v1", routes)
+        .merge(metrics::routes())
+        .merge(health::routes())
 }
 
 /// How the routes look to programs: OpenAPI 3.1.
@@ -97,8 +100,9 @@ pub fn router(api: Api) -> Router {
     let (routes, _document) = routes().split_for_parts();
     let api = Arc::new(api);
     routes
+        .layer(from_fn(condition::refuse_untagged))
+        .layer(from_fn(query::refuse_unknown))
         .layer(from_fn_with_state(Arc::clone(&api), ending::refuse_writes))
-        .route("/metrics", get(metrics::show))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(Arc::clone(&api), idempotency::once))

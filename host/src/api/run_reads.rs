@@ -49,12 +49,27 @@ struct RunsAsked {
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
     /// `next` of the page before.
-    #[param(pattern = "^[0-9]{1,15}_[0-9a-f]{32}_[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+    #[param(pattern = "^-?[0-9]{1,18}_[0-9a-f]{32}_[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
     cursor: Option<String>,
 }
 
 fn outcomes() -> utoipa::openapi::schema::Array {
     utoipa::openapi::schema::ArrayBuilder::new().items(outcome()).max_items(Some(OutcomeCode::ALL.len())).build()
+}
+
+/// An instant of a cursor, in microseconds: as many digits as the description of the parameter has.
+fn instant(text: &str) -> Option<DateTime<Utc>> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_written = digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let micros = if is_written { text.parse().ok() } else { None };
+    micros.and_then(DateTime::from_timestamp_micros)
+}
+
+/// A run of a cursor, as all its digits.
+fn run_id(text: &str) -> Option<RunId> {
+    let is_written = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let id = if is_written { u128::from_str_radix(text, 16).ok() } else { None };
+    id.map(RunId::from_u128)
 }
 
 /// Where a page of runs begins: behind a place that never changes, whether or not its run is still there.
@@ -71,9 +86,8 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let read = || {
             let mut parts = text.splitn(3, '_');
-            let slot = DateTime::from_timestamp_micros(parts.next()?.parse().ok()?)?;
-            let run = u128::from_str_radix(parts.next()?, 16).ok()?;
-            Some(Self(RunPlace { slot, run: RunId::from_u128(run), job: parts.next()?.parse().ok()? }))
+            let (slot, run) = (instant(parts.next()?)?, run_id(parts.next()?)?);
+            Some(Self(RunPlace { slot, run, job: parts.next()?.parse().ok()? }))
         };
         read().ok_or("it is no cursor of runs")
     }
@@ -88,7 +102,6 @@ async fn list(State(api): State<Arc<Api>>, mut query: Query) -> Result<Json<Runs
     let (since, until, limit) = (query.instant("since")?, query.instant("until")?, query.limit()?);
     let beyond =
         query.read::<Cursor>("cursor", "write `next` of the page before, as it stands")?.map(|cursor| cursor.0);
-    query.done()?;
     // One more than is shown tells whether there is another page.
     let filter = RunFilter { job, outcome: None, phase, since, until, beyond, n_max: limit + 1 };
     let mut rows = Vec::new();
@@ -135,7 +148,7 @@ struct SkipsAsked {
     limit: Option<u16>,
     /// `next` of the page before.
     #[param(
-        pattern = "^[0-9]{1,15}_[0-9]{1,15}_([0-9a-f]{32})?_(misfired|coalesced|overlapping|paused|removed|cancelled|overloaded)$"
+        pattern = "^-?[0-9]{1,18}_-?[0-9]{1,18}_([0-9a-f]{32})?_(misfired|coalesced|overlapping|paused|removed|cancelled|overloaded)$"
     )]
     cursor: Option<String>,
 }
@@ -162,11 +175,10 @@ impl FromStr for SkipCursor {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let read = || {
             let mut parts = text.splitn(4, '_');
-            let mut at = || DateTime::from_timestamp_micros(parts.next()?.parse().ok()?);
-            let (last, first) = (at()?, at()?);
+            let (last, first) = (instant(parts.next()?)?, instant(parts.next()?)?);
             let run = match parts.next()? {
                 "" => None,
-                digits => Some(RunId::from_u128(u128::from_str_radix(digits, 16).ok()?)),
+                digits => Some(run_id(digits)?),
             };
             let word = parts.next()?;
             let reason =
@@ -182,7 +194,6 @@ impl FromStr for SkipCursor {
 async fn skips(State(api): State<Arc<Api>>, Named(name): Named, mut query: Query) -> Result<Json<Skips>, Problem> {
     let (since, until, limit) = (query.instant("since")?, query.instant("until")?, query.limit()?);
     let cursor = query.read::<SkipCursor>("cursor", "write `next` of the page before, as it stands")?;
-    query.done()?;
     let job = api.known_job(&name).await?;
     let beyond =
         cursor.map(|SkipCursor { last, first, run, reason }| SkipPlace { last, job: job.clone(), first, run, reason });
@@ -192,4 +203,28 @@ async fn skips(State(api): State<Arc<Api>>, Named(name): Named, mut query: Query
     found.truncate(limit);
     let next = found.last().filter(|_| has_more).map(SkipCursor::text);
     Ok(Json(Skips { items: found.iter().map(Skip::from).collect(), next }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a page is followed by has the form that the description promises, and nothing else is read.
+    #[test]
+    fn cursors_are_written_in_one_way() {
+        let run = "01a2b3c4d5e6f708192a3b4c5d6e7f80";
+        for micros in ["1795335175000000", "0", "-62135596800000000", "253402300799999999"] {
+            let text = format!("{micros}_{run}_tick");
+            assert_eq!(text.parse::<Cursor>().map(|cursor| cursor_of(&cursor.0)), Ok(text));
+            for reason in skip::SkipReason::ALL.map(skip::SkipReason::as_str) {
+                assert!(format!("{micros}_{micros}__{reason}").parse::<SkipCursor>().is_ok(), "{reason}");
+            }
+        }
+        for wrong in ["+1", "", "-", "1.0", "9999999999999999999"] {
+            assert!(format!("{wrong}_{run}_tick").parse::<Cursor>().is_err(), "{wrong}");
+        }
+        for wrong in [&run[1..], &run.to_uppercase(), "+1a2b3c4d5e6f708192a3b4c5d6e7f80"] {
+            assert!(format!("1_{wrong}_tick").parse::<Cursor>().is_err(), "{wrong}");
+        }
+    }
 }

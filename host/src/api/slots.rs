@@ -62,7 +62,6 @@ struct Range {
 #[utoipa::path(get, path = "/jobs/{job}/slots", tag = "jobs", operation_id = "list_slots", params(("job" = String, Path), SlotsAsked), responses((status = 200, body = Slots), Problems))]
 async fn of_job(State(api): State<Arc<Api>>, Named(name): Named, mut query: Query) -> Result<Json<Slots>, Problem> {
     let (n_max, from, until) = (query.count("n", SLOTS, SLOTS_MAX)?, query.instant("from")?, query.instant("until")?);
-    query.done()?;
     let row = api.job(&name).await?;
     let job = api.host.jobs().get(&row.state.job).ok_or_else(|| api.unknown_job(&name))?;
     let now = api.clock.now().trunc_subsecs(6);
@@ -81,12 +80,7 @@ fn slots_of(job: &Job, row: &JobRow, range: &Range) -> Slots {
 
 /// Says when a trigger would come due that is in no manifest. It changes nothing.
 #[utoipa::path(post, path = "/triggers/preview", tag = "triggers", operation_id = "preview_trigger", request_body = PreviewAsked, responses((status = 200, body = Slots), Problems))]
-async fn preview(
-    State(api): State<Arc<Api>>,
-    query: Query,
-    Asked(asked): Asked<PreviewAsked>,
-) -> Result<Json<Slots>, Problem> {
-    query.done()?;
+async fn preview(State(api): State<Arc<Api>>, Asked(asked): Asked<PreviewAsked>) -> Result<Json<Slots>, Problem> {
     let PreviewAsked { trigger, triggers, timezone, from, until, n } = asked;
     let (written, at) = match (trigger, triggers) {
         (Some(trigger), None) => (trigger, "/trigger"),

@@ -42,9 +42,11 @@ use crate::{
     shell::{Host, HostParts},
 };
 
+mod of_definitions;
 mod of_events;
 mod of_jobs;
 mod of_operating;
+mod of_parameters;
 pub(crate) mod of_plugins;
 mod of_reads;
 

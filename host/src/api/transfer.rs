@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{RawQuery, State},
+    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -15,8 +15,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, By},
-    definitions::{Dry, flag, id, word},
+    definitions::id,
     problem::{Problem, Problems},
+    query::{Dry, Query},
     router::Api,
     uploads,
     view::definitions::{ExportFormat, ImportAsked, ImportMode, Imported, Manifest},
@@ -36,18 +37,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// Jobs as a manifest: those that were made through the API, or all of them.
 #[utoipa::path(get, path = "/export", tag = "jobs", params(("format" = inline(Option<ExportFormat>), Query, description = "Without it `json`."), ("all" = Option<bool>, Query, description = "Also the jobs that stand in files.")), responses((status = 200, content((Manifest = "application/json"), (Manifest = "application/yaml"))), Problems))]
-async fn export(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let is_all = flag(query.as_deref(), "all")?;
+async fn export(State(api): State<Arc<Api>>, mut query: Query) -> Result<Response, Problem> {
+    let is_all = query.flag("all")?.unwrap_or_default();
+    let format = query.word("format", &[("json", ExportFormat::Json), ("yaml", ExportFormat::Yaml)])?;
     let manifest = manifest_of(&api, is_all);
-    let format = match word(query.as_deref(), "format") {
-        None | Some("json") => ExportFormat::Json,
-        Some("yaml") => ExportFormat::Yaml,
-        Some(_) => {
-            let fix = "write `?format=json` or `?format=yaml`";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "request.invalid", "there is no such `format`", fix));
-        }
-    };
-    match format {
+    match format.unwrap_or_default() {
         ExportFormat::Json => Ok(Json(manifest).into_response()),
         ExportFormat::Yaml => Ok(([(header::CONTENT_TYPE, "application/yaml")], yaml(&manifest)?).into_response()),
     }

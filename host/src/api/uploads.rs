@@ -12,7 +12,7 @@ use std::{
 use axum::{
     Json,
     body::Body,
-    extract::{RawQuery, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -24,8 +24,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{By, Named},
-    definitions::{Dry, word},
     problem::{Problem, Problems},
+    query::{Dry, Query},
     router::Api,
     view::{Plan, definitions::Uploaded},
 };
@@ -49,11 +49,12 @@ async fn upload(
     Named(name): Named,
     Dry(is_dry): Dry,
     by: By,
-    RawQuery(query): RawQuery,
+    mut query: Query,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Uploaded>, Problem> {
     let plugin = plugin(&name)?;
+    let wanted = query.one("sha256").map(|wanted| wanted.to_lowercase());
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !media_type.trim().eq_ignore_ascii_case("application/wasm") {
         let fix = "send its bytes with the header `Content-Type: application/wasm`";
@@ -74,7 +75,6 @@ async fn upload(
         let detail = format!("the plugin did not come within {UPLOAD_TIME_MAX:?}");
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request.slow", detail, "send it at once"))
     });
-    let wanted = word(query.as_deref(), "sha256").map(|wanted| wanted.to_lowercase());
     let digest = received?;
     if let Some(wanted) = wanted.filter(|wanted| *wanted != digest) {
         let detail = format!("its bytes have the SHA-256 {digest}, and not {wanted}");

@@ -4,6 +4,7 @@
 //! Names are those of the manifest and of the ledger; instants are RFC 3339 in UTC; what is not known is `null`.
 
 pub mod definitions;
+pub(super) mod distinct;
 pub mod jobs;
 pub mod runs;
 pub mod scheduler;
@@ -30,6 +31,13 @@ use crate::{
 };
 
 pub mod events;
+
+/// The plugins of a host.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Plugins {
+    /// The plugins, by name.
+    pub items: Vec<Plugin>,
+}
 
 /// A plugin.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

@@ -183,7 +183,7 @@ fn range(args: &ListArgs, now: DateTime<Utc>) -> Result<Vec<String>, Failure> {
 }
 
 /// An instant, or how long ago it was.
-fn moment(flag: &str, text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
+pub(super) fn moment(flag: &str, text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
     let ago = scalar::parse_duration(text.strip_suffix(" ago").unwrap_or(text)).ok();
     let ago = ago.and_then(|ago| now.checked_sub_signed(TimeDelta::from_std(ago).ok()?));
     let whole = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());

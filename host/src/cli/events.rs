@@ -3,16 +3,20 @@
 use std::ops::ControlFlow;
 
 use clap::Args;
-use clockjack_schedule::id::{JobId, RunId};
+use clockjack_schedule::{
+    id::{JobId, RunId},
+    ports::Clock as _,
+};
 use serde_json::{Map, Value as Json};
 
 use super::{
     Exit, Output,
+    asked::moment,
     client::{self, Client, Failure, HostArgs, Said, instant, segment},
     print,
     stream::Frame,
 };
-use crate::shell::journal::KindPattern;
+use crate::{clock::SystemClock, shell::journal::KindPattern};
 
 /// How many events are asked for at once.
 const PAGE: u64 = 1_000;
@@ -40,7 +44,10 @@ pub(super) struct EventsArgs {
     /// Begin after the event with this number; 0 means with the oldest that is kept.
     #[arg(long, value_name = "ID")]
     after: Option<u64>,
-    /// Begin this many events before the newest one: 100, or none with `--follow`.
+    /// Only what was told at this instant or later; `2h` is two hours ago.
+    #[arg(long, value_name = "INSTANT")]
+    since: Option<String>,
+    /// Begin with the last so many that fit: 100, or none with `--follow`, where neither `--since` nor `--after` is said.
     #[arg(short, value_name = "N", conflicts_with = "after", value_parser = clap::value_parser!(u64).range(0..=LAST_MAX))]
     n: Option<u64>,
     #[command(flatten)]
@@ -57,25 +64,37 @@ pub(super) fn run(args: &EventsArgs) -> anyhow::Result<Exit> {
 
 impl EventsArgs {
     /// What every request of this command asks for.
-    fn query(&self) -> String {
+    fn query(&self) -> Result<String, Failure> {
         let types = self.types.iter().map(|pattern| format!("&type={}", segment(pattern.as_str())));
         let job = self.job.iter().map(|job| format!("&job={}", segment(job.as_str())));
         let run = self.run.iter().map(|run| format!("&run={run}"));
-        types.chain(job).chain(run).collect()
+        let since = self.since.as_deref().map(|since| moment("--since", since, SystemClock.now())).transpose()?;
+        let since = since.iter().map(|since| format!("&since={}", segment(&print::rfc3339(*since))));
+        Ok(types.chain(job).chain(run).chain(since).collect())
+    }
+
+    /// Where the first request begins, and only that one.
+    fn beginning(&self) -> String {
+        match (self.after, self.n, &self.since) {
+            (Some(after), _, _) => format!("after={after}"),
+            (None, Some(n), _) => format!("last={n}"),
+            (None, None, Some(_)) => String::new(),
+            (None, None, None) => format!("last={}", if self.follow { 0 } else { LAST }),
+        }
     }
 }
 
 /// Prints what is kept.
 async fn list(client: &Client, args: &EventsArgs) -> Result<(), Failure> {
-    let query = args.query();
-    let mut from = match args.after {
-        Some(after) => format!("after={after}"),
-        None => format!("last={}", args.n.unwrap_or(LAST)),
-    };
+    let query = args.query()?;
+    let mut from = args.beginning();
     loop {
         let page = client.get(&format!("/events?{from}&limit={PAGE}{query}")).await?;
         if let Some(first) = page["gap"].as_u64() {
             tell_gap(first);
+        }
+        if let Some(first) = page["looked_back_to"].as_u64() {
+            tell_looked_back_to(first);
         }
         let events = page["events"].as_array().map(Vec::as_slice).unwrap_or_default();
         for event in events {
@@ -92,12 +111,7 @@ async fn list(client: &Client, args: &EventsArgs) -> Result<(), Failure> {
 
 /// Prints what happens.
 async fn follow(client: &Client, args: &EventsArgs) -> Result<(), Failure> {
-    let from = match (args.after, args.n) {
-        (Some(after), _) => format!("after={after}"),
-        (None, Some(n)) => format!("last={n}"),
-        (None, None) => "last=0".to_owned(),
-    };
-    let route = format!("/events?{from}{}", args.query());
+    let route = format!("/events?{}{}", args.beginning(), args.query()?);
     client.follow(&route, args.after, |frame| tell(frame, args.host.output.output)).await
 }
 
@@ -105,6 +119,7 @@ fn tell(frame: &Frame, output: Output) -> anyhow::Result<ControlFlow<()>> {
     let data: Json = serde_json::from_str(&frame.data)?;
     match frame.event.as_str() {
         "gap" => tell_gap(data["first"].as_u64().unwrap_or_default()),
+        "looked_back_to" => tell_looked_back_to(data["first"].as_u64().unwrap_or_default()),
         "dropped" | "error" => {
             let detail = data["detail"].as_str().unwrap_or_default();
             print::talk(&print::plain(&format!("note: the host ended the stream: {detail}")));
@@ -120,6 +135,10 @@ fn tell(frame: &Frame, output: Output) -> anyhow::Result<ControlFlow<()>> {
 
 fn tell_gap(first: u64) {
     print::talk(&format!("note: events before number {first} are not kept any more"));
+}
+
+fn tell_looked_back_to(first: u64) {
+    print::talk(&format!("note: it was looked back to event number {first}; `--after 0` looks at all that are kept"));
 }
 
 /// An event as a line.

@@ -15,7 +15,7 @@ use super::{
     definitions::{self, DryArgs},
     plan, print, rows,
 };
-use crate::api::view::{Candidate, Generation, Plugin};
+use crate::api::view::{Candidate, Generation, Plugin, Plugins};
 
 /// How many digits of a digest tell two files apart for a person.
 const DIGITS: usize = 12;
@@ -165,9 +165,9 @@ fn decided(output: Output, answer: &Json) -> Result<Said, Failure> {
 async fn list(host: &HostArgs) -> Result<Said, Failure> {
     let answer = Client::of(host).get("/plugins").await?;
     if host.output.output == Output::Json {
-        return Said::json(&answer);
+        return Said::json(&answer["items"]);
     }
-    let plugins: Vec<Plugin> = client::read(&answer)?;
+    let Plugins { items: plugins } = client::read(&answer)?;
     if plugins.is_empty() {
         print::talk("the host has no plugin; name some under `plugins:` or in a job");
         return Ok(Said::done(""));

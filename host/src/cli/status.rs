@@ -36,7 +36,7 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<Exit> {
         }
         let plugins = client.get("/plugins").await?;
         let jobs = asked::items(&client, "/jobs", JOBS_MAX).await?;
-        Ok(Said::done(print::plain(&page(&scheduler, &jobs, &plugins, SystemClock.now()))))
+        Ok(Said::done(print::plain(&page(&scheduler, &jobs, &plugins["items"], SystemClock.now()))))
     })
 }
 

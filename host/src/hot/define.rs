@@ -48,33 +48,40 @@ impl Task {
         let (given, done) = self.edited(asked)?;
         if given == *self.given {
             let n_untouched = self.in_force.loaded.manifest.jobs.len();
-            return Ok(Defined { plan: Plan { n_untouched, ..Plan::default() }, done });
+            return Ok(Defined { plan: Plan { n_untouched, ..Plan::default() }, done, jobs: self.jobs() });
         }
         let changed = |done: &&Done| done.effect != Effect::Unchanged;
         let names: BTreeSet<_> = done.iter().filter(changed).map(|done| GivenName::Job(done.job.clone())).collect();
-        let documents = done.iter().filter(changed).filter_map(|done| document(&given, done)).collect();
+        let documents = done.iter().filter(changed).filter_map(|done| document(&given, done));
+        let documents = documents.chain([given.revision_kept(self.now())]).collect();
         let given = Arc::new(given);
         self.cause = cause(&names, &by);
         let held = self.hold(&given, &names).await?;
         let plan = if is_dry { self.let_go(held) } else { self.take_given(given, held, documents).await? };
-        Ok(Defined { plan, done })
+        Ok(Defined { plan, done, jobs: self.jobs() })
+    }
+
+    /// The jobs as they are now.
+    fn jobs(&self) -> Jobs {
+        Jobs::of(&self.in_force, &self.given, None)
     }
 
     /// What the host would have after the edits.
     fn edited(&self, asked: Define) -> Result<(Given, Vec<Done>), Rejection> {
-        let jobs = Jobs::of(&self.in_force, &self.given, None);
+        let jobs = self.jobs();
         let now = self.now();
         let mut given = Given::clone(&self.given);
         // Also where a job was removed and is made anew, no tag of it is ever used again.
-        let first = u64::try_from(now.timestamp_millis()).unwrap_or_default().max(given.revision() + 1);
+        let first = given.next_revision(now);
         let mut done = Vec::new();
         for (revision, (id, edit)) in (first..).zip(asked.edits) {
             let before = given.definitions.get(&id).cloned();
             check_place(&jobs, &id, &edit)?;
-            check_condition(&jobs, &id, &edit.condition)?;
+            // What cannot be done at all is told before what may not be done now.
             if before.is_none() && !matches!(edit.kind, EditKind::Put(_)) {
                 return Err(unknown(&jobs, &id));
             }
+            check_condition(&jobs, &id, &edit.condition)?;
             let json = before.as_ref().map(|before| before.json());
             let Some(job) = edit.kind.apply(json.as_ref()) else {
                 given.definitions.remove(&id);
@@ -91,6 +98,7 @@ impl Task {
             let created = before.map_or_else(|| written.clone(), |before| before.created.clone());
             let definition = Definition { job: id.clone(), revision, text, created, changed: written };
             given.definitions.insert(id.clone(), definition.into());
+            given.revision = revision;
             done.push(Done { job: id, effect, revision: Some(revision) });
         }
         Ok((given, done))
@@ -308,29 +316,14 @@ fn check_place(jobs: &Jobs, id: &JobId, edit: &Edit) -> Result<(), Rejection> {
 }
 
 fn check_condition(jobs: &Jobs, id: &JobId, condition: &Condition) -> Result<(), Rejection> {
-    let view = jobs.get(id);
-    let etag = view.as_ref().map(|view| jobs.etag(view));
-    let changed = |message: String, fix: &str| {
-        let mut rejection = Rejection::new("job.changed", message, fix);
-        rejection.etag.clone_from(&etag);
-        Err(rejection)
-    };
+    let etag = jobs.get(id).map(|view| jobs.etag(&view));
     match (condition, &etag) {
-        (Condition::Any, _) | (Condition::New | Condition::Absent, None) => Ok(()),
+        (Condition::Any, _) | (Condition::New, None) => Ok(()),
         (Condition::New, Some(_)) => {
             let message = format!("there is a job `{id}` already, made through the API");
             Err(Rejection::new("job.exists", message, "choose another id, or replace it with PUT"))
         }
-        (Condition::Absent, Some(etag)) => changed(
-            format!("there is a job `{id}` already, with the tag {etag}"),
-            "leave `If-None-Match` out to replace it",
-        ),
-        (Condition::Is(_), None) => changed(format!("there is no job `{id}`"), "leave `If-Match` out to make it"),
-        (Condition::Is(tags), Some(etag)) if tags.iter().any(|tag| tag == "*" || tag == etag) => Ok(()),
-        (Condition::Is(_), Some(etag)) => changed(
-            format!("job `{id}` was changed meanwhile: it has the tag {etag}"),
-            "read the job anew, make your change to what it is now, and send its tag",
-        ),
+        (Condition::When(when), _) => when.check(id, etag.as_deref()),
     }
 }
 

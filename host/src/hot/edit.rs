@@ -9,7 +9,7 @@ use clockjack_schedule::{
 };
 use serde_json::{Map, Value as Json};
 
-use super::{handle::Refusal, view::Plan};
+use super::{handle::Refusal, jobs::Jobs, view::Plan};
 
 /// Changes of jobs that were made through the API: all of them come in force, or none does.
 #[derive(Clone, Debug)]
@@ -52,10 +52,81 @@ pub enum Condition {
     Any,
     /// Nobody has a job of that id: `job.exists` else.
     New,
-    /// The same, as `If-None-Match: *` says it: `job.changed` else.
-    Absent,
-    /// The job is there, and has one of these tags (`*`: any): `job.changed` else.
-    Is(Vec<String>),
+    /// Its tag is as a request wants it: `job.changed` else.
+    When(When),
+}
+
+/// What a request wants of the tag of what it is about, as in RFC 9110, section 13.1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct When {
+    /// `If-Match`: it is there, and has one of these.
+    pub matches: Option<Tags>,
+    /// `If-None-Match`: it is not there, or has none of these.
+    pub matches_none: Option<Tags>,
+}
+
+/// Tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tags {
+    /// `*`: whichever it has.
+    Any,
+    /// One of these.
+    These(Vec<Tag>),
+}
+
+/// A tag that a request names. Those of jobs are strong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// It begins with `W/`.
+    pub is_weak: bool,
+    /// The rest, quotes included.
+    pub text: String,
+}
+
+impl Tags {
+    fn fit(&self, etag: Option<&str>, fits: fn(&Tag) -> bool) -> bool {
+        match (self, etag) {
+            (_, None) => false,
+            (Self::Any, Some(_)) => true,
+            (Self::These(tags), Some(etag)) => tags.iter().any(|tag| fits(tag) && tag.text == etag),
+        }
+    }
+}
+
+impl When {
+    /// Whether `If-Match` holds. A weak tag is never the same as another one.
+    #[must_use]
+    pub fn matches(&self, etag: Option<&str>) -> bool {
+        self.matches.as_ref().is_none_or(|tags| tags.fit(etag, |tag| !tag.is_weak))
+    }
+
+    /// Whether `If-None-Match` holds. Here a weak tag may be the same.
+    #[must_use]
+    pub fn matches_none(&self, etag: Option<&str>) -> bool {
+        !self.matches_none.as_ref().is_some_and(|tags| tags.fit(etag, |_| true))
+    }
+
+    /// Checks it for a job with a tag, or for one that is not there.
+    ///
+    /// # Errors
+    /// When it does not hold: `job.changed`.
+    pub fn check(&self, job: &JobId, etag: Option<&str>) -> Result<(), Rejection> {
+        let (message, fix) = match (self.matches(etag), etag) {
+            (false, None) => (format!("there is no job `{job}`"), "leave `If-Match` out to make it"),
+            (false, Some(etag)) => (
+                format!("job `{job}` was changed meanwhile: it has the tag {etag}"),
+                "read the job anew, make your change to what it is now, and send its tag",
+            ),
+            (true, Some(etag)) if !self.matches_none(Some(etag)) => (
+                format!("there is a job `{job}` already, with the tag {etag}"),
+                "leave `If-None-Match` out to change it all the same",
+            ),
+            (true, _) => return Ok(()),
+        };
+        let mut rejection = Rejection::new("job.changed", message, fix);
+        rejection.etag = etag.map(ToOwned::to_owned);
+        Err(rejection)
+    }
 }
 
 /// What came of changes.
@@ -65,6 +136,8 @@ pub struct Defined {
     pub plan: Plan,
     /// What became of each job.
     pub done: Vec<Done>,
+    /// The jobs right after it, before anybody else could change one.
+    pub jobs: Jobs,
 }
 
 /// What became of one job.

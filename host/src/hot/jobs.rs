@@ -123,6 +123,12 @@ impl Jobs {
         Self { set: Some(Arc::clone(set)), given: Arc::clone(given), uploads: uploads.map(Into::into) }
     }
 
+    /// The jobs of a manifest alone.
+    #[cfg(test)]
+    pub(crate) fn of_set(set: Set) -> Self {
+        Self { set: Some(Arc::new(set)), ..Self::default() }
+    }
+
     pub(super) fn uploads(&self) -> Option<&Path> {
         self.uploads.as_deref()
     }

@@ -30,7 +30,7 @@ mod watch;
 mod wishes;
 
 pub use self::{
-    edit::{Condition, Define, Defined, Done, Edit, EditKind, Effect, Rejection, Upload},
+    edit::{Condition, Define, Defined, Done, Edit, EditKind, Effect, Rejection, Tag, Tags, Upload, When},
     first::First,
     handle::{Refusal, Reloader, Wish},
     jobs::{JobState, JobView, Jobs, Origin},

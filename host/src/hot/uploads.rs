@@ -47,7 +47,7 @@ impl Task {
         let Examined::Ready(code) = &examined else { return Err(fault("the plugin could not be loaded")) };
         let digest: Arc<str> = Arc::clone(&code.digest);
         let now = self.now();
-        let revision = u64::try_from(now.timestamp_millis()).unwrap_or_default().max(self.given.revision() + 1);
+        let revision = self.given.next_revision(now);
         let upload = given::Upload {
             plugin: name.clone(),
             revision,
@@ -56,8 +56,9 @@ impl Task {
             uploaded: Written { at: now, by: Arc::clone(&by) },
         };
         let upload = Arc::new(upload);
-        let documents = vec![Change::Document(Arc::new(upload.document()))];
         let mut given = Given::clone(&self.given);
+        given.revision = revision;
+        let documents = vec![Change::Document(Arc::new(upload.document())), given.revision_kept(now)];
         given.uploads.insert(name.clone(), Arc::clone(&upload));
         let given = Arc::new(given);
         self.cause = format!("uploaded by `{by}`");
@@ -152,7 +153,8 @@ impl Task {
         if is_dry {
             return Ok(self.let_go(held));
         }
-        let documents = vec![Change::DocumentGone { kind: DocumentKind::Plugin, key: name.as_str().into() }];
+        let gone = Change::DocumentGone { kind: DocumentKind::Plugin, key: name.as_str().into() };
+        let documents = vec![gone, self.given.revision_kept(self.now())];
         let plan = self.take_given(given, held, documents).await?;
         drop(fs::remove_file(&upload.file));
         Ok(plan)

@@ -13,9 +13,12 @@ use clockjack_sandbox::{LoadCode, LoadError};
 use clockjack_schedule::{
     diagnostic::Source,
     id::{JobId, PluginName},
-    ports::{Document, DocumentKind},
+    ports::{Change, Document, DocumentKind},
 };
 use serde_json::{Value as Json, json};
+
+/// The document that keeps the highest revision.
+const REVISION: &str = "revision";
 
 /// All that a host was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct Given {
     pub definitions: BTreeMap<JobId, Arc<Definition>>,
     /// Plugins that were uploaded.
     pub uploads: BTreeMap<PluginName, Arc<Upload>>,
+    /// The highest revision that was ever given, whether or not what had it is still there.
+    pub revision: u64,
 }
 
 /// Who wrote something, and when.
@@ -71,6 +76,7 @@ impl Given {
     pub fn of_documents(documents: &[Document], folder: Option<&Path>) -> Self {
         let mut given = Self::default();
         for document in documents {
+            given.revision = given.revision.max(revision_of(document));
             let is_read = match document.kind {
                 DocumentKind::Job => Definition::of_document(document)
                     .map(|definition| given.definitions.insert(definition.job.clone(), definition.into()))
@@ -93,11 +99,30 @@ impl Given {
         given
     }
 
-    /// The highest revision of all.
+    /// The first revision that may be given at an instant: one that nothing ever had, also where the clock was set back.
     #[must_use]
-    pub fn revision(&self) -> u64 {
-        let jobs = self.definitions.values().map(|definition| definition.revision);
-        jobs.chain(self.uploads.values().map(|upload| upload.revision)).max().unwrap_or_default()
+    pub fn next_revision(&self, now: DateTime<Utc>) -> u64 {
+        u64::try_from(now.timestamp_millis()).unwrap_or_default().max(self.revision + 1)
+    }
+
+    /// What keeps the highest revision, for the commit of every change.
+    #[must_use]
+    pub fn revision_kept(&self, now: DateTime<Utc>) -> Change {
+        let (kind, key, revision) = (DocumentKind::Host, REVISION.into(), self.revision);
+        Change::Document(Arc::new(Document { kind, key, revision, at: now, text: "{}".into() }))
+    }
+}
+
+/// The highest revision that a document knows of.
+fn revision_of(document: &Document) -> u64 {
+    match document.kind {
+        DocumentKind::Job | DocumentKind::Plugin => document.revision,
+        DocumentKind::Host if &*document.key == REVISION => document.revision,
+        DocumentKind::Host
+        | DocumentKind::Pause
+        | DocumentKind::Backfill
+        | DocumentKind::Notice
+        | DocumentKind::Answer => 0,
     }
 }
 
@@ -231,4 +256,28 @@ pub fn pretty(json: &Json) -> Arc<str> {
 fn written(json: &Json, what: &str) -> Option<Written> {
     let text = |end: &str| json.get(format!("{what}_{end}"))?.as_str();
     Some(Written { at: text("at")?.parse().ok()?, by: text("by")?.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tag that somebody has is never that of something else: not where the newest is deleted, and not where the clock is
+    /// set back.
+    #[test]
+    fn revisions_never_come_back() {
+        let now = DateTime::from_timestamp_millis(1_800_000_000_000).unwrap();
+        let mut given = Given::default();
+        let first = given.next_revision(now);
+        given.revision = first + 999;
+        let Change::Document(kept) = given.revision_kept(now) else { panic!("no document") };
+        // What had it is gone, and the host is another one.
+        let later = Given::of_documents(&[Document::clone(&kept)], None);
+        assert!(first + 999 < later.next_revision(now));
+        assert!(first + 999 < later.next_revision(now - chrono::TimeDelta::days(1)));
+        assert_eq!(later, given);
+        // The note of a pause is something else.
+        let pause = Document { key: "pause".into(), ..Document::clone(&kept) };
+        assert_eq!(Given::of_documents(&[pause], None).revision, 0);
+    }
 }

@@ -139,6 +139,7 @@ pub async fn given_of(ledger: &dyn Ledger, folder: Option<&Path>) -> Result<Give
     if folder.is_some() {
         documents.extend(ledger.documents(DocumentKind::Plugin).await?);
     }
+    documents.extend(ledger.documents(DocumentKind::Host).await?);
     let given = Given::of_documents(&documents, folder);
     for upload in given.uploads.values() {
         if let Err(error) = upload.put_in_place() {

@@ -25,6 +25,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use clockjack_schedule::ports::{Clock, Ledger};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+mod back;
 mod filter;
 mod kind;
 mod reader;
@@ -36,6 +37,7 @@ mod told;
 mod writer;
 
 pub use self::{
+    back::Beginning,
     filter::{EventFilter, KindPattern, UnknownKind},
     kind::{About, EventKind},
     reader::{Line, Reader, Seen},
@@ -208,6 +210,12 @@ impl Journal {
         }
         let skipped = usize::try_from(wanted - ring.first).unwrap_or(usize::MAX);
         Ahead::Told(wanted, ring.told.iter().skip(skipped).take(n_max).cloned().collect())
+    }
+
+    /// The whole ring, what is on its way to the ledger included, and the number of the first of it.
+    fn in_memory(&self) -> (u64, Vec<Arc<Told>>) {
+        let ring = self.ring();
+        (ring.first, ring.told.iter().cloned().collect())
     }
 
     /// Whether the numbers are final.

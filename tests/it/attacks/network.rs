@@ -433,6 +433,10 @@ fn a99_every_answer_has_its_headers() {
     }
     let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [200, 200, 200, 405, 405, 405, 404, 200, 200, 401, 400, 413, 404, 202, 400, 400]);
+    // A method that no route takes says which ones this one does, and only to who may ask.
+    let traced = visited.ask("TRACE", "/api/v1/jobs/idle/definition", &[], "");
+    assert!(traced.head.contains("\r\nallow: get,head\r\n"), "{traced:?}");
+    assert_eq!(visited.bare("TRACE", "/api/v1/jobs/idle/definition", &[], "").status, 401);
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl Door {
         let Self { access, .. } = self;
         let headers = request.headers();
         host::check(request.uri(), headers, peer.address(), &access.hosts)?;
-        target::check(request.method(), request.uri())?;
+        target::check(request.uri())?;
         origin::check(headers, peer.is_tls())?;
         if !request.method().is_safe() {
             origin::check_body(headers)?;

@@ -11,7 +11,7 @@ mod host;
 pub(in crate::api) mod idempotency;
 mod origin;
 mod rate;
-mod role;
+pub(in crate::api) mod role;
 mod target;
 pub mod tokens;
 

@@ -95,6 +95,11 @@ fn needed(method: &Method, path: &str) -> Option<Role> {
     need.or(method.is_safe().then_some(Role::Read))
 }
 
+/// Whether an operation only reads, also where it is asked with a body.
+pub(in crate::api) fn is_read(method: &Method, path: &str) -> bool {
+    needed(method, path) == Some(Role::Read)
+}
+
 /// Checks that a caller may ask that. What stands nowhere is for those who may do everything.
 ///
 /// # Errors

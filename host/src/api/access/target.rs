@@ -1,6 +1,6 @@
 //! Whether what is asked for can be an address of a route at all.
 
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{StatusCode, Uri};
 
 use super::super::problem::Problem;
 
@@ -8,17 +8,11 @@ use super::super::problem::Problem;
 const TOKEN_NAMES: [&str; 8] =
     ["token", "access_token", "api_key", "apikey", "auth", "authorization", "bearer", "password"];
 
-/// Checks the method and the address.
+/// Checks an address.
 ///
 /// # Errors
 /// When no route has such a one, or when it holds a token.
-pub(super) fn check(method: &Method, uri: &Uri) -> Result<(), Problem> {
-    if matches!(*method, Method::CONNECT | Method::TRACE) {
-        let detail = format!("nothing can be asked with {method}");
-        let problem =
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method.not_allowed", detail, "ask with one of `allow`");
-        return Err(problem.and(header::ALLOW, HeaderValue::from_static("GET,HEAD,POST,PUT,PATCH,DELETE")));
-    }
+pub(super) fn check(uri: &Uri) -> Result<(), Problem> {
     let query = uri.query().unwrap_or_default();
     for (name, value) in query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
         if TOKEN_NAMES.iter().any(|token| token.eq_ignore_ascii_case(name)) || value.contains(super::tokens::PREFIX) {
@@ -61,19 +55,17 @@ mod tests {
 
     #[test]
     fn an_address_is_one_or_is_refused() {
-        let told = |method: &str, target: &str| {
-            let checked = check(&method.parse().unwrap(), &target.parse().unwrap());
+        let told = |target: &str| {
+            let checked = check(&target.parse().unwrap());
             checked.err().map_or_else(String::new, |problem| problem.line().split(':').next().unwrap().to_owned())
         };
-        assert_eq!(told("GET", "/api/v1/jobs?label=a%3Db&x"), "");
-        assert_eq!(told("GET", "/a%20b/%FF"), "", "whether it names something is for the route to say");
-        for target in ["/a%", "/a%2", "/a%zz", "/a%00", "/?q=%00", "/?q=%FF", "*"] {
-            assert_eq!(told("GET", target), "400 request.invalid", "{target}");
+        assert_eq!(told("/api/v1/jobs?label=a%3Db&x"), "");
+        assert_eq!(told("/a%20b/%FF"), "", "whether it names something is for the route to say");
+        for target in ["/a%", "/a%2", "/a%zz", "/a%00", "/?q=%00", "/?q=%FF", "*", "a:1"] {
+            assert_eq!(told(target), "400 request.invalid", "{target}");
         }
         for target in ["/?token=x", "/?a=b&Access_Token=x", "/?x=cj_abc", "/?api_key"] {
-            assert_eq!(told("GET", target), "400 access.token_in_query", "{target}");
+            assert_eq!(told(target), "400 access.token_in_query", "{target}");
         }
-        assert_eq!(told("TRACE", "/"), "405 method.not_allowed");
-        assert_eq!(told("CONNECT", "a:1"), "405 method.not_allowed");
     }
 }

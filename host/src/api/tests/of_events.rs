@@ -110,7 +110,8 @@ async fn jobs_tell_when_they_are_paused_and_what_is_asked_wrongly_says_why() {
     let kinds: Vec<_> = page.body["events"].as_array().unwrap().iter().map(|event| event["type"].clone()).collect();
     assert_eq!(kinds, ["job.added", "job.paused", "job.resumed"], "{page:?}");
     let mut told = Vec::new();
-    for query in ["type=run.finisht", "after=-1", "limit=0", "run=12", "follow=yes"] {
+    for query in ["type=run.finisht", "type=", "after=-1", "limit=0", "run=12", "follow=yes", "since=1h", "job=a&job=b"]
+    {
         told.push(world.get(&format!("/api/v1/events?{query}")).await.problem());
     }
     let bad = "GET /api/v1/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: text/event-stream\r\nlast-event-id: \
@@ -119,13 +120,47 @@ async fn jobs_tell_when_they_are_paused_and_what_is_asked_wrongly_says_why() {
     told.push(world.get("/api/v1/runs/nobody@latest/logs?follow=true").await.problem());
     expect_test::expect![[r#"
         400 events.unknown_type: there are no events of the type `run.finisht`; did you mean `run.finished`?
-        400 request.invalid: `after` is not a whole number from 0 to 9007199254740991; write a whole number from 0 to 9007199254740991
-        400 request.invalid: `limit` is not a whole number from 1 to 10000; write a whole number from 1 to 10000
-        400 request.invalid: `run` is not the whole id of a run; write the whole id of a run
-        400 request.invalid: `follow` is not `true` or `false`; write `true` or `false`
+        400 events.unknown_type: there are no events of the type ``; types are words such as `run.finished`, or all of a family: `run.*`
+        400 query.invalid: `after` is `-1`; write a whole number from 0 to 9007199254740991
+        400 query.invalid: `limit` is `0`; write a whole number from 1 to 10000
+        400 query.invalid: `run` is not the whole id of a run; write the whole id of a run
+        400 query.invalid: `follow` is `yes`; write `true`, `false`
+        400 query.invalid: `since` is no instant: premature end of input; write it with its offset, such as `2027-01-15T08:00:00Z`; a `+` is written `%2B` here
+        400 query.invalid: `job` stands 2 times; say it once
         400 events.bad_id: `Last-Event-ID` is no number of an event; send the `id` of the last event that was received, as it was received
         404 run.unknown: neither the ledger nor the manifest has a job `nobody`; the jobs are backup, minutely, slow, slow-minutely, slow-queue"#]]
     .assert_eq(&told.join("\n"));
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_as_many_events_as_were_asked_for() {
+    let world = world().await;
+    for query in ["?after=0&limit=3", "?after=0&limit=3&follow=false"] {
+        let mut stream = Stream::events(&world, query, "").await;
+        stream.finish().await;
+        assert_eq!(stream.frames().len(), 3, "{query}: {}", stream.text);
+    }
+}
+
+#[tokio::test]
+async fn events_are_found_by_their_time_and_from_the_newest_back() {
+    let world = world().await;
+    let ids = |page: &Answer| -> Vec<u64> {
+        let events = page.body["events"].as_array().unwrap();
+        events.iter().map(|event| event["id"].as_u64().unwrap()).collect()
+    };
+    let started = world.get("/api/v1/events?last=1&type=scheduler.started").await;
+    assert_eq!((ids(&started), &started.body["looked_back_to"]), (vec![1], &Json::Null), "{started:?}");
+    run_to_end(&world, "backup").await;
+    let ended = world.get("/api/v1/events?type=run.finished").await;
+    let (at, id) = (ended.body["events"][0]["at"].as_str().unwrap(), ids(&ended)[0]);
+    let since = world.get(&format!("/api/v1/events?since={at}")).await;
+    assert!(ids(&since).contains(&id) && !ids(&since).contains(&1), "{since:?}");
+    let never = world.get("/api/v1/events?since=2999-01-01T00:00:00Z").await;
+    assert_eq!(ids(&never), [0; 0], "{never:?}");
+    let mut stream = Stream::events(&world, &format!("?since={at}&limit=1&type=run.finished"), "").await;
+    stream.finish().await;
+    assert_eq!(stream.frames(), [("run.finished".to_owned(), ended.body["events"][0].clone())]);
 }
 
 /// Who does not read is told so when he reads again, and has cost nobody anything.

@@ -204,6 +204,8 @@ async fn who_asks_for_the_end_is_answered_and_nothing_is_changed_after_it() {
     let refused = world.post("/api/v1/jobs/backup/pause", json!({})).await;
     assert_eq!((refused.status, &refused.body["code"]), (503, &json!("host.stopping")), "{refused:?}");
     assert_eq!(world.get("/api/v1/scheduler").await.status, 200, "reads are answered");
+    let preview = world.post("/api/v1/triggers/preview", json!({ "trigger": { "every": "1h" } })).await;
+    assert_eq!(preview.status, 200, "one with a body, too: {preview:?}");
     let hurried = world.post("/api/v1/scheduler/shutdown", json!({ "wait": false })).await;
     assert_eq!((hurried.status, hurried.body), (202, json!({ "stopping": true, "deadline": "0s" })));
 }

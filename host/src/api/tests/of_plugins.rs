@@ -55,7 +55,7 @@ async fn plugins_are_shown_with_what_does_not_run() {
     world.shown.send_replace([plugin()].into());
     let all = world.get("/api/v1/plugins").await;
     let one = world.get("/api/v1/plugins/weblog").await;
-    assert_eq!((all.status, one.status, &all.body[0]), (200, 200, &one.body));
+    assert_eq!((all.status, one.status, &all.body["items"][0]), (200, 200, &one.body));
     expect_test::expect![[r#"
         {
           "plugin": "weblog",

@@ -2,6 +2,18 @@
 
 use super::*;
 
+/// Checks that a cursor fits what the host's own description says of it.
+fn assert_is_promised(path: &str, next: &str) {
+    let document: Json = serde_json::from_str(crate::api::openapi::text().unwrap()).unwrap();
+    let route = path.split('?').next().unwrap().replace("/slow/", "/{job}/");
+    let parameters = document["paths"][format!("/api/v1/{route}")]["get"]["parameters"].as_array().unwrap();
+    let cursor = parameters.iter().find(|parameter| parameter["name"] == "cursor").unwrap();
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    compiler.add_resource("cursor.json", cursor["schema"].clone()).unwrap();
+    let schema = compiler.compile("cursor.json", &mut schemas).unwrap();
+    assert!(schemas.validate(&json!(next), schema).is_ok(), "{next}: {}", cursor["schema"]);
+}
+
 /// All pages of a list, one by one.
 async fn pages(world: &World, path: &str, name: &str) -> Vec<Vec<String>> {
     let (mut pages, mut cursor) = (Vec::new(), String::new());
@@ -11,7 +23,10 @@ async fn pages(world: &World, path: &str, name: &str) -> Vec<Vec<String>> {
         let items = page.body["items"].as_array().unwrap();
         pages.push(items.iter().map(|item| item[name].as_str().unwrap().to_owned()).collect());
         match page.body["next"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
+            Some(next) => {
+                assert_is_promised(path, next);
+                cursor = format!("&cursor={next}");
+            }
             None => return pages,
         }
     }
@@ -56,11 +71,11 @@ async fn jobs_are_listed_by_pages() {
         world.get("/api/v1/jobs/slow?verbose=1").await.problem(),
     ];
     expect_test::expect![[r#"
-        400 query.invalid: `limit` is 0; write a whole number from 1 to 1000
-        400 query.invalid: `limit`: invalid digit found in string; write a whole number from 1 to 1000
+        400 query.invalid: `limit` is `0`; write a whole number from 1 to 1000
+        400 query.invalid: `limit` is `ten`; write a whole number from 1 to 1000
         400 query.invalid: `limit` stands 2 times; say it once
         400 query.invalid: this route knows no parameter `stat`; it knows `label`, `q`, `plugin`, `pool`, `origin`, `state`, `limit`, `cursor`
-        400 query.invalid: `state` is not what `asleep` says; write `active`, `paused`, `new`, `removed`, `not_in_the_manifest`, `broken`
+        400 query.invalid: `state` is `asleep`; write `active`, `paused`, `new`, `removed`, `not_in_the_manifest`, `broken`
         400 query.invalid: `cursor`: `/` may not stand in a name: use letters, digits, `.`, `_` and `-`, and begin with a letter or a digit; write `next` of the page before, as it stands
         404 job.unknown: the host has no job `slo`; did you mean `slow`?
         400 query.invalid: this route knows no parameter `verbose`; it knows none"#]].assert_eq(&told.join("\n"));

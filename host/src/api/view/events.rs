@@ -14,6 +14,9 @@ pub struct EventPage {
     pub next: u64,
     /// The number of the first event that is kept, where those that were asked for are not.
     pub gap: Option<u64>,
+    /// Where the look back ended, when fewer than `last` events that fit were found: the number of the first event that was
+    /// looked at. `after=0` looks at all that are kept.
+    pub looked_back_to: Option<u64>,
 }
 
 /// What one attempt of a run logged and wrote. Of an attempt that goes on: its newest lines.

@@ -191,11 +191,3 @@ pub struct BackfillList {
     /// Those that go on, and those that ended last.
     pub items: Vec<Backfill>,
 }
-
-/// Whether something is only to be said and not done.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct DryRun {
-    /// Only say what it would do.
-    pub dry_run: Option<bool>,
-}

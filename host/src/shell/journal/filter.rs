@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use clockjack_schedule::id::RunId;
 use serde_json::Value as Json;
 
@@ -16,6 +17,8 @@ pub struct EventFilter {
     pub job: Option<String>,
     /// Of this run.
     pub run: Option<RunId>,
+    /// Told at this instant or later.
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// A kind, or all whose words begin alike: `run.*`.
@@ -76,14 +79,19 @@ impl EventFilter {
     pub(super) fn fits(&self, told: &Told) -> bool {
         let job = self.job.as_ref().is_none_or(|job| told.job.as_ref().is_some_and(|own| own.as_str() == job));
         let run = self.run.is_none_or(|run| told.run == Some(run));
-        job && run && self.fits_kind(told.kind.as_str())
+        job && run && self.fits_kind(told.kind.as_str()) && self.since.is_none_or(|since| since <= told.at)
     }
 
     /// The same for an event that was read back.
     pub(super) fn fits_json(&self, event: &Json) -> bool {
         let job = self.job.as_ref().is_none_or(|job| event["job"] == job.as_str());
         let run = self.run.is_none_or(|run| event["run"] == run.to_string());
-        job && run && self.fits_kind(event["type"].as_str().unwrap_or_default())
+        job && run && self.fits_kind(event["type"].as_str().unwrap_or_default()) && self.fits_time(&event["at"])
+    }
+
+    fn fits_time(&self, at: &Json) -> bool {
+        let at = || at.as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok());
+        self.since.is_none_or(|since| at().is_some_and(|at| since <= at))
     }
 
     fn fits_kind(&self, kind: &str) -> bool {

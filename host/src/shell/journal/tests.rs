@@ -306,3 +306,42 @@ fn there_are_so_many_seats() {
     seats.pop();
     assert!(journal.seat().is_some());
 }
+
+/// The ends of some jobs in two lives, between which a crash lets numbers jump, with many other events between them.
+#[tokio::test(start_paused = true)]
+async fn the_last_events_that_fit_are_found_however_far_back_they_are() {
+    let ledger = memory();
+    let first = life(&ledger, start());
+    for part in 0..4 {
+        first.tell_removed([format!("rare{part}")]);
+        first.tell_removed((0..500).map(|n| format!("often{n}")));
+        first.settle().await;
+    }
+    // It ends in no order.
+    first.stop.cancel();
+    let second = life(&ledger, start() + chrono::TimeDelta::hours(1));
+    second.journal.opened().await;
+    second.tell_removed(["rare4".to_owned()]);
+    second.settle().await;
+    let read = async |filter: EventFilter, n: u64, bytes_max: u64| {
+        let beginning = second.journal.look_back(&*ledger, &filter, n, bytes_max).await.unwrap();
+        (beginning, words(&kept(second.journal.reader(Arc::clone(&ledger), filter, beginning.after)).await))
+    };
+    let of = |job: &str| EventFilter { job: Some(job.to_owned()), ..EventFilter::default() };
+    let (beginning, found) = read(of("rare1"), 1, u64::MAX).await;
+    assert_eq!((found.as_slice(), beginning.looked_back_to), (&["503 job.removed rare1".to_owned()][..], None));
+    let (beginning, found) = read(of("rare1"), 2, u64::MAX).await;
+    assert_eq!((found.len(), beginning.looked_back_to), (1, None), "there is no more, and that is known");
+    let (beginning, found) = read(of("nobody"), 1, u64::MAX).await;
+    assert_eq!((found.len(), beginning.after), (0, second.journal.newest().unwrap()));
+    // Numbers that were left out count for nothing.
+    let (_, found) = read(EventFilter::default(), 3, u64::MAX).await;
+    let ends: Vec<_> = found.iter().map(|words| words.split(' ').skip(1).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(ends, ["job.removed often499", "scheduler.started -", "job.removed rare4"]);
+    let since = EventFilter { since: Some(start() + chrono::TimeDelta::minutes(1)), ..EventFilter::default() };
+    assert_eq!(read(since.clone(), 9, u64::MAX).await.1, found[1..]);
+    assert_eq!(second.journal.since(&*ledger, since.since.unwrap()).await.unwrap(), 2005);
+    // Where it would cost too much, it gives up and says so.
+    let (beginning, found) = read(of("rare0"), 1, 1).await;
+    assert!(found.is_empty() && beginning.looked_back_to.is_some_and(|first| 2 < first), "{beginning:?}");
+}

@@ -25,9 +25,10 @@ fn the_page_is_made_from_the_kinds() {
          object with its number (`id`), which only grows, over restarts too; its `type`; when it was told (`at`, RFC 3339 \
          in UTC); and the fields below. What is not known is `null`. Per run the order is `run.queued`, `run.started`, \
          `run.progress`, `run.finished`, with `run.retrying` between attempts. More fields may come; none goes.\n\n\
-         A stream (`Accept: text/event-stream`) begins now, after `Last-Event-ID`, or after `after`; `after=0` is all that \
-         is kept: 64 MiB, 7 days. Beside events it has `gap` (what was asked for is not kept any more; `first` is the number \
-         of what is), `dropped` (the reader did not keep up; it may come back with the last number that it has) and `error`. \
+         A stream (`Accept: text/event-stream`) begins now, after `Last-Event-ID`, after the number `after`, at the \
+         instant `since`, or with the `last` so many events that fit; `after=0` is all that is kept: 64 MiB, 7 days. Beside events it has `gap` (what was asked for is not kept any more; `first` is the number \
+         of what is), `dropped` (the reader did not keep up; it may come back with the last number that it has), `looked_back_to` (fewer than `last` fit \
+         in the newest 16 MiB, which begin with `first`; no more was looked at) and `error`. \
          Lines that guests log are no events: `GET /api/v1/runs/RUN/logs?follow=true`, or `clockjack logs --follow RUN`.\n\n\
          Made from `host/src/shell/journal/kind.rs`.\n",
     );
