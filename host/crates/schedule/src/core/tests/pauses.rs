@@ -91,6 +91,26 @@ fn a_resume_from_an_instant_skips_what_was_before() {
     "#]]);
 }
 
+/// Whatever instant somebody names: all slots of the pause are made up for, or none.
+#[test]
+fn a_resume_from_the_end_of_all_time_is_no_fault() {
+    for (from, n_skipped) in [(DateTime::<Utc>::MIN_UTC, 0), (DateTime::<Utc>::MAX_UTC, 9)] {
+        for all in [true, false] {
+            let mut script = Script::default();
+            script.add(0, job("a", "every: 1s", Policy::default())).tick(0);
+            let (job, from) = (id("a"), ResumeFrom::At(from));
+            let (pause, resume) = match all {
+                true => (Input::PauseAll, Input::ResumeAll { from }),
+                false => (Input::Pause(job.clone()), Input::Resume { job, from }),
+            };
+            script.input(500, pause).told.clear();
+            script.input(9_500, resume);
+            let skipped = format!("skip a 1000..9000 ({n_skipped} slots) paused");
+            assert_eq!(script.told.contains(&skipped), n_skipped != 0, "{}", script.told);
+        }
+    }
+}
+
 /// A host that starts again into a pause of all, and one whose pause has ended meanwhile.
 #[test]
 fn a_restart_knows_who_is_paused_with_all() {
