@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, By, Named},
-    pauses::{instant, invalid},
+    pauses::{invalid, read_instant},
     problem::{Problem, Problems},
     router::Api,
     view::operate::{Backfill, BackfillAsked, BackfillList, BackfillPlan, DryRun},
@@ -41,7 +41,7 @@ async fn begin(
         let fix = "write `?dry_run=true`";
         Problem::new(StatusCode::BAD_REQUEST, "request.invalid", rejection.body_text(), fix)
     })?;
-    let (from, to) = (instant("from", &asked.from)?, instant("to", &asked.to)?);
+    let (from, to) = (read_instant("from", &asked.from)?, read_instant("to", &asked.to)?);
     let bounded = |key: &str, value: Option<u32>, most: u32| match value {
         Some(value) if value == 0 || most < value => {
             Err(invalid("backfill.invalid", format!("`{key}` is {value}; it is 1 to {most}"), "write such a number"))

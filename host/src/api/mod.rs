@@ -13,6 +13,7 @@ mod ending;
 mod events;
 mod framing;
 mod health;
+mod instant;
 mod job_reads;
 mod jobs;
 mod listen;

@@ -9,6 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, By, Named},
+    instant,
     problem::{Problem, Problems},
     router::Api,
     view::operate::{JobState, PauseAsked, ResumeAsked, SchedulerState},
@@ -131,7 +132,7 @@ fn note(asked: PauseAsked, by: Option<String>, now: DateTime<Utc>) -> Result<Pau
         let detail = format!("`note` has more than {NOTE_CHARS_MAX} characters");
         return Err(invalid("pause.invalid", detail, "say it in fewer words"));
     }
-    let until = until.map(|until| instant("until", &until)).transpose()?;
+    let until = until.map(|until| read_instant("until", &until)).transpose()?;
     if let Some(until) = until.filter(|until| *until <= now) {
         let detail = format!("`until` is {}, and it is {} now", rfc3339(until), rfc3339(now));
         return Err(invalid("pause.invalid", detail, "name an instant that lies ahead"));
@@ -143,19 +144,17 @@ fn from(asked: &ResumeAsked) -> Result<ResumeFrom, Problem> {
     match asked.from.as_deref() {
         None | Some("now") => Ok(ResumeFrom::Now),
         Some("last") => Ok(ResumeFrom::Last),
-        Some(text) => text.parse().map(ResumeFrom::At).map_err(|_error| {
+        Some(text) => instant::read(text).map(ResumeFrom::At).map_err(|error| {
             let fix = "write `now`, `last`, or an instant such as `2027-01-15T08:00:00Z`";
-            invalid("resume.invalid", format!("`from` is `{}`", text.escape_debug()), fix)
+            invalid("resume.invalid", format!("`from` is `{}`: {error}", text.escape_debug()), fix)
         }),
     }
 }
 
 /// An instant of a request.
-pub(super) fn instant(key: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
-    text.parse().map_err(|error| {
-        let detail = format!("`{key}` is no instant: {error}");
-        invalid("instant.invalid", detail, "write it as RFC 3339, such as `2027-01-15T08:00:00Z`")
-    })
+pub(super) fn read_instant(key: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
+    instant::read(text)
+        .map_err(|error| invalid("instant.invalid", format!("`{key}` is no instant: {error}"), instant::FORM))
 }
 
 pub(super) fn invalid(code: &'static str, detail: String, fix: &str) -> Problem {

@@ -9,7 +9,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 
-use super::problem::Problem;
+use super::{instant, problem::Problem};
 
 /// Most parameters of one request.
 const PARAMETERS_MAX: usize = 64;
@@ -104,11 +104,11 @@ impl Query {
     /// An instant.
     pub(super) fn instant(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>, Problem> {
         let Some(text) = self.one(name)? else { return Ok(None) };
-        let read = DateTime::parse_from_rfc3339(&text).map_err(|error| {
-            let fix = "write it with its offset, such as `2027-01-15T08:00:00Z`; a `+` is written `%2B` here";
-            invalid(&format!("`{name}` is no instant: {error}"), fix)
-        });
-        read.map(|at| Some(at.with_timezone(&Utc)))
+        let read = instant::read(&text).map(Some);
+        read.map_err(|error| {
+            let fix = format!("{}; a `+` is written `%2B` here", instant::FORM);
+            invalid(&format!("`{name}` is no instant: {error}"), &fix)
+        })
     }
 
     /// How many items are asked for.
