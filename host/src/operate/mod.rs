@@ -12,10 +12,7 @@ mod range;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use clockjack_schedule::{
-    core::Input,
-    ports::{Clock, Ledger, LedgerError},
-};
+use clockjack_schedule::ports::{Clock, Ledger, LedgerError};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -68,11 +65,10 @@ pub async fn begin(
     let mut note = Pauses::of(ledger, &Whose::All).await?;
     if let (None, Some(at)) = (&note, paused_at) {
         let by_start = PauseNote { note: Some("started with `--paused`".to_owned()), until: None, by: None, at };
-        Pauses::keep(ledger, &Whose::All, &by_start).await?;
         note = Some(by_start);
     }
-    if note.is_some() {
-        host.send(vec![Input::PauseAll]).await;
+    if let Some(note) = &note {
+        pauses::pause(ledger, host, &Whose::All, note, true).await?;
     }
     Ok(note)
 }

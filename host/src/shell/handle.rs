@@ -26,6 +26,17 @@ pub struct CodeChange {
     pub generation: u32,
 }
 
+/// A wish that something is paused or goes on.
+#[derive(Debug)]
+pub struct Pausing {
+    /// What is wished for: the pause of a job or of all, or its end.
+    pub input: Input,
+    /// Who wishes it, and why.
+    pub asker: Asker,
+    /// It is told also where the core finds nothing to change: the note or the end of the pause is another one.
+    pub is_news: bool,
+}
+
 /// What the core knows of a job.
 #[derive(Clone, Debug)]
 pub struct Definition {
@@ -115,9 +126,13 @@ impl HostHandle {
         &self.bus
     }
 
-    /// Notes who is about to ask for a pause of a job, or of the whole host, or for its end: the event says so.
-    pub fn asks(&self, job: Option<JobId>, asker: Asker) {
-        self.bus.askers().note(job, asker);
+    /// Pauses something or lets it go on, and waits until that is decided and kept. The event says who wished for it.
+    ///
+    /// # Errors
+    /// When the host stops.
+    pub async fn pauses(&self, wish: Pausing) -> Result<(), LedgerError> {
+        drop(self.inbox.send(Message::Pausing(Box::new(wish))).await);
+        self.settle().await
     }
 
     /// Tells whoever listens.

@@ -1,6 +1,5 @@
 //! The ring: inbox → core → ledger → dispatcher → executor → recorder → bus, and back as an input.
 
-mod askers;
 mod books;
 mod bus;
 mod crash;
@@ -21,7 +20,7 @@ mod tests;
 
 pub use self::{
     bus::{Asker, Bus, Event},
-    handle::{CodeChange, Definition, HostHandle},
+    handle::{CodeChange, Definition, HostHandle, Pausing},
     host::{Drained, Host, HostError, HostParts},
     in_force::InForce,
     news::{ManifestNews, PluginNews, PluginNewsKind},
