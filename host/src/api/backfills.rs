@@ -54,7 +54,7 @@ async fn begin(
     let wanted = Wanted { job, from, to, max, at_once, again: asked.again, by };
     let backfills = &api.operator.backfills;
     if asked.dry_run || query.dry_run.unwrap_or_default() {
-        return Ok(Json(backfills.plan(&wanted).await.map_err(|error| problem(&name, error))?).into_response());
+        return Ok(Json(backfills.plan(wanted).await.map_err(|error| problem(&name, error))?).into_response());
     }
     let begun = backfills.begin(next_id(&api), wanted).await.map_err(|error| problem(&name, error))?;
     Ok((StatusCode::ACCEPTED, Json(begun)).into_response())

@@ -8,6 +8,8 @@ mod backfills;
 mod ending;
 mod pauses;
 mod range;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ pub use self::{
     backfills::{BackfillError, Backfills, Wanted},
     ending::Ending,
     pauses::{PauseNote, Pauses, Whose, pause_of},
-    range::{AT_ONCE_MAX, RangeError, SLOTS_MAX, slots_of},
+    range::{AT_ONCE_MAX, RangeError, SLOTS_MAX},
 };
 use crate::shell::HostHandle;
 
@@ -53,7 +55,8 @@ pub struct Operating {
     stop: CancellationToken,
 }
 
-/// Pauses a whole host that was paused when it ended, or is to begin so, before its jobs come. Says why it is paused.
+/// Before the jobs of a host come: keeps the history that backfills of an earlier life count on, and pauses a whole host
+/// that was paused when it ended, or is to begin so. Says why it is paused.
 ///
 /// # Errors
 /// When the ledger cannot be read or written.
@@ -62,6 +65,7 @@ pub async fn begin(
     host: &HostHandle,
     paused_at: Option<DateTime<Utc>>,
 ) -> Result<Option<PauseNote>, LedgerError> {
+    backfills::hold(ledger, host).await?;
     let mut note = Pauses::of(ledger, &Whose::All).await?;
     if let (None, Some(at)) = (&note, paused_at) {
         let by_start = PauseNote { note: Some("started with `--paused`".to_owned()), until: None, by: None, at };

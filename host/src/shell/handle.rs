@@ -13,7 +13,7 @@ use clockjack_schedule::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Asker, Bus, Event, InForce,
+    Asker, Bus, Event, History, InForce,
     scheduler::{Change, Message, NewCodes},
 };
 
@@ -54,11 +54,12 @@ pub struct HostHandle {
     bus: Bus,
     inbox: mpsc::Sender<Message>,
     in_force: InForce,
+    history: History,
 }
 
 impl HostHandle {
-    pub(super) fn new(bus: Bus, inbox: mpsc::Sender<Message>, in_force: InForce) -> Self {
-        Self { bus, inbox, in_force }
+    pub(super) fn new(bus: Bus, inbox: mpsc::Sender<Message>, in_force: InForce, history: History) -> Self {
+        Self { bus, inbox, in_force, history }
     }
 
     /// Changes the set of jobs while the host runs. Jobs that came back get what the ledger knows of them.
@@ -118,6 +119,12 @@ impl HostHandle {
     #[must_use]
     pub fn jobs(&self) -> &InForce {
         &self.in_force
+    }
+
+    /// Whose history is not pruned.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Where to listen.

@@ -5,6 +5,7 @@ mod bus;
 mod crash;
 mod dispatcher;
 mod handle;
+mod history;
 mod host;
 mod in_force;
 pub mod journal;
@@ -21,6 +22,7 @@ mod tests;
 pub use self::{
     bus::{Asker, Bus, Event},
     handle::{CodeChange, Definition, HostHandle, Pausing},
+    history::History,
     host::{Drained, Host, HostError, HostParts},
     in_force::InForce,
     news::{ManifestNews, PluginNews, PluginNewsKind},
