@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, By, Named},
-    instant,
+    instant::{self, NoInstant},
     problem::{Problem, Problems},
     router::Api,
     view::operate::{JobState, PauseAsked, ResumeAsked, SchedulerState},
@@ -115,7 +115,11 @@ fn from(asked: &ResumeAsked) -> Result<ResumeFrom, Problem> {
         Some("last") => Ok(ResumeFrom::Last),
         Some(text) => instant::read(text).map(ResumeFrom::At).map_err(|error| {
             let fix = "write `now`, `last`, or an instant such as `2027-01-15T08:00:00Z`";
-            invalid("resume.invalid", format!("`from` is `{}`: {error}", text.escape_debug()), fix)
+            let why = match &error {
+                NoInstant::Form(_) => String::new(),
+                NoInstant::Year(_) => format!(": {error}"),
+            };
+            invalid("resume.invalid", format!("`from` is `{}`{why}", text.escape_debug()), fix)
         }),
     }
 }
