@@ -38,11 +38,11 @@ pub enum RangeError {
 ///
 /// # Errors
 /// When they cannot.
-pub(super) fn trigger_for<'j>(
-    job: &'j Job,
+pub(super) fn trigger_for(
+    job: &Job,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
     now: DateTime<Utc>,
-) -> Result<&'j Trigger, RangeError> {
+) -> Result<&Trigger, RangeError> {
     let trigger = job.trigger.as_ref().ok_or(RangeError::NoTrigger)?;
     if trigger.waits_for_finish() {
         return Err(RangeError::FixedDelay);

@@ -243,7 +243,8 @@ async fn a_pause_has_its_note_and_what_goes_on_has_none_whoever_else_asks() {
             let resume = || life.operator.pauses.resume(whose.clone(), ResumeFrom::Now, None);
             let (first, second) = tokio::join!(resume(), async {
                 life.pause(whose.clone(), "until then", Some(3_600)).await;
-                resume().await.and(Ok(life.pause(whose.clone(), "and again", Some(3_600)).await))
+                resume().await?;
+                life.operator.pauses.pause(whose.clone(), life.note("and again", Some(3_600))).await
             });
             first.and(second).unwrap();
             assert_eq!(life.is_paused().await, life.is_noted(&whose).await, "{whose:?}");

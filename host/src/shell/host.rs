@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bus, Event, History, Summary,
+    Bus, Event, Summary,
     books::{Books, FLUSHES_MAX},
     dispatcher::{Dispatcher, DispatcherParts},
     handle::HostHandle,
@@ -130,14 +130,8 @@ impl Host {
             left_over: vec![Input::Pools(pools)],
             news: News::default(),
         };
-        let (in_force, history) = (jobs.in_force.clone(), History::default());
-        let pruner = Pruner {
-            ledger: Arc::clone(&ledger),
-            clock: Arc::clone(&clock),
-            jobs,
-            history: history.clone(),
-            stop: stop.clone(),
-        };
+        let (in_force, history) = (jobs.in_force.clone(), jobs.history.clone());
+        let pruner = Pruner { ledger: Arc::clone(&ledger), clock: Arc::clone(&clock), jobs, stop: stop.clone() };
         let pruner = guests.spawn(pruner.work());
         let (writer, last_words) = keep_events(&bus, &ledger, &guests);
         let (scheduler, recorder) = spawn(scheduler, recorder);

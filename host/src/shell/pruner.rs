@@ -45,6 +45,8 @@ const BREATH: Duration = Duration::from_millis(20);
 pub(super) struct Jobs {
     /// Jobs of this life.
     pub(super) in_force: InForce,
+    /// Jobs whose history somebody counts on.
+    pub(super) history: History,
     list: Arc<Mutex<List>>,
 }
 
@@ -117,7 +119,6 @@ pub(super) struct Pruner {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) jobs: Jobs,
-    pub(super) history: History,
     pub(super) stop: CancellationToken,
 }
 
@@ -193,7 +194,7 @@ impl Pruner {
     /// Prunes some jobs, but for those whose history somebody holds. Those come again with the next round.
     async fn prune_but_held(&self, keep: &[KeepOf], n_rows: usize) -> Result<Pruned, LedgerError> {
         // Until the ledger has answered, so that who holds a history from now on finds it whole.
-        let held = self.history.held().await;
+        let held = self.jobs.history.held().await;
         let (later, keep): (Vec<_>, Vec<_>) = keep.iter().cloned().partition(|keep| held.has(&keep.job));
         self.jobs.come_again(&later);
         if keep.is_empty() { Ok(Pruned::default()) } else { self.ledger.prune(keep, n_rows).await }

@@ -1,6 +1,6 @@
 //! The language as tables: what each spelling fires at, how it is told, and what is refused with which words.
 
-use super::{at, basis, read, read_in, slots, told};
+use super::{basis, read, read_in, slots, told};
 use crate::trigger::{Trigger, TriggerContext};
 
 /// One line per spelling: its first slots from the beginning of 2027 on, and the description below.
@@ -369,8 +369,8 @@ fn slots_end_with_the_year_9999() {
     let basis = basis();
     for text in ["{every: 1h}", "{cron: '0 20 * * *', timezone: America/New_York}"] {
         let trigger = read(text);
-        let slots: Vec<_> = trigger.slots_from(at("9999-12-31T20:30:00Z"), &basis).collect();
+        let slots: Vec<_> = trigger.slots_from(super::at("9999-12-31T20:30:00Z"), &basis).collect();
         assert!(slots.iter().all(|slot| slot.to_rfc3339().starts_with("9999-12-31T")), "{text}: {slots:?}");
-        assert_eq!(trigger.next_after(at("9999-12-31T23:59:59.999999Z"), &basis), None, "{text}");
+        assert_eq!(trigger.next_after(super::at("9999-12-31T23:59:59.999999Z"), &basis), None, "{text}");
     }
 }
