@@ -96,7 +96,8 @@ pub(crate) fn word(cause: &Cause) -> &'static str {
     match cause {
         Cause::Schedule => "schedule",
         Cause::CatchUp(_) => "catch-up",
-        Cause::Manual | Cause::Api | Cause::Backfill => "manual",
+        Cause::Manual | Cause::Api => "manual",
+        Cause::Backfill => "backfill",
         Cause::Upstream(_) => "upstream",
         Cause::Start => "start",
     }

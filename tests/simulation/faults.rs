@@ -30,6 +30,12 @@ pub(crate) enum Kind {
     Pause { job: String, time: Micros, resume: Resume },
     /// The end of a pause.
     Resume { job: String, resume: Resume },
+    /// The whole host is paused for a time.
+    PauseAll { time: Micros, resume: Resume },
+    /// The end of a pause of the whole host.
+    ResumeAll { resume: Resume },
+    /// Somebody asks for slots of the past to be made up for.
+    Backfill { job: String, slots: Vec<Micros>, key: String },
     /// Somebody asks for a run, twice under one key.
     Fire { job: String, key: String },
     /// Other code is put in force, for one job or for all.
@@ -50,11 +56,23 @@ pub(crate) fn all(chance: &mut Chance, n_faults: usize, jobs: &[SimJob], from: M
         let at = begin + chance.between(part / 20, part / 2);
         let long = (part / 3).min(3 * 3_600 * SECOND);
         let kind = if n_faults == 0 { continue } else { kind(chance, jobs, long) };
-        if let Kind::Pause { job, time, resume } = &kind {
-            let kind = Kind::Resume { job: job.clone(), resume: *resume };
-            faults.push(Fault { at: at + time, kind });
+        match &kind {
+            Kind::Pause { job, time, resume } => {
+                let kind = Kind::Resume { job: job.clone(), resume: *resume };
+                faults.push(Fault { at: at + time, kind });
+            }
+            Kind::PauseAll { time, resume } => {
+                faults.push(Fault { at: at + time, kind: Kind::ResumeAll { resume: *resume } });
+                // The next life is told of it before its jobs come.
+                if chance.percent(50) {
+                    faults.push(Fault { at: at + time / 4, kind: Kind::Kill { down: time / 4 } });
+                }
+            }
+            _ => {}
         }
         faults.push(Fault { at, kind });
+        let asked = begin + chance.between(SECOND, part / 25);
+        faults.extend(backfill(chance, jobs, asked, number));
         let job = chance.pick(jobs).job.id.to_string();
         let key = format!("key-{number}");
         faults.push(Fault { at: begin + chance.between(SECOND, part / 25), kind: Kind::Fire { job, key } });
@@ -67,10 +85,20 @@ pub(crate) fn all(chance: &mut Chance, n_faults: usize, jobs: &[SimJob], from: M
     faults
 }
 
+/// Slots of a job that lie some hours back.
+fn backfill(chance: &mut Chance, jobs: &[SimJob], at: Micros, number: i64) -> Option<Fault> {
+    let job = chance.pick(jobs);
+    let known = &job.revision.slots;
+    let n_past = known.partition_point(|slot| *slot < at - 4 * 3_600 * SECOND);
+    let n = usize::try_from(chance.between(1, 6)).unwrap().min(n_past);
+    let (job, slots) = (job.job.id.to_string(), known[n_past - n..n_past].to_vec());
+    (!slots.is_empty()).then(|| Fault { at, kind: Kind::Backfill { job, slots, key: format!("backfill-{number}") } })
+}
+
 fn kind(chance: &mut Chance, jobs: &[SimJob], long: Micros) -> Kind {
     let short = chance.between(SECOND / 5, 60 * SECOND);
     let time = if chance.percent(50) { short } else { chance.between(SECOND, long) };
-    match chance.between(1, 10) {
+    match chance.between(1, 11) {
         1 | 2 => Kind::Kill { down: time },
         3 | 4 => {
             let n_left = u32::try_from(chance.between(1, 8)).unwrap();
@@ -81,10 +109,12 @@ fn kind(chance: &mut Chance, jobs: &[SimJob], long: Micros) -> Kind {
         7 => Kind::Slow { time, each: chance.between(SECOND / 10, 20 * SECOND) },
         8 => Kind::Step { by: time },
         9 => Kind::Step { by: -time },
-        _ => {
-            let job = chance.pick(jobs).job.id.to_string();
+        pause => {
             let resume = if chance.percent(50) { Resume::Now } else { Resume::Last };
-            Kind::Pause { job, time, resume }
+            if pause == 10 {
+                return Kind::PauseAll { time, resume };
+            }
+            Kind::Pause { job: chance.pick(jobs).job.id.to_string(), time, resume }
         }
     }
 }

@@ -127,7 +127,8 @@ fn run(row: &RunRow, earlier: &[Finish]) -> checker::Run {
         cause: match &row.run.cause {
             Cause::Schedule => checker::Cause::Schedule,
             Cause::CatchUp(n_slots) => checker::Cause::CatchUp(*n_slots),
-            Cause::Manual | Cause::Api | Cause::Backfill => checker::Cause::Manual,
+            Cause::Manual | Cause::Api => checker::Cause::Manual,
+            Cause::Backfill => checker::Cause::Backfill,
             Cause::Upstream(job) => checker::Cause::Upstream(job.to_string()),
             Cause::Start => checker::Cause::Start,
         },

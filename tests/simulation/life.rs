@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
+use chrono::DateTime;
 use clockjack::shell::{CodeChange, Host, HostParts};
-use clockjack_checker::{Ending, Facts, Micros, Pause, Pool, Reload, Request, SECOND, Span, Step, Up};
+use clockjack_checker::{Ending, Facts, Micros, Pause, Pool, Reload, Request, Resume, SECOND, Span, Step, Up};
 use clockjack_schedule::{
     core::{Input, POOL_SIZE, ResumeFrom},
     id::{JobId, PoolName, RunId},
+    ports::Ledger as _,
     run::Cause,
 };
 
@@ -35,6 +37,9 @@ pub(crate) struct Story {
     offset: Arc<AtomicI64>,
     generation: Arc<AtomicU32>,
     n_told: usize,
+    is_all_paused: bool,
+    /// The slots of the past that somebody wants made up for, each with its run.
+    wanted: Vec<(JobId, RunId, Micros)>,
 }
 
 /// How a life ended.
@@ -50,7 +55,19 @@ impl Story {
             .map(|(name, size)| Pool { name: name.to_owned(), size: usize::try_from(size).unwrap() });
         let facts = Facts { until, pools: pools.into(), ..Facts::default() };
         let (ledger, notes) = (Arc::default(), Arc::new(Mutex::default()));
-        Self { seed, jobs, faults, ledger, notes, facts, offset: Arc::default(), generation: Arc::default(), n_told: 0 }
+        Self {
+            seed,
+            jobs,
+            faults,
+            ledger,
+            notes,
+            facts,
+            offset: Arc::default(),
+            generation: Arc::default(),
+            n_told: 0,
+            is_all_paused: false,
+            wanted: Vec::new(),
+        }
     }
 
     /// Lets the host live, die and live again until the end of the story.
@@ -85,7 +102,11 @@ impl Story {
             guests: tokio::runtime::Handle::current(),
             pools: [(PoolName::default(), size(POOL_SIZE)), (SMALL.0.parse().unwrap(), size(SMALL.1))].into(),
         });
+        if self.is_all_paused {
+            host.handle().send(vec![Input::PauseAll]).await;
+        }
         host.take_in(self.jobs.iter().map(|job| Arc::clone(&job.job)).collect()).await.unwrap();
+        self.make_up(&host).await;
         let mut down = 0;
         loop {
             let next = self.faults.get(self.n_told).map_or(self.facts.until, |fault| fault.at);
@@ -142,11 +163,32 @@ impl Story {
                 self.facts.pauses.push(Pause { job, span: Span::new(at, at + time), resume });
             }
             Kind::Resume { job, resume } => {
-                let from = match resume {
-                    clockjack_checker::Resume::Now => ResumeFrom::Now,
-                    clockjack_checker::Resume::Last => ResumeFrom::Last,
-                };
+                let from = from(resume);
                 host.handle().send(vec![Input::Resume { job: job.parse().unwrap(), from }]).await;
+                self.make_up(host).await;
+            }
+            Kind::PauseAll { time, resume } => {
+                self.is_all_paused = true;
+                host.handle().send(vec![Input::PauseAll]).await;
+                let span = Span::new(at, at + time);
+                let pauses = self.jobs.iter().map(|job| Pause { job: job.job.id.to_string(), span, resume });
+                self.facts.pauses.extend(pauses);
+            }
+            Kind::ResumeAll { resume } => {
+                self.is_all_paused = false;
+                host.handle().send(vec![Input::ResumeAll { from: from(resume) }]).await;
+                self.make_up(host).await;
+            }
+            Kind::Backfill { job, slots, key } => {
+                let id: JobId = job.parse().unwrap();
+                for slot in slots {
+                    let key = format!("{key}:{slot}");
+                    let run = RunId::of_key(&id, &key);
+                    self.wanted.push((id.clone(), run, slot));
+                    let (job, run) = (job.clone(), Some(run.to_string()));
+                    self.facts.requests.push(Request { job, at, key: Some(key), run, acknowledged: true });
+                }
+                self.make_up(host).await;
             }
             Kind::Fire { job, key } => {
                 let id: JobId = job.parse().unwrap();
@@ -170,5 +212,23 @@ impl Story {
             }
             Kind::Kill { .. } | Kind::Stop { .. } | Kind::CrashAtCommit { .. } => unreachable!("these end the life"),
         }
+    }
+
+    /// Asks for the runs of the past of which nothing is known, as whoever looks after backfills does.
+    async fn make_up(&self, host: &Host) {
+        for (job, run, slot) in self.wanted.clone() {
+            if self.ledger.run(run).await.is_ok_and(|known| known.is_none()) {
+                let scheduled_for = DateTime::from_timestamp_micros(slot);
+                let fire = Input::Fire { job, run, cause: Cause::Backfill, payload: None, scheduled_for };
+                host.handle().send(vec![fire]).await;
+            }
+        }
+    }
+}
+
+fn from(resume: Resume) -> ResumeFrom {
+    match resume {
+        Resume::Now => ResumeFrom::Now,
+        Resume::Last => ResumeFrom::Last,
     }
 }

@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, By, Named},
-    pauses::{instant, invalid},
+    pauses::{invalid, read_instant},
     problem::{Problem, Problems},
     query::Dry,
     router::Api,
@@ -38,7 +38,7 @@ async fn begin(
     Asked(asked): Asked<BackfillAsked>,
 ) -> Result<Response, Problem> {
     let job = api.job(&name).await?.state.job;
-    let (from, to) = (instant("from", &asked.from)?, instant("to", &asked.to)?);
+    let (from, to) = (read_instant("from", &asked.from)?, read_instant("to", &asked.to)?);
     let bounded = |key: &str, value: Option<u32>, most: u32| match value {
         Some(value) if value == 0 || most < value => {
             Err(invalid("backfill.invalid", format!("`{key}` is {value}; it is 1 to {most}"), "write such a number"))
@@ -51,7 +51,7 @@ async fn begin(
     let wanted = Wanted { job, from, to, max, at_once, again: asked.again, by };
     let backfills = &api.operator.backfills;
     if asked.dry_run || is_dry {
-        return Ok(Json(backfills.plan(&wanted).await.map_err(|error| problem(&name, error))?).into_response());
+        return Ok(Json(backfills.plan(wanted).await.map_err(|error| problem(&name, error))?).into_response());
     }
     let begun = backfills.begin(next_id(&api), wanted).await.map_err(|error| problem(&name, error))?;
     Ok((StatusCode::ACCEPTED, Json(begun)).into_response())

@@ -35,7 +35,7 @@ pub(super) const CODES: &[(&str, &str, &str)] = &[
     ),
     ("import.invalid", "422", "what was sent is no manifest of jobs"),
     ("import.plugin_missing", "422", "the jobs need plugins that this host does not have; `detail` names them"),
-    ("instant.invalid", "422", "a time that is not RFC 3339"),
+    ("instant.invalid", "422", "a time that is not RFC 3339, or not of the years 1 to 9999"),
     ("job.changed", "412", "`If-Match` or `If-None-Match` does not hold; `etag` is the tag of now"),
     ("job.exists", "409", "there is a job of that id"),
     ("job.in_manifest", "409", "it stands in a file, and is changed there"),

@@ -15,6 +15,7 @@ mod ending;
 mod events;
 mod framing;
 mod health;
+mod instant;
 mod job_reads;
 mod jobs;
 mod listen;

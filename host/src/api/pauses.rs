@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
-use clockjack_schedule::core::{Input, ResumeFrom};
+use clockjack_schedule::core::ResumeFrom;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, By, Named},
+    instant::{self, NoInstant},
     problem::{Problem, Problems},
     router::Api,
     view::operate::{JobState, PauseAsked, ResumeAsked, SchedulerState},
 };
 use crate::{
     cli::rfc3339,
-    operate::{PauseNote, Pauses, Whose},
-    shell::Asker,
+    operate::{PauseNote, Pauses, Whose, pause_of},
 };
 
 /// Longest note, in characters: some lines for whoever looks.
@@ -41,9 +41,7 @@ async fn pause(
 ) -> Result<Json<JobState>, Problem> {
     let job = api.job(&name).await?.state.job;
     let note = note(asked, by, api.clock.now())?;
-    Pauses::keep(&*api.ledger, &Whose::Job(job.clone()), &note).await?;
-    api.host.asks(Some(job.clone()), asker(&note));
-    tell(&api, Input::Pause(job)).await?;
+    api.operator.pauses.pause(Whose::Job(job), note).await?;
     state_of(&api, &name).await
 }
 
@@ -57,10 +55,7 @@ async fn resume(
 ) -> Result<Json<JobState>, Problem> {
     let job = api.job(&name).await?.state.job;
     let from = from(&asked)?;
-    api.host.asks(Some(job.clone()), named(by));
-    tell(&api, Input::Resume { job: job.clone(), from }).await?;
-    Pauses::forget(&*api.ledger, &Whose::Job(job)).await?;
-    api.operator.pauses.changed();
+    api.operator.pauses.resume(Whose::Job(job), from, by).await?;
     state_of(&api, &name).await
 }
 
@@ -72,9 +67,7 @@ async fn pause_all(
     Asked(asked): Asked<PauseAsked>,
 ) -> Result<Json<SchedulerState>, Problem> {
     let note = note(asked, by, api.clock.now())?;
-    Pauses::keep(&*api.ledger, &Whose::All, &note).await?;
-    api.host.asks(None, asker(&note));
-    tell(&api, Input::PauseAll).await?;
+    api.operator.pauses.pause(Whose::All, note.clone()).await?;
     Ok(Json(SchedulerState { paused: true, pause: Some((&note).into()) }))
 }
 
@@ -86,43 +79,20 @@ async fn resume_all(
     Asked(asked): Asked<ResumeAsked>,
 ) -> Result<Json<SchedulerState>, Problem> {
     let from = from(&asked)?;
-    api.host.asks(None, named(by));
-    tell(&api, Input::ResumeAll { from }).await?;
-    Pauses::forget(&*api.ledger, &Whose::All).await?;
-    api.operator.pauses.changed();
+    api.operator.pauses.resume(Whose::All, from, by).await?;
     Ok(Json(SchedulerState { paused: false, pause: None }))
 }
 
-/// Gives the core an input, and waits until it is decided and kept.
-async fn tell(api: &Api, input: Input) -> Result<(), Problem> {
-    api.host.send(vec![input]).await;
-    api.settle().await?;
-    api.operator.pauses.changed();
-    Ok(())
-}
-
-/// How a job is then.
+/// How a job is then. Its note is read first: one that goes on meanwhile is not shown as paused without it.
 async fn state_of(api: &Api, name: &str) -> Result<Json<JobState>, Problem> {
-    let state = api.job(name).await?.state;
-    let whose = if state.paused_with_all { Whose::All } else { Whose::Job(state.job.clone()) };
-    let note = if state.paused { Pauses::of(&*api.ledger, &whose).await? } else { None };
+    let notes = Pauses::all(&*api.ledger).await?.into_iter().collect();
+    let row = api.job(name).await?;
     Ok(Json(JobState {
-        job: state.job.to_string(),
-        paused: state.paused,
-        paused_with_all: state.paused_with_all,
-        pause: note.as_ref().map(Into::into),
+        job: row.state.job.to_string(),
+        paused: row.state.paused,
+        paused_with_all: row.state.paused_with_all,
+        pause: pause_of(&notes, Some(&row)).map(Into::into),
     }))
-}
-
-/// Who asked, for whoever listens.
-fn named(by: Option<String>) -> Asker {
-    Asker { by: by.map(Into::into), ..Asker::default() }
-}
-
-/// Who asked for a pause and why, for whoever listens.
-fn asker(note: &PauseNote) -> Asker {
-    let PauseNote { note, until, by, .. } = note;
-    Asker { note: note.as_deref().map(Into::into), until: *until, by: by.as_deref().map(Into::into) }
 }
 
 fn note(asked: PauseAsked, by: Option<String>, now: DateTime<Utc>) -> Result<PauseNote, Problem> {
@@ -131,7 +101,7 @@ fn note(asked: PauseAsked, by: Option<String>, now: DateTime<Utc>) -> Result<Pau
         let detail = format!("`note` has more than {NOTE_CHARS_MAX} characters");
         return Err(invalid("pause.invalid", detail, "say it in fewer words"));
     }
-    let until = until.map(|until| instant("until", &until)).transpose()?;
+    let until = until.map(|until| read_instant("until", &until)).transpose()?;
     if let Some(until) = until.filter(|until| *until <= now) {
         let detail = format!("`until` is {}, and it is {} now", rfc3339(until), rfc3339(now));
         return Err(invalid("pause.invalid", detail, "name an instant that lies ahead"));
@@ -143,19 +113,21 @@ fn from(asked: &ResumeAsked) -> Result<ResumeFrom, Problem> {
     match asked.from.as_deref() {
         None | Some("now") => Ok(ResumeFrom::Now),
         Some("last") => Ok(ResumeFrom::Last),
-        Some(text) => text.parse().map(ResumeFrom::At).map_err(|_error| {
+        Some(text) => instant::read(text).map(ResumeFrom::At).map_err(|error| {
             let fix = "write `now`, `last`, or an instant such as `2027-01-15T08:00:00Z`";
-            invalid("resume.invalid", format!("`from` is `{}`", text.escape_debug()), fix)
+            let why = match &error {
+                NoInstant::Form(_) => String::new(),
+                NoInstant::Year(_) => format!(": {error}"),
+            };
+            invalid("resume.invalid", format!("`from` is `{}`{why}", text.escape_debug()), fix)
         }),
     }
 }
 
 /// An instant of a request.
-pub(super) fn instant(key: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
-    text.parse().map_err(|error| {
-        let detail = format!("`{key}` is no instant: {error}");
-        invalid("instant.invalid", detail, "write it as RFC 3339, such as `2027-01-15T08:00:00Z`")
-    })
+pub(super) fn read_instant(key: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
+    instant::read(text)
+        .map_err(|error| invalid("instant.invalid", format!("`{key}` is no instant: {error}"), instant::FORM))
 }
 
 pub(super) fn invalid(code: &'static str, detail: String, fix: &str) -> Problem {

@@ -12,6 +12,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 
 use super::{
+    instant,
     operations::{self, Known},
     problem::Problem,
 };
@@ -149,11 +150,10 @@ impl Query {
     /// An instant.
     pub(super) fn instant(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
         let Some(text) = self.one(name) else { return Ok(None) };
-        let read = DateTime::parse_from_rfc3339(&text).map_err(|error| {
-            let fix = "write it with its offset, such as `2027-01-15T08:00:00Z`; a `+` is written `%2B` here";
-            invalid(&format!("`{name}` is no instant: {error}"), fix)
-        });
-        read.map(|at| Some(at.with_timezone(&Utc)))
+        instant::read(&text).map(Some).map_err(|error| {
+            let fix = format!("{}; a `+` is written `%2B` here", instant::FORM);
+            invalid(&format!("`{name}` is no instant: {error}"), &fix)
+        })
     }
 
     /// How many items are asked for.

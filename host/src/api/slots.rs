@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
-use chrono::{DateTime, FixedOffset, SubsecRound as _, Utc};
+use chrono::{DateTime, Datelike as _, FixedOffset, SubsecRound as _, Utc};
 use clockjack_schedule::{
     diagnostic::{Diagnostics, Span},
     job::Job,
@@ -16,6 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     asked::{Asked, Named},
+    instant::{self, YEAR_MAX},
     problem::{Problem, Problems},
     query::Query,
     router::Api,
@@ -96,9 +97,8 @@ async fn preview(State(api): State<Arc<Api>>, Asked(asked): Asked<PreviewAsked>)
         return Err(refused(&detail, &format!("a trigger has at most {TRIGGER_BYTES_MAX}")));
     }
     let instant = |name: &str, text: Option<String>| {
-        let read = text.map(|text| DateTime::parse_from_rfc3339(&text)).transpose();
-        let fix = "write it with its offset, such as `2027-01-15T08:00:00Z`";
-        read.map_err(|error| refused(&format!("`{name}` is no instant: {error}"), fix))
+        let read = text.map(|text| instant::read(&text)).transpose();
+        read.map_err(|error| refused(&format!("`{name}` is no instant: {error}"), instant::FORM))
     };
     let (from, until) = (instant("from", from)?, instant("until", until)?);
     let n_max = usize::from(n.unwrap_or(10));
@@ -106,8 +106,7 @@ async fn preview(State(api): State<Arc<Api>>, Asked(asked): Asked<PreviewAsked>)
         return Err(refused(&format!("`n` is {n_max}"), &format!("write a whole number from 1 to {SLOTS_MAX}")));
     }
     let now = api.clock.now().trunc_subsecs(6);
-    let utc = |at: DateTime<FixedOffset>| at.with_timezone(&Utc);
-    let range = Range { from: from.map_or(now, utc), until: until.map(utc), n_max };
+    let range = Range { from: from.unwrap_or(now), until, n_max };
     let read = tokio::task::spawn_blocking(move || previewed(&text, at, timezone.as_deref(), &range)).await;
     read.map_err(|error| fault(&error))?.map(Json)
 }
@@ -176,7 +175,8 @@ fn slots(trigger: &Trigger, zone: &Zone, basis: &Basis, range: &Range) -> Slots 
 /// An instant as the clocks of a zone show it, with its offset.
 fn local(at: DateTime<Utc>, zone: &Zone) -> String {
     let offset = i32::try_from(zone.offset_at(at.timestamp())).ok().and_then(FixedOffset::east_opt);
-    offset.map_or_else(|| rfc3339(at), |offset| at.with_timezone(&offset).to_rfc3339())
+    let shown = offset.map(|offset| at.with_timezone(&offset)).filter(|local| local.year() <= YEAR_MAX);
+    shown.map_or_else(|| rfc3339(at), |local| local.to_rfc3339())
 }
 
 /// Looking for slots may take a moment, and nobody else is to wait for it.

@@ -35,7 +35,7 @@ pub(super) struct BackfillArgs {
     /// How many runs go on at once.
     #[arg(long, value_name = "N", default_value_t = 1)]
     at_once: u32,
-    /// Also slots that have a run already.
+    /// Also slots that have a run already, or are to get one from a backfill that goes on.
     #[arg(long)]
     again: bool,
     /// Only say what it would do.
@@ -93,7 +93,7 @@ fn plan(plan: &BackfillPlan) -> String {
     let BackfillPlan { job, slots, left_out, first, last, sample } = plan;
     let left_out = match left_out {
         0 => String::new(),
-        n => format!("; {n} slots of the range have a run already and are left out (`--again` takes them in)"),
+        n => format!("; {n} slots of the range have a run, or get one, and are left out (`--again` takes them in)"),
     };
     let (Some(first), Some(last)) = (first, last) else {
         return format!("no slot of {job} would be made up for{left_out}");

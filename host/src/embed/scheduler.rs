@@ -31,7 +31,7 @@ use super::{
 use crate::{
     clock::SystemClock,
     load::Program,
-    operate::{PauseNote, Pauses, Whose},
+    operate::{PauseNote, Whose},
     shell::Summary,
 };
 
@@ -186,8 +186,7 @@ impl Scheduler {
     /// When there is no such job.
     pub async fn pause(&self, id: &str) -> Result<(), Error> {
         let job = self.row(id).await?.state.job;
-        self.note_pause(&Whose::Job(job.clone())).await?;
-        self.tell(Input::Pause(job)).await
+        self.pause_for(Whose::Job(job)).await
     }
 
     /// Starts nothing of any job until all are resumed, also of jobs that come meanwhile, and after a restart.
@@ -195,8 +194,7 @@ impl Scheduler {
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn pause_all(&self) -> Result<(), Error> {
-        self.note_pause(&Whose::All).await?;
-        self.tell(Input::PauseAll).await
+        self.pause_for(Whose::All).await
     }
 
     /// Lets all jobs go on but those that are paused by themselves.
@@ -204,8 +202,7 @@ impl Scheduler {
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn resume_all(&self, from: ResumeFrom) -> Result<(), Error> {
-        self.tell(Input::ResumeAll { from: from.into() }).await?;
-        self.forget_pause(&Whose::All).await
+        self.resume_for(Whose::All, from).await
     }
 
     /// Lets a paused job go on.
@@ -214,8 +211,7 @@ impl Scheduler {
     /// When there is no such job.
     pub async fn resume(&self, id: &str, from: ResumeFrom) -> Result<(), Error> {
         let job = self.row(id).await?.state.job;
-        self.tell(Input::Resume { job: job.clone(), from: from.into() }).await?;
-        self.forget_pause(&Whose::Job(job)).await
+        self.resume_for(Whose::Job(job), from).await
     }
 
     /// Runs a job now, whatever its triggers say.
@@ -382,16 +378,14 @@ impl Scheduler {
         Err(Error::Skipped { job: job.to_string(), reason })
     }
 
-    /// Keeps since when something is paused.
-    async fn note_pause(&self, whose: &Whose) -> Result<(), Error> {
+    async fn pause_for(&self, whose: Whose) -> Result<(), Error> {
         let note = PauseNote { note: None, until: None, by: Some(CAUSE.to_owned()), at: SystemClock.now() };
-        Ok(Pauses::keep(&*self.shared.ring.ledger, whose, &note).await?)
+        Ok(self.shared.ring.operator.pauses.pause(whose, note).await?)
     }
 
-    async fn forget_pause(&self, whose: &Whose) -> Result<(), Error> {
-        Pauses::forget(&*self.shared.ring.ledger, whose).await?;
-        self.shared.ring.operator.pauses.changed();
-        Ok(())
+    async fn resume_for(&self, whose: Whose, from: ResumeFrom) -> Result<(), Error> {
+        let pauses = &self.shared.ring.operator.pauses;
+        Ok(pauses.resume(whose, from.into(), Some(CAUSE.to_owned())).await?)
     }
 
     /// Gives the core an input, and waits until what it decides is kept.

@@ -7,24 +7,20 @@
 mod going;
 mod task;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     id::JobId,
     ports::{Document, DocumentKind, Ledger, LedgerError, RunFilter, RunPlace},
-    trigger::Basis,
 };
 use tokio::sync::{mpsc, oneshot};
 
 pub(in crate::operate) use self::task::task;
-use super::{
-    OperateParts,
-    range::{RangeError, slots_of},
-};
+use super::range::RangeError;
 use crate::{
     api::view::operate::{Backfill, BackfillPlan},
-    cli::rfc3339,
+    shell::HostHandle,
 };
 
 /// How many backfills may go on at once.
@@ -82,7 +78,8 @@ pub enum BackfillError {
 }
 
 enum Order {
-    Begin(Box<Backfill>, Vec<DateTime<Utc>>, oneshot::Sender<Result<(), BackfillError>>),
+    Plan(Wanted, oneshot::Sender<Result<BackfillPlan, BackfillError>>),
+    Begin(String, Wanted, oneshot::Sender<Result<Backfill, BackfillError>>),
     Cancel(String, oneshot::Sender<Result<Backfill, BackfillError>>),
 }
 
@@ -90,21 +87,13 @@ enum Order {
 #[derive(Clone, Debug)]
 pub struct Backfills {
     orders: mpsc::Sender<Order>,
-    parts: Arc<PartsOf>,
-}
-
-struct PartsOf(OperateParts);
-
-impl std::fmt::Debug for PartsOf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OperateParts")
-    }
 }
 
 impl std::fmt::Debug for Order {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Begin(backfill, ..) => write!(f, "Begin({})", backfill.id),
+            Self::Plan(wanted, _) => write!(f, "Plan({})", wanted.job),
+            Self::Begin(id, ..) => write!(f, "Begin({id})"),
             Self::Cancel(id, _) => write!(f, "Cancel({id})"),
         }
     }
@@ -115,16 +104,10 @@ impl Backfills {
     ///
     /// # Errors
     /// When it would do nothing, or nobody knows what.
-    pub async fn plan(&self, wanted: &Wanted) -> Result<BackfillPlan, BackfillError> {
-        let (slots, n_left_out) = self.slots(wanted).await?;
-        Ok(BackfillPlan {
-            job: wanted.job.to_string(),
-            slots: count(slots.len()),
-            left_out: n_left_out,
-            first: slots.first().copied().map(rfc3339),
-            last: slots.last().copied().map(rfc3339),
-            sample: slots.iter().take(SAMPLE).copied().map(rfc3339).collect(),
-        })
+    pub async fn plan(&self, wanted: Wanted) -> Result<BackfillPlan, BackfillError> {
+        let (done, answer) = oneshot::channel();
+        drop(self.orders.send(Order::Plan(wanted, done)).await);
+        answer.await.unwrap_or_else(|_closed| Err(stopping()))
     }
 
     /// Begins a backfill under an id: asking again under the same id asks for the same one.
@@ -132,27 +115,9 @@ impl Backfills {
     /// # Errors
     /// When there is nothing to do, too much goes on, or the ledger cannot be read or written.
     pub async fn begin(&self, id: String, wanted: Wanted) -> Result<Backfill, BackfillError> {
-        let (slots, left_out) = self.slots(&wanted).await?;
-        let Wanted { job, from, to, at_once, by, .. } = wanted;
-        let now = self.parts.0.clock.now();
-        let backfill = Backfill {
-            id,
-            job: job.to_string(),
-            state: RUNNING.to_owned(),
-            from: rfc3339(from),
-            to: rfc3339(to),
-            at_once,
-            created_at: rfc3339(now),
-            by,
-            slots: count(slots.len()),
-            left_out,
-            cursor: slots.first().copied().map(rfc3339),
-            ..Backfill::default()
-        };
         let (done, answer) = oneshot::channel();
-        drop(self.orders.send(Order::Begin(Box::new(backfill.clone()), slots, done)).await);
-        answer.await.unwrap_or_else(|_closed| Err(stopping()))?;
-        Ok(backfill)
+        drop(self.orders.send(Order::Begin(id, wanted, done)).await);
+        answer.await.unwrap_or_else(|_closed| Err(stopping()))
     }
 
     /// Ends a backfill. Runs of it that go on finish.
@@ -175,23 +140,6 @@ impl Backfills {
         all.sort_by(|a, b| (&b.created_at, &b.id).cmp(&(&a.created_at, &a.id)));
         Ok(all)
     }
-
-    /// The slots that a wish is about, and how many are left out because they have a run.
-    async fn slots(&self, wanted: &Wanted) -> Result<(Vec<DateTime<Utc>>, u64), BackfillError> {
-        let OperateParts { clock, ledger, host } = &self.parts.0;
-        let known = host.definition(&wanted.job).await.ok_or(BackfillError::Gone)?;
-        let basis = Basis { first_seen: known.first_seen, last_finished: None };
-        let range = (wanted.from, wanted.to);
-        let mut slots = slots_of(&known.job, &basis, range, wanted.max, clock.now())?;
-        if wanted.again {
-            return Ok((slots, 0));
-        }
-        let taken = slots_with_runs(&**ledger, &wanted.job, range).await?;
-        let n_all = slots.len();
-        slots.retain(|slot| !taken.contains(slot));
-        let n_left_out = count(n_all - slots.len());
-        Ok((slots, n_left_out))
-    }
 }
 
 const RUNNING: &str = "running";
@@ -204,6 +152,19 @@ fn count(n: usize) -> u64 {
 
 fn stopping() -> BackfillError {
     LedgerError::Unavailable("the host stops".to_owned()).into()
+}
+
+/// Keeps the history of jobs whose backfills an earlier life of the host left: what became of their runs stands there.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub(super) async fn hold(ledger: &dyn Ledger, host: &HostHandle) -> Result<(), LedgerError> {
+    for left in Backfills::list(ledger).await?.iter().filter(|backfill| backfill.state == RUNNING) {
+        if let Ok(job) = left.job.parse() {
+            host.history().hold(&job, &left.id).await;
+        }
+    }
+    Ok(())
 }
 
 /// Which instants of a range are those of a run.

@@ -8,14 +8,13 @@ mod backfills;
 mod ending;
 mod pauses;
 mod range;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use clockjack_schedule::{
-    core::Input,
-    ports::{Clock, Ledger, LedgerError},
-};
+use clockjack_schedule::ports::{Clock, Ledger, LedgerError};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -23,7 +22,7 @@ pub use self::{
     backfills::{BackfillError, Backfills, Wanted},
     ending::Ending,
     pauses::{PauseNote, Pauses, Whose, pause_of},
-    range::{AT_ONCE_MAX, RangeError, SLOTS_MAX, slots_of},
+    range::{AT_ONCE_MAX, RangeError, SLOTS_MAX},
 };
 use crate::shell::HostHandle;
 
@@ -56,7 +55,8 @@ pub struct Operating {
     stop: CancellationToken,
 }
 
-/// Pauses a whole host that was paused when it ended, or is to begin so, before its jobs come. Says why it is paused.
+/// Before the jobs of a host come: keeps the history that backfills of an earlier life count on, and pauses a whole host
+/// that was paused when it ended, or is to begin so. Says why it is paused.
 ///
 /// # Errors
 /// When the ledger cannot be read or written.
@@ -65,14 +65,14 @@ pub async fn begin(
     host: &HostHandle,
     paused_at: Option<DateTime<Utc>>,
 ) -> Result<Option<PauseNote>, LedgerError> {
+    backfills::hold(ledger, host).await?;
     let mut note = Pauses::of(ledger, &Whose::All).await?;
     if let (None, Some(at)) = (&note, paused_at) {
         let by_start = PauseNote { note: Some("started with `--paused`".to_owned()), until: None, by: None, at };
-        Pauses::keep(ledger, &Whose::All, &by_start).await?;
         note = Some(by_start);
     }
-    if note.is_some() {
-        host.send(vec![Input::PauseAll]).await;
+    if let Some(note) = &note {
+        pauses::pause(ledger, host, &Whose::All, note, true).await?;
     }
     Ok(note)
 }

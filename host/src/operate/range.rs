@@ -1,7 +1,12 @@
 //! Which slots of the past a range has.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
-use clockjack_schedule::{job::Job, trigger::Basis};
+use clockjack_schedule::{
+    job::Job,
+    trigger::{Basis, Trigger},
+};
 
 /// Most slots of one backfill: a week of minutes. More of them are a second backfill.
 pub const SLOTS_MAX: usize = 10_000;
@@ -25,21 +30,19 @@ pub enum RangeError {
     #[error("`to` lies ahead: slots that are still to come run by themselves")]
     Ahead,
     /// The range has too many slots.
-    #[error("the range has more than {SLOTS_MAX} slots")]
+    #[error("the range has more than {SLOTS_MAX} slots to make up for")]
     TooMany,
 }
 
-/// The slots of a job in a range, oldest first; `max` of them where that is said.
+/// The trigger of a job, where its slots of a range can be made up for.
 ///
 /// # Errors
-/// When the job or the range has none that can be made up for.
-pub fn slots_of(
+/// When they cannot.
+pub(super) fn trigger_for(
     job: &Job,
-    basis: &Basis,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
-    max: Option<usize>,
     now: DateTime<Utc>,
-) -> Result<Vec<DateTime<Utc>>, RangeError> {
+) -> Result<&Trigger, RangeError> {
     let trigger = job.trigger.as_ref().ok_or(RangeError::NoTrigger)?;
     if trigger.waits_for_finish() {
         return Err(RangeError::FixedDelay);
@@ -47,10 +50,33 @@ pub fn slots_of(
     if to <= from {
         return Err(RangeError::Empty);
     }
-    if now < to {
-        return Err(RangeError::Ahead);
+    if now < to { Err(RangeError::Ahead) } else { Ok(trigger) }
+}
+
+/// The slots of a range but those that are taken, oldest first, and how many were left out; `max` slots where that is
+/// said, and then nothing is said of what lies behind them.
+///
+/// # Errors
+/// When there are too many.
+pub(super) fn slots_of(
+    trigger: &Trigger,
+    basis: &Basis,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+    max: Option<usize>,
+    taken: &BTreeSet<DateTime<Utc>>,
+) -> Result<(Vec<DateTime<Utc>>, usize), RangeError> {
+    let n_max = max.unwrap_or(SLOTS_MAX).min(SLOTS_MAX);
+    let (mut slots, mut n_left_out) = (Vec::new(), 0);
+    for slot in trigger.slots_from(from, basis).take_while(|slot| *slot < to) {
+        if taken.contains(&slot) {
+            n_left_out += 1;
+        } else if slots.len() < n_max {
+            slots.push(slot);
+        } else if max.is_some() {
+            break;
+        } else {
+            return Err(RangeError::TooMany);
+        }
     }
-    let slots = trigger.slots_from(from, basis).take_while(|slot| *slot < to);
-    let slots: Vec<_> = slots.take(max.unwrap_or(SLOTS_MAX + 1).min(SLOTS_MAX + 1)).collect();
-    if SLOTS_MAX < slots.len() { Err(RangeError::TooMany) } else { Ok(slots) }
+    Ok((slots, n_left_out))
 }

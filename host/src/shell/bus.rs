@@ -12,7 +12,6 @@ use clockjack_schedule::{
 use tokio::sync::broadcast;
 
 use super::{
-    askers::Askers,
     journal::{Journal, Told},
     live::LiveRuns,
     news::{ManifestNews, PluginNews},
@@ -183,7 +182,6 @@ pub struct Asker {
 #[derive(Clone)]
 pub struct Bus {
     events: broadcast::Sender<Event>,
-    askers: Askers,
     journal: Journal,
     live: LiveRuns,
     meter: Meter,
@@ -200,18 +198,7 @@ impl Bus {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         let journal = Journal::new(Arc::clone(&clock));
         let live = LiveRuns::new(clock, journal.clone());
-        Self {
-            events: broadcast::Sender::new(EVENTS_MAX),
-            askers: Askers::default(),
-            journal,
-            live,
-            meter: Meter::default(),
-        }
-    }
-
-    /// Who asks for pauses.
-    pub(super) fn askers(&self) -> &Askers {
-        &self.askers
+        Self { events: broadcast::Sender::new(EVENTS_MAX), journal, live, meter: Meter::default() }
     }
 
     /// Tells everybody who listens.

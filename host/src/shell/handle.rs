@@ -13,7 +13,7 @@ use clockjack_schedule::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Asker, Bus, Event, InForce,
+    Asker, Bus, Event, History, InForce,
     scheduler::{Change, Message, NewCodes},
 };
 
@@ -24,6 +24,17 @@ pub struct CodeChange {
     pub job: JobId,
     /// The generation of its plugin that it runs from now on.
     pub generation: u32,
+}
+
+/// A wish that something is paused or goes on.
+#[derive(Debug)]
+pub struct Pausing {
+    /// What is wished for: the pause of a job or of all, or its end.
+    pub input: Input,
+    /// Who wishes it, and why.
+    pub asker: Asker,
+    /// It is told also where the core finds nothing to change: the note or the end of the pause is another one.
+    pub is_news: bool,
 }
 
 /// What the core knows of a job.
@@ -43,11 +54,12 @@ pub struct HostHandle {
     bus: Bus,
     inbox: mpsc::Sender<Message>,
     in_force: InForce,
+    history: History,
 }
 
 impl HostHandle {
-    pub(super) fn new(bus: Bus, inbox: mpsc::Sender<Message>, in_force: InForce) -> Self {
-        Self { bus, inbox, in_force }
+    pub(super) fn new(bus: Bus, inbox: mpsc::Sender<Message>, in_force: InForce, history: History) -> Self {
+        Self { bus, inbox, in_force, history }
     }
 
     /// Changes the set of jobs while the host runs. Jobs that came back get what the ledger knows of them.
@@ -109,15 +121,25 @@ impl HostHandle {
         &self.in_force
     }
 
+    /// Whose history is not pruned.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
     /// Where to listen.
     #[must_use]
     pub fn bus(&self) -> &Bus {
         &self.bus
     }
 
-    /// Notes who is about to ask for a pause of a job, or of the whole host, or for its end: the event says so.
-    pub fn asks(&self, job: Option<JobId>, asker: Asker) {
-        self.bus.askers().note(job, asker);
+    /// Pauses something or lets it go on, and waits until that is decided and kept. The event says who wished for it.
+    ///
+    /// # Errors
+    /// When the host stops.
+    pub async fn pauses(&self, wish: Pausing) -> Result<(), LedgerError> {
+        drop(self.inbox.send(Message::Pausing(Box::new(wish))).await);
+        self.settle().await
     }
 
     /// Tells whoever listens.

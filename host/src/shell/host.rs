@@ -130,14 +130,14 @@ impl Host {
             left_over: vec![Input::Pools(pools)],
             news: News::default(),
         };
-        let in_force = jobs.in_force.clone();
+        let (in_force, history) = (jobs.in_force.clone(), jobs.history.clone());
         let pruner = Pruner { ledger: Arc::clone(&ledger), clock: Arc::clone(&clock), jobs, stop: stop.clone() };
         let pruner = guests.spawn(pruner.work());
         let (writer, last_words) = keep_events(&bus, &ledger, &guests);
         let (scheduler, recorder) = spawn(scheduler, recorder);
         let (scheduler, recorder) = (Some(scheduler), Some(recorder));
         Self {
-            handle: HostHandle::new(bus, inbox, in_force),
+            handle: HostHandle::new(bus, inbox, in_force, history),
             clock,
             counts,
             dispatcher,

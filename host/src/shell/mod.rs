@@ -1,11 +1,11 @@
 //! The ring: inbox → core → ledger → dispatcher → executor → recorder → bus, and back as an input.
 
-mod askers;
 mod books;
 mod bus;
 mod crash;
 mod dispatcher;
 mod handle;
+mod history;
 mod host;
 mod in_force;
 pub mod journal;
@@ -21,7 +21,8 @@ mod tests;
 
 pub use self::{
     bus::{Asker, Bus, Event},
-    handle::{CodeChange, Definition, HostHandle},
+    handle::{CodeChange, Definition, HostHandle, Pausing},
+    history::History,
     host::{Drained, Host, HostError, HostParts},
     in_force::InForce,
     news::{ManifestNews, PluginNews, PluginNewsKind},

@@ -24,10 +24,20 @@ pub(super) struct News {
     n_jobs: u64,
     /// Nothing of any job starts.
     all_paused: bool,
+    /// Who wishes for what is entered next.
+    asked: Asked,
     /// The pools, once they are known.
     pools: Option<BTreeMap<PoolName, NonZeroU32>>,
     /// Attempts that were told to wait and found no place in time: that they wait again is no news.
     waiting: RunMap<()>,
+}
+
+/// Who wishes that something is paused or goes on.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    asker: Asker,
+    /// It is told also where nothing else changes by it.
+    is_news: bool,
 }
 
 /// What is known before an input is entered.
@@ -35,22 +45,33 @@ pub(super) struct News {
 pub(super) struct Mark {
     /// The job that the input may pause or resume.
     pausing: Option<JobId>,
+    /// Who wishes that.
+    asked: Asked,
     n_decisions: usize,
     /// The ledger knew the job already.
     pub(super) is_known: bool,
 }
 
 impl News {
+    /// Notes who wishes for the input that is entered next.
+    pub(super) fn asks(&mut self, asker: Asker, is_news: bool) {
+        self.asked = Asked { asker, is_news };
+    }
+
     /// Looks at an input before it is entered.
     pub(super) fn mark(&mut self, core: &Core, input: &Input, n_decisions: usize) -> Mark {
-        let all_paused = match input {
-            Input::PauseAll => true,
-            Input::ResumeAll { .. } => false,
-            _ => self.all_paused,
-        };
-        if std::mem::replace(&mut self.all_paused, all_paused) != all_paused {
-            let paused = Event::Paused { asker: Asker::default() };
-            self.events.push(if all_paused { paused } else { Event::Resumed { by: None } });
+        let asked = std::mem::take(&mut self.asked);
+        match input {
+            Input::PauseAll => {
+                let is_new = !std::mem::replace(&mut self.all_paused, true);
+                let event = || Event::Paused { asker: asked.asker.clone() };
+                self.events.extend((is_new || asked.is_news).then(event));
+            }
+            Input::ResumeAll { .. } => {
+                let is_new = std::mem::replace(&mut self.all_paused, false);
+                self.events.extend(is_new.then(|| Event::Resumed { by: asked.asker.by.clone() }));
+            }
+            _ => {}
         }
         let pausing = match input {
             Input::Pause(job) | Input::Resume { job, .. } => Some(job.clone()),
@@ -64,21 +85,22 @@ impl News {
             Input::Add { past: Some(past), .. } => past.row.state.removed_at.is_none(),
             _ => false,
         };
-        Mark { pausing, n_decisions, is_known }
+        Mark { pausing, asked, n_decisions, is_known }
     }
 
     /// Tells of a job that was paused or resumed by what was just decided.
-    pub(super) fn pauses(&mut self, mark: &Mark, decisions: &[Decision]) {
+    pub(super) fn pauses(&mut self, core: &Core, mark: &Mark, decisions: &[Decision]) {
         let Some(job) = &mark.pausing else { return };
+        let Asked { asker, is_news } = &mark.asked;
         let new = decisions.get(mark.n_decisions..).unwrap_or_default();
         let paused = new.iter().find_map(|decision| match decision {
             Decision::Job(state) if state.job == *job => Some(state.paused),
             _ => None,
         });
         match paused {
-            Some(true) => self.events.push(Event::JobPaused { job: job.clone(), asker: Asker::default() }),
-            Some(false) => self.events.push(Event::JobResumed { job: job.clone(), by: None }),
-            None => {}
+            Some(false) => self.events.push(Event::JobResumed { job: job.clone(), by: asker.by.clone() }),
+            None if !*is_news || core.job(job).is_none() => {}
+            Some(true) | None => self.events.push(Event::JobPaused { job: job.clone(), asker: asker.clone() }),
         }
     }
 
@@ -107,7 +129,7 @@ impl News {
 
     /// The turn is kept: tells what it has to tell.
     pub(super) fn tell(&mut self, bus: &Bus) {
-        self.events.drain(..).for_each(|event| bus.publish(bus.askers().named(event)));
+        self.events.drain(..).for_each(|event| bus.publish(event));
         let n_more = std::mem::take(&mut self.n_jobs).saturating_sub(JOBS_MAX);
         if 0 < n_more {
             bus.more_jobs(n_more);

@@ -10,11 +10,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
     id::JobId,
     job::{Job, Keep},
-    ports::{Clock, KeepOf, Ledger},
+    ports::{Clock, KeepOf, Ledger, LedgerError, Pruned},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::in_force::InForce;
+use super::{History, in_force::InForce};
 
 /// How long after the start the first round begins: late enough to be out of the way of what a host catches up with, and
 /// early enough that one which is started again and again prunes at all.
@@ -45,6 +45,8 @@ const BREATH: Duration = Duration::from_millis(20);
 pub(super) struct Jobs {
     /// Jobs of this life.
     pub(super) in_force: InForce,
+    /// Jobs whose history somebody counts on.
+    pub(super) history: History,
     list: Arc<Mutex<List>>,
 }
 
@@ -66,6 +68,14 @@ impl Jobs {
                 Some(known) => *known = keep,
                 None => drop(list.grown.insert(job.clone(), keep)),
             }
+        }
+    }
+
+    /// Notes jobs as if their history had grown.
+    fn come_again(&self, jobs: &[KeepOf]) {
+        for KeepOf { job, .. } in jobs {
+            let keep = self.in_force.get(job).map(|job| job.policy.keep).unwrap_or_default();
+            self.list().grown.insert(job.clone(), keep);
         }
     }
 
@@ -181,11 +191,20 @@ impl Pruner {
         }
     }
 
+    /// Prunes some jobs, but for those whose history somebody holds. Those come again with the next round.
+    async fn prune_but_held(&self, keep: &[KeepOf], n_rows: usize) -> Result<Pruned, LedgerError> {
+        // Until the ledger has answered, so that who holds a history from now on finds it whole.
+        let held = self.jobs.history.held().await;
+        let (later, keep): (Vec<_>, Vec<_>) = keep.iter().cloned().partition(|keep| held.has(&keep.job));
+        self.jobs.come_again(&later);
+        if keep.is_empty() { Ok(Pruned::default()) } else { self.ledger.prune(keep, n_rows).await }
+    }
+
     /// Prunes some jobs, with fewer rows at a time where that takes long: rows may be large.
     async fn prune(&self, keep: &[KeepOf], n_rows: &mut usize) -> bool {
         loop {
             let began = self.clock.monotonic();
-            let pruned = self.ledger.prune(keep.to_vec(), *n_rows).await;
+            let pruned = self.prune_but_held(keep, *n_rows).await;
             let took = self.clock.monotonic().saturating_sub(began);
             *n_rows = if LONG < took { *n_rows / 2 } else { 2 * *n_rows }.clamp(ROWS_MIN, ROWS_MAX);
             match pruned {

@@ -17,7 +17,7 @@ use super::{
     Bus, Event,
     crash::crash_point,
     dispatcher::{Dispatcher, STALE_AFTER, reload::NewCode},
-    handle::{CodeChange, Definition},
+    handle::{CodeChange, Definition, Pausing},
     keeper::Keeper,
     notices::News,
     pruner::Jobs,
@@ -38,6 +38,8 @@ const STEP_MIN: TimeDelta = TimeDelta::seconds(1);
 pub(super) enum Message {
     /// Inputs for the core, in their order.
     Inputs(Vec<Input>),
+    /// The wish that something is paused or goes on.
+    Pausing(Box<Pausing>),
     /// Another set of jobs.
     Change(Change),
     /// Other code for jobs.
@@ -126,6 +128,11 @@ impl Scheduler {
     fn inputs_of(&mut self, message: Option<Message>) -> Vec<Input> {
         match message {
             Some(Message::Inputs(inputs)) => inputs,
+            Some(Message::Pausing(wish)) => {
+                let Pausing { input, asker, is_news } = *wish;
+                self.news.asks(asker, is_news);
+                vec![input]
+            }
             Some(Message::Change(change)) => {
                 self.change = Some(change);
                 Vec::new()
@@ -284,7 +291,7 @@ impl Scheduler {
             _ => None,
         };
         decisions.extend(self.core.handle(now, input));
-        self.news.pauses(&mark, decisions);
+        self.news.pauses(&self.core, &mark, decisions);
         let Some((job, is_new, before)) = told else { return };
         if mark.is_known && !self.bus.has_listeners() {
             return;

@@ -94,6 +94,8 @@ pub enum Cause {
     Upstream(String),
     /// The job was seen for the first time.
     Start,
+    /// Somebody asked for a slot of the past to be made up for.
+    Backfill,
 }
 
 impl Cause {
@@ -106,6 +108,7 @@ impl Cause {
             Self::Manual => "manual",
             Self::Upstream(_) => "upstream",
             Self::Start => "start",
+            Self::Backfill => "backfill",
         }
     }
 
@@ -113,7 +116,7 @@ impl Cause {
     pub(crate) fn is_slot(&self) -> bool {
         match self {
             Self::Schedule | Self::CatchUp(_) => true,
-            Self::Manual | Self::Upstream(_) | Self::Start => false,
+            Self::Manual | Self::Upstream(_) | Self::Start | Self::Backfill => false,
         }
     }
 }

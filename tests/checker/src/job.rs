@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     facts::Reload,
-    history::Skip,
+    history::{Cause, Run, Skip},
     revision::{Overlap, Revision},
     time::{Load, Micros, Span, Spans},
     world::{RunView, World},
@@ -100,7 +100,7 @@ impl<'a> JobView<'a> {
         self.reloads = world.facts.reloads.iter().filter(is_own).map(|reload| reload.at).collect();
         self.reloads.sort_unstable();
         self.able = world.settled.minus(&self.paused).longer_than(latency);
-        let occupancies: Vec<_> = self.runs.iter().filter_map(|view| view.occupancy(world)).collect();
+        let occupancies: Vec<_> = self.runs.iter().filter(counts).filter_map(|view| view.occupancy(world)).collect();
         let longer = world.tolerance.edge().saturating_add(1);
         self.crowd =
             Load::of(self.crowd_spans(world).map(|span| Span::new(span.from, span.until.saturating_add(longer))));
@@ -114,7 +114,7 @@ impl<'a> JobView<'a> {
     fn crowd_spans<'j>(&'j self, world: &'j World<'_>) -> impl Iterator<Item = Span> + 'j {
         let clock = &world.facts.clock;
         let due = |slot| clock.instants(slot).into_iter().min();
-        let runs = self.runs.iter().filter_map(move |view| {
+        let runs = self.runs.iter().filter(counts).filter_map(move |view| {
             let due = due(view.run.slot)?;
             let occupied = view.occupancy(world);
             let is_open = view.run.outcome.is_none();
@@ -183,7 +183,8 @@ impl<'a> JobView<'a> {
         let clock = &world.facts.clock;
         let due = |wall| clock.instants(wall).into_iter().min().unwrap_or(wall);
         let until = world.facts.until;
-        let runs = self.runs.iter().map(|view| Span::new(due(view.run.slot), view.first_start(world).unwrap_or(until)));
+        let runs = self.runs.iter().filter(counts);
+        let runs = runs.map(|view| Span::new(due(view.run.slot), view.first_start(world).unwrap_or(until)));
         let single = self.skips.iter().filter(|skip| skip.count == 1);
         let skips =
             single.map(|skip| Span::new(due(skip.first), clock.instants(skip.at).into_iter().max().unwrap_or(until)));
@@ -230,10 +231,15 @@ impl<'a> JobView<'a> {
         all.filter(move |(_, force)| force.contains(at)).map(|(revision, _)| revision)
     }
 
-    /// The attempts that took places of a pool.
-    pub(crate) fn attempts_in_pool(&self, world: &World<'_>, pool: &str) -> Vec<Span> {
+    /// The attempts that took places of a pool, and of which run each is.
+    pub(crate) fn attempts_in_pool(&self, world: &World<'_>, pool: &str) -> Vec<(&'a Run, Span)> {
         let lines = self.runs.iter().flat_map(|view| view.lines.iter().map(|line| (view.run, *line)));
         let is_in = |at| self.revisions_at(at).all(|(_, revision)| revision.pool.as_deref() == Some(pool));
-        lines.filter(|(_, line)| is_in(line.start)).map(|(run, line)| world.attempt_span(run, line)).collect()
+        lines.filter(|(_, line)| is_in(line.start)).map(|(run, line)| (run, world.attempt_span(run, line))).collect()
     }
+}
+
+/// Whether a run counts for what may go on of its job: one that makes up for the past stands apart.
+fn counts(view: &&RunView<'_>) -> bool {
+    view.run.cause != Cause::Backfill
 }

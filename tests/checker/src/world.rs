@@ -88,7 +88,8 @@ impl<'a> World<'a> {
     /// When each pool had no free place.
     fn busy_pools(&self, by_job: &BTreeMap<&'a str, JobView<'a>>) -> HashMap<&'a str, Spans> {
         let busy = self.facts.pools.iter().map(|pool| {
-            let load = Load::of(by_job.values().flat_map(|job| job.attempts_in_pool(self, &pool.name)));
+            let attempts = by_job.values().flat_map(|job| job.attempts_in_pool(self, &pool.name));
+            let load = Load::of(attempts.map(|(_, span)| span));
             (pool.name.as_str(), load.at_least(pool.size))
         });
         busy.collect()

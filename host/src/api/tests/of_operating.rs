@@ -58,12 +58,18 @@ async fn a_pause_has_a_note_and_ends_by_itself() {
     let told = [
         world.post("/api/v1/jobs/backup/pause", json!({ "note": "x".repeat(1_025) })).await.problem(),
         world.post("/api/v1/jobs/backup/pause", json!({ "until": "soon" })).await.problem(),
+        world.post("/api/v1/jobs/backup/pause", json!({ "until": "+262142-12-31T23:59:59Z" })).await.problem(),
+        world.post("/api/v1/jobs/backup/pause", json!({ "until": "9999-12-31T23:59:59-01:00" })).await.problem(),
         world.post("/api/v1/jobs/backup/resume", json!({ "from": "then" })).await.problem(),
+        world.post("/api/v1/scheduler/resume", json!({ "from": "0000-01-01T00:00:00Z" })).await.problem(),
     ];
     expect_test::expect![[r#"
         422 pause.invalid: `note` has more than 1024 characters; say it in fewer words
-        422 instant.invalid: `until` is no instant: input contains invalid characters; write it as RFC 3339, such as `2027-01-15T08:00:00Z`
-        422 resume.invalid: `from` is `then`; write `now`, `last`, or an instant such as `2027-01-15T08:00:00Z`"#]].assert_eq(&told.join("\n"));
+        422 instant.invalid: `until` is no instant: premature end of input; write it with its offset, such as `2027-01-15T08:00:00Z`
+        422 instant.invalid: `until` is no instant: input contains invalid characters; write it with its offset, such as `2027-01-15T08:00:00Z`
+        422 instant.invalid: `until` is no instant: in UTC it is of the year 10000, and only 1 to 9999 are taken; write it with its offset, such as `2027-01-15T08:00:00Z`
+        422 resume.invalid: `from` is `then`; write `now`, `last`, or an instant such as `2027-01-15T08:00:00Z`
+        422 resume.invalid: `from` is `0000-01-01T00:00:00Z`: in UTC it is of the year 0, and only 1 to 9999 are taken; write `now`, `last`, or an instant such as `2027-01-15T08:00:00Z`"#]].assert_eq(&told.join("\n"));
     let past = world.post("/api/v1/scheduler/pause", json!({ "until": "2020-01-01T00:00:00Z" })).await;
     assert_eq!((past.status, &past.body["code"]), (422, &json!("pause.invalid")), "{past:?}");
 }

@@ -321,3 +321,22 @@ async fn each_operation_has_a_name_of_its_own() {
     names.dedup();
     assert_eq!(names.len(), n_names, "{names:?}");
 }
+
+/// RFC 3339 writes no later year than 9999, so no slot is told of one, neither in UTC nor as the clocks of its zone show it.
+#[tokio::test]
+async fn slots_are_told_up_to_the_year_9999() {
+    let world = world().await;
+    let coming = world.get("/api/v1/jobs/backup/slots?from=9999-12-31T23:30:00Z").await;
+    let items = coming.body["items"].as_array().unwrap().len();
+    assert!(coming.status == 200 && items <= 1, "{coming:?}");
+    let asked = json!({ "trigger": { "every": "1h", "anchor": "2027-01-15T00:00:00Z" }, "timezone": "Asia/Tokyo",
+        "from": "9999-12-31T22:30:00Z" });
+    let told = world.post("/api/v1/triggers/preview", asked).await;
+    let slot = json!({ "at": "9999-12-31T23:00:00Z", "local": "9999-12-31T23:00:00Z", "note": null });
+    assert_eq!(told.body["items"], json!([slot]), "{told:?}");
+    for text in ["10000-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "+10000-01-01T00:00:00Z"] {
+        let refused =
+            world.post("/api/v1/triggers/preview", json!({ "trigger": { "every": "1h" }, "from": text })).await;
+        assert_eq!((refused.status, &refused.body["code"]), (422, &json!("trigger.invalid")), "{refused:?}");
+    }
+}

@@ -113,7 +113,7 @@ pub struct BackfillAsked {
     /// The end of the range, which is not part of it any more and does not lie ahead.
     #[schema(format = DateTime, required = true)]
     pub to: String,
-    /// Only so many slots, the oldest ones; without it the range may have 10,000.
+    /// Only so many slots, the oldest ones that are not left out; without it there may be 10,000.
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 10_000)]
     pub max: Option<u32>,
@@ -121,7 +121,7 @@ pub struct BackfillAsked {
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 64)]
     pub at_once: Option<u32>,
-    /// Also slots that have a run already.
+    /// Also slots that have a run already, or are to get one from a backfill that goes on.
     pub again: bool,
     /// Only say what it would do.
     pub dry_run: bool,
@@ -134,7 +134,8 @@ pub struct BackfillPlan {
     pub job: String,
     /// How many runs there would be.
     pub slots: u64,
-    /// How many slots of the range have a run already, and are left out.
+    /// How many slots are left out: they have a run already, or get one from a backfill that goes on. With `max` only those
+    /// before the last of its slots are counted.
     pub left_out: u64,
     /// The first slot.
     pub first: Option<String>,
@@ -160,6 +161,8 @@ pub struct Backfill {
     pub to: String,
     /// How many of its runs go on at once.
     pub at_once: u32,
+    /// Whether it makes up for slots also where they have a run.
+    pub again: bool,
     /// Since when it has been there.
     pub created_at: String,
     /// Who asked for it, where that is known.
@@ -168,7 +171,7 @@ pub struct Backfill {
     pub finished_at: Option<String>,
     /// How many slots it makes up for.
     pub slots: u64,
-    /// How many slots of the range had a run already.
+    /// How many slots were left out: they had a run already, or another backfill went on for them.
     pub left_out: u64,
     /// For how many slots, from the oldest one on, all is decided.
     pub settled: u64,
@@ -176,7 +179,7 @@ pub struct Backfill {
     pub succeeded: u64,
     /// How many of them failed, or ended otherwise without success.
     pub failed: u64,
-    /// How many of them began no run after all: somebody cancelled it before.
+    /// How many of them began no run after all: somebody cancelled it before, or the slot got a run in another way.
     pub skipped: u64,
     /// The oldest slot for which not all is decided.
     pub cursor: Option<String>,

@@ -48,6 +48,12 @@ impl Going {
         RunId::of_key(&self.job, &format!("backfill:{}:{slot}", self.told.id))
     }
 
+    /// The slots of which not all is decided.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        let n_settled = usize::try_from(self.told.settled).unwrap_or(usize::MAX);
+        self.slots.iter().skip(n_settled).copied()
+    }
+
     pub(super) fn goes_on(&self) -> bool {
         self.told.state == RUNNING
     }

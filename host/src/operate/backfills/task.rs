@@ -1,14 +1,15 @@
 //! The task that looks after backfills: it settles what has ended and asks for what comes next.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
     core::Input,
     id::{JobId, RunId},
     outcome::OutcomeCode,
-    ports::{DocumentKind, Ledger, LedgerError, SkipFilter},
+    ports::{DocumentKind, Ledger, LedgerError, RunFilter, SkipFilter},
     run::Cause,
+    trigger::Basis,
 };
 use tokio::sync::{
     broadcast::{Receiver, error::RecvError},
@@ -18,11 +19,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    BackfillError, Backfills, CANCELLED, DONE, GOING_MAX, Order, PartsOf, RUNNING, SLOTS_KEY,
+    BackfillError, Backfills, CANCELLED, DONE, GOING_MAX, Order, RUNNING, SAMPLE, SLOTS_KEY, Wanted, count,
     going::{Going, Settled, gone},
-    read,
+    read, slots_with_runs,
 };
-use crate::{api::view::operate::Backfill, operate::OperateParts, shell::Event};
+use crate::{
+    api::view::operate::{Backfill, BackfillPlan},
+    cli::rfc3339,
+    operate::{
+        OperateParts,
+        range::{slots_of, trigger_for},
+    },
+    shell::Event,
+};
 
 /// How many orders may wait.
 const ORDERS_MAX: usize = 64;
@@ -47,8 +56,8 @@ pub(in crate::operate) fn task(
     stop: CancellationToken,
 ) -> (Backfills, impl Future<Output = ()> + Send) {
     let (orders, taken) = mpsc::channel(ORDERS_MAX);
-    let task = Task { parts: parts.clone(), orders: taken, going: Vec::new(), is_loaded: false, stop };
-    (Backfills { orders, parts: Arc::new(PartsOf(parts)) }, task.work())
+    let task = Task { parts, orders: taken, going: Vec::new(), is_loaded: false, stop };
+    (Backfills { orders }, task.work())
 }
 
 impl Task {
@@ -69,29 +78,69 @@ impl Task {
                 () = tokio::time::sleep(LOOK_INTERVAL), if !is_idle => None,
             };
             match order {
-                Some(Order::Begin(backfill, slots, done)) => drop(done.send(self.begin(*backfill, slots).await)),
+                Some(Order::Plan(wanted, done)) => drop(done.send(self.plan(&wanted).await)),
+                Some(Order::Begin(id, wanted, done)) => drop(done.send(self.begin(id, wanted).await)),
                 Some(Order::Cancel(id, done)) => drop(done.send(self.cancel(&id).await)),
                 None => {}
             }
         }
     }
 
-    async fn begin(&mut self, told: Backfill, slots: Vec<DateTime<Utc>>) -> Result<(), BackfillError> {
+    async fn plan(&mut self, wanted: &Wanted) -> Result<BackfillPlan, BackfillError> {
         self.load().await?;
-        if self.going.iter().any(|going| going.told.id == told.id) {
-            return Ok(());
+        let (slots, left_out) = self.slots(wanted).await?;
+        Ok(BackfillPlan {
+            job: wanted.job.to_string(),
+            slots: count(slots.len()),
+            left_out,
+            first: slots.first().copied().map(rfc3339),
+            last: slots.last().copied().map(rfc3339),
+            sample: slots.iter().take(SAMPLE).copied().map(rfc3339).collect(),
+        })
+    }
+
+    async fn begin(&mut self, id: String, wanted: Wanted) -> Result<Backfill, BackfillError> {
+        self.load().await?;
+        if let Some(going) = self.going.iter().find(|going| going.told.id == id) {
+            return Ok(going.told.clone());
         }
         if GOING_MAX <= self.going.len() {
             return Err(BackfillError::Busy);
         }
-        let Some(going) = Going::new(told, slots) else { return Err(BackfillError::Gone) };
+        let (slots, left_out) = self.slots(&wanted).await?;
         let at = self.parts.clock.now();
+        let Some(going) = Going::new(told(id, wanted, &slots, left_out, at), slots) else {
+            return Err(BackfillError::Gone);
+        };
+        let (history, told) = (self.parts.host.history(), going.told.clone());
+        history.hold(&going.job, &told.id).await;
         // Both or neither: a backfill without its slots would be none.
-        self.parts.ledger.commit(vec![going.slots_document(at), going.document(at)?]).await?;
-        let (job, slots) = (going.told.job.as_str(), going.told.slots);
-        info!(job, backfill = going.told.id, slots, "slots of the past are made up for");
+        if let Err(error) = self.parts.ledger.commit(vec![going.slots_document(at), going.document(at)?]).await {
+            history.release(&going.job, &told.id).await;
+            return Err(error.into());
+        }
+        let (job, slots) = (told.job.as_str(), told.slots);
+        info!(job, backfill = told.id, slots, "slots of the past are made up for");
         self.going.push(going);
-        Ok(())
+        Ok(told)
+    }
+
+    /// The slots that a wish is about, and how many are left out because they have a run or are to get one from a backfill
+    /// that goes on. It is asked here, where nothing else begins meanwhile: so no slot is made up for by two of them.
+    async fn slots(&self, wanted: &Wanted) -> Result<(Vec<DateTime<Utc>>, u64), BackfillError> {
+        let OperateParts { clock, ledger, host } = &self.parts;
+        let known = host.definition(&wanted.job).await.ok_or(BackfillError::Gone)?;
+        let basis = Basis { first_seen: known.first_seen, last_finished: None };
+        let range = (wanted.from, wanted.to);
+        let trigger = trigger_for(&known.job, range, clock.now())?;
+        let mut taken = BTreeSet::new();
+        if !wanted.again {
+            taken = slots_with_runs(&**ledger, &wanted.job, range).await?;
+            let others = self.going.iter().filter(|going| going.job == wanted.job);
+            taken.extend(others.flat_map(Going::unsettled));
+        }
+        let (slots, n_left_out) = slots_of(trigger, &basis, range, wanted.max, &taken)?;
+        Ok((slots, count(n_left_out)))
     }
 
     async fn cancel(&mut self, id: &str) -> Result<Backfill, BackfillError> {
@@ -119,7 +168,9 @@ impl Task {
             let slots: Option<Vec<i64>> = slots.and_then(|document| serde_json::from_str(&document.text).ok());
             let slots: Vec<_> =
                 slots.unwrap_or_default().into_iter().filter_map(DateTime::from_timestamp_micros).collect();
-            self.going.extend(Going::new(told, slots));
+            let Some(going) = Going::new(told, slots) else { continue };
+            self.parts.host.history().hold(&going.job, &going.told.id).await;
+            self.going.push(going);
         }
         self.is_loaded = true;
         Ok(())
@@ -157,6 +208,7 @@ impl Task {
             return Ok(());
         }
         for ended in self.going.extract_if(.., |going| !going.goes_on()) {
+            self.parts.host.history().release(&ended.job, &ended.told.id).await;
             let Backfill { job, id, state, succeeded, failed, skipped, .. } = ended.told;
             info!(job, backfill = id, state, succeeded, failed, skipped, "a backfill has ended");
         }
@@ -192,9 +244,36 @@ async fn settle_ended(ledger: &dyn Ledger, going: &mut Going) -> Result<(), Ledg
 }
 
 async fn is_skipped(ledger: &dyn Ledger, job: &JobId, run: RunId, slot: DateTime<Utc>) -> Result<bool, LedgerError> {
-    let until = slot.checked_add_signed(chrono::TimeDelta::microseconds(1));
+    let until = slot.checked_add_signed(TimeDelta::microseconds(1));
     let filter = SkipFilter { job: Some(job.clone()), since: Some(slot), until, ..SkipFilter::default() };
     Ok(ledger.skips(filter).await?.iter().any(|skip| skip.run == Some(run)))
+}
+
+/// Whether there is a run of a slot.
+async fn has_run(ledger: &dyn Ledger, job: &JobId, slot: DateTime<Utc>) -> Result<bool, LedgerError> {
+    let until = slot.checked_add_signed(TimeDelta::microseconds(1));
+    let filter = RunFilter { job: Some(job.clone()), since: Some(slot), until, n_max: 1, ..RunFilter::default() };
+    Ok(!ledger.runs(filter).await?.is_empty())
+}
+
+/// What is told of a backfill that begins.
+fn told(id: String, wanted: Wanted, slots: &[DateTime<Utc>], left_out: u64, now: DateTime<Utc>) -> Backfill {
+    let Wanted { job, from, to, at_once, again, by, max: _ } = wanted;
+    Backfill {
+        id,
+        job: job.to_string(),
+        state: RUNNING.to_owned(),
+        from: rfc3339(from),
+        to: rfc3339(to),
+        at_once,
+        again,
+        created_at: rfc3339(now),
+        by,
+        slots: count(slots.len()),
+        left_out,
+        cursor: slots.first().copied().map(rfc3339),
+        ..Backfill::default()
+    }
 }
 
 /// Asks for the next runs, as many as may go on at once.
@@ -226,6 +305,12 @@ async fn go_on(parts: &OperateParts, going: &mut Going) -> Result<(), LedgerErro
         going.open.insert(run, place);
         // An earlier life of the host may have asked for it; its end is seen with the next look.
         if parts.ledger.run(run).await?.is_some() {
+            continue;
+        }
+        if !going.told.again && has_run(&*parts.ledger, &going.job, going.slots[place]).await? {
+            // Somebody else has seen to it since it was planned.
+            going.open.remove(&run);
+            going.settle(place, Settled::Skipped);
             continue;
         }
         let (job, scheduled_for) = (going.job.clone(), Some(going.slots[place]));

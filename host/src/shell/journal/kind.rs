@@ -267,7 +267,7 @@ impl EventKind {
             ),
             Self::SchedulerPaused => about(
                 "scheduler.paused",
-                "Nothing of any job starts until the host is resumed.",
+                "Nothing of any job starts until the host is resumed; or why, or until when, is said anew.",
                 &[NOTE, UNTIL, BY],
                 "SCHEDULER_PAUSED",
             ),
@@ -384,7 +384,7 @@ impl EventKind {
             }
             Self::JobPaused => about(
                 "job.paused",
-                "A job starts nothing until it is resumed.",
+                "A job starts nothing until it is resumed; or why, or until when, is said anew.",
                 &[JOB, NOTE, UNTIL, BY],
                 "JOB_MODIFIED",
             ),

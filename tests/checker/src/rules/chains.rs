@@ -18,7 +18,7 @@ pub(crate) fn each_end_has_its_followers(world: &World<'_>, out: &mut Vec<Violat
         let named = job.revisions.iter().flat_map(|revision| revision.after.iter().map(|after| after.job.as_str()));
         let told = job.runs.iter().filter_map(|view| match &view.run.cause {
             Cause::Upstream(upstream) => Some(upstream.as_str()),
-            Cause::Schedule | Cause::CatchUp(_) | Cause::Manual | Cause::Start => None,
+            Cause::Schedule | Cause::CatchUp(_) | Cause::Manual | Cause::Start | Cause::Backfill => None,
         });
         let mut upstreams: Vec<_> = named.chain(told).collect();
         upstreams.sort_unstable();
@@ -37,13 +37,19 @@ fn of_pair(world: &World<'_>, job: &JobView<'_>, upstream: &str, out: &mut Vec<V
     for skip in job.skips.iter().filter(|skip| !is_gap(skip)) {
         followers.entry(skip.first).or_default().push(None);
     }
+    // One slot may have several ends, where somebody made up for it once more: the first end has the first follower.
+    let begun =
+        |view: &Option<&RunView<'_>>| view.and_then(|view| view.lines.first()).map_or(Micros::MAX, |it| it.start);
+    followers.values_mut().for_each(|found| found.sort_by_key(|view| (view.is_none(), begun(view))));
     let ends = world.jobs.get(upstream).map(|job| job.runs.as_slice()).unwrap_or_default();
+    let mut ends: Vec<_> = ends.iter().collect();
+    ends.sort_by_key(|end| end.lines.last().and_then(|line| line.end).or(end.run.finished));
     for end in ends {
         let Some(is_due) = expects(world, job, upstream, end) else { continue };
         let found = followers.get_mut(&end.run.slot).and_then(|found| {
             // Runs first: a skip may stand for something else at the same instant.
             let place = found.iter().position(Option::is_some).or(found.len().checked_sub(1))?;
-            Some(found.swap_remove(place))
+            Some(found.remove(place))
         });
         match found {
             Some(view) => out.extend(view.and_then(|view| too_early(world, job, end, view))),

@@ -9,7 +9,7 @@ use crate::{
     job::JobView,
     time::{Micros, Span, show},
     violation::{Class, Violation},
-    world::World,
+    world::{RunView, World},
 };
 
 /// What came of requests: runs, and skips of what is no slot.
@@ -20,7 +20,8 @@ struct Answers<'a> {
 
 /// Each request that the host accepted is one run or one skip, and nothing runs that nobody asked for.
 pub(crate) fn each_is_one_run(world: &World<'_>, job: &JobView<'_>, out: &mut Vec<Violation>) {
-    let manual = job.runs.iter().filter(|view| view.run.cause == Cause::Manual).map(|view| Some(view.run));
+    let is_asked_for = |view: &&RunView<'_>| matches!(view.run.cause, Cause::Manual | Cause::Backfill);
+    let manual = job.runs.iter().filter(is_asked_for).map(|view| Some(view.run));
     let loose = job.skips.iter().filter(|skip| !is_gap(skip) && job.slot_at(skip.first).is_none());
     let mut answers = Answers { runs: manual.collect(), skips: loose.copied().map(Some).collect() };
     first_runs(world, job, &mut answers, out);

@@ -2,6 +2,7 @@
 
 use crate::{
     facts::Resume,
+    history::Cause,
     job::{JobView, Slot},
     time::{Micros, show},
     violation::{Class, Violation},
@@ -19,6 +20,10 @@ pub(crate) fn each_is_in_its_window(world: &World<'_>, job: &JobView<'_>, out: &
             out.extend(slot.and_then(|slot| not_begun(world, job, view, slot)));
             continue;
         };
+        if view.run.cause == Cause::Backfill && is_paused(world, job, start) {
+            let evidence = format!("run {} of the past began at {}: the job was paused", view.run.id, show(start));
+            out.push(Violation::new(Class::RanWhilePaused, job.name, Some(view.run.slot), evidence));
+        }
         let Some(slot) = slot else { continue };
         let wrong = early(world, slot, start)
             .or_else(|| past_grace(world, job, view, slot, start))
@@ -62,13 +67,15 @@ fn while_removed(job: &JobView<'_>, start: Micros) -> Wrong {
     (!there).then(|| (Class::Resurrected, "the job was not there".to_owned()))
 }
 
+/// Whether the job was paused at an instant without doubt.
+fn is_paused(world: &World<'_>, job: &JobView<'_>, at: Micros) -> bool {
+    let edge = world.tolerance.edge();
+    [at.saturating_sub(edge), at, at.saturating_add(edge)].into_iter().all(|at| job.paused.contains(at))
+}
+
 fn while_paused(world: &World<'_>, job: &JobView<'_>, slot: &Slot, start: Micros) -> Wrong {
     let edge = world.tolerance.edge();
-    let within = |at: Micros| {
-        let [before, after] = [at.saturating_sub(edge), at.saturating_add(edge)];
-        job.paused.contains(before) && job.paused.contains(at) && job.paused.contains(after)
-    };
-    if within(start) {
+    if is_paused(world, job, start) {
         return Some((Class::RanWhilePaused, "the job was paused".to_owned()));
     }
     let clock = &world.facts.clock;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use crate::{
+    facts::Pool,
+    history::{Cause, Run},
     job::JobView,
     revision::Overlap,
     time::{Load, Span, show},
@@ -12,7 +14,9 @@ use crate::{
 
 /// At each start at most `max_instances` attempts of the job go on, this one included.
 pub(crate) fn of_one_job(world: &World<'_>, job: &JobView<'_>, out: &mut Vec<Violation>) {
-    let lines: Vec<_> = job.runs.iter().flat_map(|view| view.lines.iter().map(|line| (view.run, *line))).collect();
+    // What makes up for the past counts for nothing here.
+    let counted = job.runs.iter().filter(|view| view.run.cause != Cause::Backfill);
+    let lines: Vec<_> = counted.flat_map(|view| view.lines.iter().map(|line| (view.run, *line))).collect();
     let load = Load::of(lines.iter().filter_map(|(run, line)| surely(world, world.attempt_span(run, line))));
     let begun: HashMap<_, _> =
         job.runs.iter().filter_map(|view| Some((&view.run.id, view.first_start(world)?))).collect();
@@ -38,18 +42,39 @@ pub(crate) fn of_one_job(world: &World<'_>, job: &JobView<'_>, out: &mut Vec<Vio
 /// The same for the places of each pool.
 pub(crate) fn in_each_pool(world: &World<'_>, out: &mut Vec<Violation>) {
     for pool in &world.facts.pools {
-        let spans = world.jobs.values().map(|job| (job.name, job.attempts_in_pool(world, &pool.name)));
-        let spans: Vec<_> = spans.flat_map(|(name, spans)| spans.into_iter().map(move |span| (name, span))).collect();
-        let load = Load::of(spans.iter().filter_map(|(_, span)| surely(world, *span)));
-        for (name, span) in spans {
+        let attempts: Vec<_> = world.jobs.values().flat_map(|job| job.attempts_in_pool(world, &pool.name)).collect();
+        let load = Load::of(attempts.iter().filter_map(|(_, span)| surely(world, *span)));
+        for (run, span) in &attempts {
             let n_running = load.at(span.from);
             if pool.size < n_running {
                 let (size, at) = (pool.size, show(span.from));
                 let evidence = format!("{n_running} go on in pool {} at {at}; it has {size} places", pool.name);
-                out.push(Violation::new(Class::TooManyInstances, name, None, evidence));
+                out.push(Violation::new(Class::TooManyInstances, &run.job, None, evidence));
             }
         }
+        let backfills = attempts.iter().filter(|(run, _)| run.cause == Cause::Backfill);
+        out.extend(backfills.filter_map(|(run, span)| takes_the_last_place(world, pool, &attempts, run, *span)));
     }
+}
+
+/// What makes up for the past leaves the last place of a pool to what is due, where there is more than one. What begins at
+/// the same instant may have been decided after it.
+fn takes_the_last_place(
+    world: &World<'_>,
+    pool: &Pool,
+    attempts: &[(&Run, Span)],
+    run: &Run,
+    span: Span,
+) -> Option<Violation> {
+    let begun = span.from.saturating_sub(world.tolerance.edge());
+    let goes_on = |other: &Span| other.from < begun && surely(world, *other).is_some_and(|it| span.from < it.until);
+    let n_others = attempts.iter().filter(|(_, other)| goes_on(other)).count();
+    let is_right = n_others < pool.size.saturating_sub(1).max(1);
+    let evidence = || {
+        let (size, at) = (pool.size, show(span.from));
+        format!("run {} of the past begins at {at} beside {n_others} others; pool {} has {size}", run.id, pool.name)
+    };
+    (!is_right).then(|| Violation::new(Class::TooManyInstances, &run.job, Some(run.slot), evidence()))
 }
 
 /// The part of an attempt in which it went on whatever the clocks say.

@@ -405,3 +405,45 @@ fn other_code_ends_attempts_as_their_jobs_say_and_no_others() {
         );
     }
 }
+
+/// Each slot of the past that somebody wants is one run, beside those that are due and after them.
+#[test]
+fn what_makes_up_for_the_past_stands_apart() {
+    judge(
+        "up 0 31000
+         pool few 2
+         job a every 10 pool few
+         request a 9000 k1 b1
+         request a 12000 k2 b2
+         request a 13000 k3 b3
+         run b1 a 0 backfill 1 0 9000 14000 succeeded
+         run r1 a 10000 schedule 1 0 10000 14000 succeeded
+         run b2 a 1000 backfill 1 0 12000 12500 succeeded
+         run b4 a 2000 backfill 1 0 15000 15500 succeeded
+         run r2 a 20000 schedule 1 0 20000 20500 succeeded
+         run r3 a 30000 schedule 1 0 30000 30500 succeeded",
+        expect![[r#"
+            too_many_instances a
+                3 go on in pool few at 00:12.000; it has 2 places
+            request a
+                key k3, accepted at 00:13.000, is no run; the host could act from 00:13.000
+            too_many_instances a slot 00:01.000
+                run b2 of the past begins at 00:12.000 beside 2 others; pool few has 2
+            extra a slot 00:02.000
+                nobody asked for run b4
+        "#]],
+    );
+    judge(
+        "up 0 21000
+         job a every 10
+         pause a 5000 15000 now
+         request a 4000 k1 b1
+         run b1 a 0 backfill 1 0 9000 9500 succeeded
+         skip a 10000 10000 1 paused 15000
+         run r2 a 20000 schedule 1 0 20000 20500 succeeded",
+        expect![[r#"
+            ran_while_paused a slot 00:00.000
+                run b1 of the past began at 00:09.000: the job was paused
+        "#]],
+    );
+}

@@ -3,8 +3,8 @@
 
 use clockjack_checker::{
     After, AfterOn, Attempt, Cancel, Cause, Coalesce, Delivery, Ending, Facts, History, Micros, NextSeen, OnReload,
-    Overlap, Pause, Reload, Request, Resume, Revision, Run, Said, Skip, Span, Step, Tolerance, Up, Witness, check,
-    slots,
+    Overlap, Pause, Pool, Reload, Request, Resume, Revision, Run, Said, Skip, Span, Step, Tolerance, Up, Witness,
+    check, slots,
 };
 use expect_test::Expect;
 
@@ -68,11 +68,13 @@ impl Script {
             }
             "request" => {
                 let key = words.get(3).map(|key| (*key).to_owned());
-                let request = Request { job: text(1), at: time(2), key, run: None, acknowledged: true };
+                let run = words.get(4).map(|run| (*run).to_owned());
+                let request = Request { job: text(1), at: time(2), key, run, acknowledged: true };
                 self.facts.requests.push(request);
             }
             "cancel" => self.facts.cancels.push(Cancel { job: text(1), run: None, at: time(2) }),
             "reload" => self.facts.reloads.push(Reload { job: None, at: time(1) }),
+            "pool" => self.facts.pools.push(Pool { name: text(1), size: words[2].parse().expect("a size") }),
             "job" => self.revisions.push(revision(words)),
             "next" => {
                 let next = words.get(3).map(|word| at(word));
@@ -159,6 +161,7 @@ fn cause(word: &str) -> Cause {
         Some(("upstream", job)) => Cause::Upstream(job.to_owned()),
         _ if word == "manual" => Cause::Manual,
         _ if word == "start" => Cause::Start,
+        _ if word == "backfill" => Cause::Backfill,
         _ => Cause::Schedule,
     }
 }
@@ -189,6 +192,7 @@ fn revision(words: &[&str]) -> Revision {
             ("reload", "cancel") => revision.on_reload = OnReload::Cancel,
             ("reload", "replace") => revision.on_reload = OnReload::Replace,
             ("reload", time) => revision.on_reload = OnReload::Drain { deadline: Some(at(time)) },
+            ("pool", name) => revision.pool = Some(name.to_owned()),
             ("after", job) => revision.after.push(After { job: job.to_owned(), on: AfterOn::Success }),
             (key, value) => unreachable!("`{key} {value}` is nothing that a job has"),
         }

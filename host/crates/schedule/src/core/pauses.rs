@@ -59,7 +59,8 @@ impl Core {
             ResumeFrom::Now => self.settle_pause(index, now, decisions),
             ResumeFrom::Last => {}
             ResumeFrom::At(at) => {
-                self.settle_pause_until(index, at.min(now) - TimeDelta::microseconds(1), now, decisions);
+                let before = at.min(now).checked_sub_signed(TimeDelta::microseconds(1));
+                self.settle_pause_until(index, before.unwrap_or(DateTime::<Utc>::MIN_UTC), now, decisions);
             }
         }
         if let Some(entry) = self.entry_mut(index) {

@@ -120,9 +120,10 @@ impl Core {
                 self.incoming.push((pending.run.job.clone(), pending));
             } else if retriggered && pending.run.scheduled_for <= now {
                 decisions.push(Decision::Skip(pending.run.skipped(SkipReason::Removed, now)));
-            } else if retriggered || entry.paused {
+            } else if retriggered || entry.paused && entry.decided_until < pending.run.scheduled_for {
                 self.take_back_one(index, &pending, decisions);
             } else {
+                // Of a paused job what was due before the pause: it waited for its place then, and goes on doing so.
                 let key = self.due.insert(pending.run.due_at, index, pending);
                 self.entry_mut(index).into_iter().for_each(|entry| entry.activity().planned.push_back(key));
             }

@@ -196,6 +196,13 @@ impl Core {
                 entry.activity().waiting.push_back(pending);
                 continue;
             }
+            if entry.paused && pending.run.is_backfill() && pending.attempt == 1 {
+                // It comes again when the job goes on, as it would if it were asked for now.
+                entry.activity().leave(run);
+                entry.tidy();
+                decisions.push(Decision::TakeBack { job: pending.run.job.clone(), run });
+                continue;
+            }
             if pending.attempt == 1 && entry.is_misfired(&pending.run, now) {
                 entry.activity().running.retain(|running| *running != run);
                 decisions.push(Decision::Skip(pending.run.skipped(SkipReason::Misfired, now)));

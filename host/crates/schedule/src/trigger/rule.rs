@@ -187,7 +187,7 @@ impl Trigger {
         let mut at = at.max(self.start);
         loop {
             let slot = self.rule.next(at, search)?;
-            if self.end < slot {
+            if self.end.min(LATEST) < slot {
                 return None;
             }
             let Some(except) = &self.except else {
@@ -240,7 +240,7 @@ impl Rule {
             }
             Self::Every(every) => {
                 search.spend()?;
-                every.next(at, &search.past).filter(|slot| *slot <= LATEST)
+                every.next(at, &search.past)
             }
             Self::Calendar(calendar) => {
                 search.spend_many(calendar.cost(at, &search.past))?;
@@ -259,8 +259,8 @@ impl Rule {
     }
 }
 
-/// 31 December 9999 and a day: the end of all slots.
-pub(crate) const LATEST: i64 = 253_402_387_200 * MICROS;
+/// The last microsecond of the year 9999 in UTC: the end of all slots, for RFC 3339 writes no later year.
+pub(crate) const LATEST: i64 = 253_402_300_800 * MICROS - 1;
 
 impl All {
     /// Children of one zone become one pattern where they can; the rest is searched by turns.

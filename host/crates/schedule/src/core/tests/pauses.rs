@@ -91,6 +91,26 @@ fn a_resume_from_an_instant_skips_what_was_before() {
     "#]]);
 }
 
+/// Whatever instant somebody names: all slots of the pause are made up for, or none.
+#[test]
+fn a_resume_from_the_end_of_all_time_is_no_fault() {
+    for (from, n_skipped) in [(DateTime::<Utc>::MIN_UTC, 0), (DateTime::<Utc>::MAX_UTC, 9)] {
+        for all in [true, false] {
+            let mut script = Script::default();
+            script.add(0, job("a", "every: 1s", Policy::default())).tick(0);
+            let (job, from) = (id("a"), ResumeFrom::At(from));
+            let (pause, resume) = match all {
+                true => (Input::PauseAll, Input::ResumeAll { from }),
+                false => (Input::Pause(job.clone()), Input::Resume { job, from }),
+            };
+            script.input(500, pause).told.clear();
+            script.input(9_500, resume);
+            let skipped = format!("skip a 1000..9000 ({n_skipped} slots) paused");
+            assert_eq!(script.told.contains(&skipped), n_skipped != 0, "{}", script.told);
+        }
+    }
+}
+
 /// A host that starts again into a pause of all, and one whose pause has ended meanwhile.
 #[test]
 fn a_restart_knows_who_is_paused_with_all() {
@@ -193,5 +213,51 @@ fn what_makes_up_for_the_past_waits_while_its_job_is_paused_and_comes_back_after
         2000   START a -5000 (backfill) attempt 2
         2100   plan a 2100 (manual)
         2100   START a 2100 (manual)
+    "#]]);
+}
+
+#[test]
+fn what_makes_up_for_the_past_and_waits_for_a_place_does_not_begin_in_a_pause() {
+    let mut script = Script::default();
+    let sizes = [(PoolName::default(), NonZeroU32::new(1).unwrap())].into();
+    script.input(0, Input::Pools(sizes)).add(0, job("a", "every: 1h", Policy::default())).tick(0).told.clear();
+    script.make_up(100, "a", -4_000).make_up(100, "a", -2_000).input(200, Input::Pause(id("a"))).finish(300, "a");
+    script.input(400, Input::Resume { job: id("a"), from: ResumeFrom::Now }).make_up(500, "a", -2_000);
+    script.check(expect![[r#"
+        100    plan a -4000 (backfill)
+        100    START a -4000 (backfill)
+        100    plan a -2000 (backfill)
+        200    a paused from 200
+        300    take back
+        400    a counts from 400
+        500    plan a -2000 (backfill)
+        500    START a -2000 (backfill)
+    "#]]);
+}
+
+#[test]
+fn what_was_due_before_a_pause_is_not_of_the_pause_after_a_crash_either() {
+    let mut script = Script::default();
+    let job = job("a", "every: 2s", Policy::default());
+    let mut past = past(&job, at(0), at(5_000));
+    past.row.state.paused = true;
+    let planned = |slot: i64| {
+        let run = Arc::new(Run {
+            id: RunId::of_slot(&id("a"), at(slot)),
+            job: id("a"),
+            scheduled_for: at(slot),
+            due_at: at(slot),
+            cause: Cause::Schedule,
+            payload: None,
+        });
+        OpenRun { run, n_attempts: 0, n_interrupted: 0, claimed_at: None, retry_at: None }
+    };
+    past.row.open = vec![planned(4_000)];
+    script.input(7_000, Input::Add { job, past: Some(past) }).tick(7_000);
+    script.input(9_000, Input::Resume { job: id("a"), from: ResumeFrom::Now });
+    script.check(expect![[r#"
+        9000   skip a 6000..8000 (2 slots) paused
+        9000   a counts from 9000
+        9000   START a 4000 (schedule)
     "#]]);
 }

@@ -363,3 +363,14 @@ fn equal_meanings_are_equal_triggers() {
     let theirs = Trigger::read(&node, other_job, &mut crate::diagnostic::Diagnostics::default()).unwrap();
     assert_ne!(theirs, read("cron: 'H H * * *'"));
 }
+
+#[test]
+fn slots_end_with_the_year_9999() {
+    let basis = basis();
+    for text in ["{every: 1h}", "{cron: '0 20 * * *', timezone: America/New_York}"] {
+        let trigger = read(text);
+        let slots: Vec<_> = trigger.slots_from(super::at("9999-12-31T20:30:00Z"), &basis).collect();
+        assert!(slots.iter().all(|slot| slot.to_rfc3339().starts_with("9999-12-31T")), "{text}: {slots:?}");
+        assert_eq!(trigger.next_after(super::at("9999-12-31T23:59:59.999999Z"), &basis), None, "{text}");
+    }
+}
