@@ -270,7 +270,8 @@ impl Task {
     }
 
     fn wait(&self) -> Duration {
-        if self.is_stale || !self.over.is_empty() {
+        // What could not be done now is tried again, but not at once.
+        if self.is_stale || !self.over.is_empty() || self.parts.host.is_over() {
             return SLEEP_MAX;
         }
         let next = self.known.values().filter_map(|note| note.until).min();
