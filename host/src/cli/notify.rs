@@ -166,7 +166,7 @@ fn to(channel: &Channel) -> String {
     match &channel.kind {
         ChannelKind::Webhook(webhook) => address(&webhook.url),
         ChannelKind::Healthchecks(url) => address(url),
-        ChannelKind::Command(argv) => argv.first().cloned().unwrap_or_default(),
+        ChannelKind::Command(program) => program.name().to_owned(),
     }
 }
 

@@ -56,7 +56,9 @@ pub async fn deliver(
             let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
             post(channel, url, headers, body).await
         }
-        ChannelKind::Command(argv) => command::run(argv, notice, channel.timeout).await.map_err(Undelivered::for_now),
+        ChannelKind::Command(program) => {
+            command::run(program, notice, channel.timeout).await.map_err(Undelivered::for_now)
+        }
     }
 }
 
