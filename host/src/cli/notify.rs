@@ -80,7 +80,7 @@ fn list(args: &ListArgs) -> anyhow::Result<Exit> {
                 "name": name.as_str(),
                 "kind": channel.kind.as_str(),
                 "to": to(channel),
-                "on": words(&channel.on),
+                "on": words(&channel.tells(None)),
                 "jobs": names(name),
             })
         };
@@ -93,7 +93,13 @@ fn list(args: &ListArgs) -> anyhow::Result<Exit> {
     }
     let row = |(name, channel): (&ChannelName, &Channel)| {
         let n_jobs = names(name).len().to_string();
-        vec![name.to_string(), channel.kind.as_str().to_owned(), to(channel), words(&channel.on).join(", "), n_jobs]
+        vec![
+            name.to_string(),
+            channel.kind.as_str().to_owned(),
+            to(channel),
+            words(&channel.tells(None)).join(", "),
+            n_jobs,
+        ]
     };
     let rows: Vec<_> = manifest.channels.iter().map(row).collect();
     print::data(&print::table(&["channel", "kind", "to", "on", "jobs"], &rows))?;

@@ -149,6 +149,16 @@ pub struct NamedSecret {
 }
 
 impl Channel {
+    /// What it tells of, for a job that says so itself, or says nothing.
+    #[must_use]
+    pub fn tells(&self, narrowed: Option<Occasions>) -> Occasions {
+        let on = narrowed.unwrap_or(self.on);
+        match self.kind {
+            ChannelKind::Healthchecks(_) => on.as_pings(),
+            ChannelKind::Webhook(_) | ChannelKind::Command(_) => on,
+        }
+    }
+
     /// Every secret that it needs.
     #[must_use]
     pub fn secrets(&self) -> Vec<&NamedSecret> {
