@@ -45,7 +45,9 @@ pub(crate) fn service(scheduler: &Scheduler) -> Router {
 /// Remembers how runs end, for as long as the scheduler goes on.
 #[expect(clippy::disallowed_methods, reason = "an example of a program, which has no tracker of tasks")]
 fn listen(service: &Service) {
-    let (mut events, ends) = (service.scheduler.events(), Arc::clone(&service.ends));
+    // Also the ends of runs that a crash has cut, which are told while the scheduler starts.
+    let Some(mut events) = service.scheduler.events_since_start() else { return };
+    let ends = Arc::clone(&service.ends);
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
             let end = match event {

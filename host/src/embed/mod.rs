@@ -64,7 +64,7 @@ mod tests;
 pub use self::{
     builder::{Builder, Compile},
     error::{Error, Finding},
-    events::{Event, Events},
+    events::{Asker, Event, Events},
     job::{Job, Schedule},
     native::{Context, JobError, JobResult},
     runs::{JobInfo, JobState, Run, RunHandle, RunState},

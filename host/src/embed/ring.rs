@@ -65,6 +65,8 @@ pub(super) struct Ring {
     pub(super) operator: Operator,
     /// When the last of them goes, the scheduler ends at once.
     pub(super) ends: mpsc::Sender<ShutDown>,
+    /// What was told since before the first job came in.
+    pub(super) since_start: Option<broadcast::Receiver<Event>>,
     /// Why the scheduler has ended by itself; closed when it has ended.
     pub(super) failure: watch::Receiver<Option<String>>,
 }
@@ -244,7 +246,7 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     });
     let ledger = stores.ledger();
     let (channels, in_force) = watch::channel(Arc::new(first.set.manifest().channels.clone()));
-    let heard = host.bus().listen();
+    let (heard, since_start) = (host.bus().listen(), Some(host.bus().listen_to_all()));
     if let Err(error) = begin(&host, &*ledger, &executor, &mut first).await {
         drop(started.send(Err(error.into())));
         drop(host.shut_down(Duration::ZERO, std::future::ready(())).await);
@@ -270,7 +272,7 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let (reloader, mut reloading) = hot::start(first, parts, guests, still.clone());
     let (ends, mut wishes) = mpsc::channel(ENDS_MAX);
     let (failed, failure) = watch::channel(None);
-    let ring = Ring { host: host.handle(), reloader, ledger, operator, ends, failure };
+    let ring = Ring { host: host.handle(), reloader, ledger, operator, ends, since_start, failure };
     if started.send(Ok(ring)).is_err() {
         warn!("who started the scheduler has gone; it ends");
     }
