@@ -28,10 +28,14 @@ struct Service {
 }
 
 /// All that the service answers to.
-pub(crate) fn service(scheduler: &Scheduler) -> Router {
+///
+/// # Errors
+/// When there is no place for the operator's token.
+pub(crate) fn service(scheduler: &Scheduler) -> Result<Router, clockjack::Error> {
+    let api = scheduler.router()?;
     let service = Service { scheduler: scheduler.clone(), ends: Arc::default() };
     listen(&service);
-    Router::new()
+    let routes = Router::new()
         .route("/jobs", get(list))
         .route("/jobs/{job}/pause", post(pause))
         .route("/jobs/{job}/resume", post(resume))
@@ -40,6 +44,9 @@ pub(crate) fn service(scheduler: &Scheduler) -> Router {
         .route("/reminders/{customer}", delete(forget))
         .route("/ends", get(ends))
         .with_state(service)
+        // All that `clockjack` itself can be asked, for whoever shows the operator's token: what users may do stands above.
+        .nest("/scheduler", api);
+    Ok(routes)
 }
 
 /// Remembers how runs end, for as long as the scheduler goes on.

@@ -18,6 +18,7 @@ mod jobs;
 mod listen;
 mod logs;
 mod metrics;
+mod mounted;
 mod openapi;
 mod pauses;
 mod plugins;
@@ -41,5 +42,6 @@ mod wire;
 
 pub use self::{
     listen::{Doors, Server, serve, serve_all},
+    mounted::{mounted, mounted_without_tokens},
     router::{About, Api, router},
 };

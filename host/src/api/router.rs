@@ -93,9 +93,9 @@ pub(super) fn document() -> OpenApi {
 }
 
 /// All that a host answers to.
-pub fn router(api: Api) -> Router {
+pub fn router(api: impl Into<Arc<Api>>) -> Router {
     let (routes, _document) = routes().split_for_parts();
-    let api = Arc::new(api);
+    let api = api.into();
     routes
         .layer(from_fn_with_state(Arc::clone(&api), ending::refuse_writes))
         .route("/metrics", get(metrics::show))

@@ -7,7 +7,7 @@ use clockjack_ledger::Owner;
 use clockjack_sandbox::{CompileSettings, Compiler, Sandbox, SandboxExecutor, Workers};
 use clockjack_schedule::{
     id::StoreName,
-    manifest::store_url::StoreUrl,
+    manifest::{resolved::ApiSettings, store_url::StoreUrl},
     notify::Channels,
     ports::{Clock as _, Ledger, LedgerError},
 };
@@ -23,6 +23,7 @@ use super::{
     native::{Functions, NativeExecutor},
 };
 use crate::{
+    api::{About, Api, access::Answers},
     clock::SystemClock,
     hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
     load::{self, Faulty, given::Given, secrets::HostVault, stores, stores::OpenStores},
@@ -34,6 +35,9 @@ use crate::{
 
 /// How many wishes for the end may wait.
 const ENDS_MAX: usize = 8;
+
+/// How long runs may go on where somebody ends the scheduler over the routes and does not say how long.
+const END_GRACE: Duration = Duration::from_secs(10);
 
 /// How long the reloader may take to end what it is at.
 const RELOADER_GRACE: Duration = Duration::from_secs(1);
@@ -63,6 +67,10 @@ pub(super) struct Ring {
     pub(super) reloader: Reloader,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) operator: Operator,
+    /// What the routes reach it through, for the program to mount them.
+    pub(super) api: Arc<Api>,
+    /// Who may ask for what, as the manifest says.
+    pub(super) access: ApiSettings,
     /// When the last of them goes, the scheduler ends at once.
     pub(super) ends: mpsc::Sender<ShutDown>,
     /// What was told since before the first job came in.
@@ -212,14 +220,24 @@ fn notifier(
     notify::start(parts, guests)
 }
 
-/// Waits until the program wishes for the end, or the host cannot go on.
+/// Who wishes for the end.
+enum Wish {
+    /// The program.
+    Program(ShutDown),
+    /// Somebody over the routes that the program has mounted, who gives runs so much time.
+    Route(Duration),
+}
+
+/// Waits until somebody wishes for the end, or the host cannot go on.
 async fn until_the_end(
     host: &mut Host,
     wishes: &mut mpsc::Receiver<ShutDown>,
+    ending: &Ending,
     failed: &watch::Sender<Option<String>>,
-) -> Option<ShutDown> {
+) -> Option<Wish> {
     tokio::select! {
-        wish = wishes.recv() => wish,
+        wish = wishes.recv() => wish.map(Wish::Program),
+        grace = ending.asked() => Some(Wish::Route(grace)),
         error = host.failed() => {
             error!("the scheduler cannot go on: {error}");
             failed.send_replace(Some(format!("{:#}", anyhow::Error::from(error))));
@@ -253,9 +271,15 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
         return;
     }
     let operating = OperateParts { clock: clock.clone(), ledger: Arc::clone(&ledger), host: host.handle() };
-    // Only the program ends this host: nothing else asks for it.
-    let (operator, operating) = operate::start(operating, Ending::new(Duration::ZERO), guests);
+    let ending = Ending::new(END_GRACE);
+    let (operator, operating) = operate::start(operating, ending.clone(), guests);
     let notifier = notifier(&host, &ledger, in_force, heard, guests);
+    let about = About {
+        started_at: clock.now(),
+        files: sources.files.clone(),
+        ledger: sources.ledger.as_ref().map_or_else(|| "memory:".to_owned(), ToString::to_string),
+    };
+    let (access, api_executor) = (first.set.manifest().api.clone(), Arc::new(executor.clone()));
     let parts = ReloaderParts {
         sources,
         sandbox,
@@ -272,16 +296,33 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let (reloader, mut reloading) = hot::start(first, parts, guests, still.clone());
     let (ends, mut wishes) = mpsc::channel(ENDS_MAX);
     let (failed, failure) = watch::channel(None);
-    let ring = Ring { host: host.handle(), reloader, ledger, operator, ends, since_start, failure };
+    let api = Arc::new(Api {
+        host: host.handle(),
+        ledger: Arc::clone(&ledger),
+        clock: Arc::new(SystemClock),
+        reloader: reloader.clone(),
+        executor: api_executor,
+        operator: operator.clone(),
+        about,
+        answers: Answers::default(),
+    });
+    let ring = Ring { host: host.handle(), reloader, ledger, operator, api, access, ends, since_start, failure };
     if started.send(Ok(ring)).is_err() {
         warn!("who started the scheduler has gone; it ends");
     }
-    let wish = until_the_end(&mut host, &mut wishes, &failed).await;
+    let wish = until_the_end(&mut host, &mut wishes, &ending, &failed).await;
     still.cancel();
     if tokio::time::timeout(RELOADER_GRACE, &mut reloading).await.is_err() {
         reloading.abort();
     }
-    let grace = wish.as_ref().map_or(Duration::ZERO, |wish| wish.grace);
+    let (wish, grace) = match wish {
+        Some(Wish::Program(wish)) => {
+            let grace = ending.ask(Some(wish.grace));
+            (Some(wish), grace)
+        }
+        Some(Wish::Route(grace)) => (None, grace),
+        None => (None, ending.ask(Some(Duration::ZERO))),
+    };
     // A second wish does not wait; and neither does a program that has let go of the scheduler.
     let hurry = async { drop(wishes.recv().await) };
     let drained = host.drain(grace, hurry).await;

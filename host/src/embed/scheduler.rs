@@ -406,6 +406,10 @@ impl Scheduler {
         Ok(())
     }
 
+    pub(super) fn ring(&self) -> &Ring {
+        &self.shared.ring
+    }
+
     /// Gives the core an input, and waits until what it decides is kept.
     async fn tell(&self, input: Input) -> Result<(), Error> {
         self.shared.ring.host.send(vec![input]).await;
