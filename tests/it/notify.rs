@@ -255,7 +255,7 @@ jobs: {{ a: {{ plugin: typed, call: nothing, every: 1h, notify: [ops] }} }}
     assert!(answers[0].contains("exit status: 3: oh no"), "{answers:?}");
     assert!(answers[1].starts_with("no connection with `127.0.0.1`"), "{answers:?}");
     let unknown = notify(&["test", "opps"]).ends_with(1).stderr;
-    assert!(unknown.contains("notify.unknown_channel") && unknown.contains("did you mean `ops`?"), "{unknown}");
+    assert!(unknown.contains("no channel is named") && unknown.contains("did you mean `ops`?"), "{unknown}");
 }
 
 /// That nothing of the log of a host is an error.

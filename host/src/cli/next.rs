@@ -11,7 +11,7 @@ use clockjack_schedule::{
     zone::{Zone, Zones},
 };
 
-use super::{Exit, ManifestArgs, Output, OutputArgs, print};
+use super::{Exit, ManifestArgs, Output, OutputArgs, print, refusal};
 use crate::{clock::SystemClock, load};
 
 /// Most slots that are printed at once.
@@ -43,6 +43,9 @@ pub(super) struct NextArgs {
     output: OutputArgs,
 }
 
+/// The code of what is wrong with a flag.
+const WRONG: &str = "request.invalid";
+
 /// A trigger with what it is shown in.
 struct Subject {
     trigger: Trigger,
@@ -50,19 +53,23 @@ struct Subject {
 }
 
 pub(super) fn run(args: &NextArgs) -> anyhow::Result<Exit> {
+    let output = args.output.output;
     let zones = load::zones::newest();
     let zone = match args.timezone.as_deref().map(|name| zones.get(name)).transpose() {
         Ok(zone) => zone,
-        Err(problem) => return Ok(fault(&format!("--timezone: {problem}"))),
+        Err(problem) => return refusal::fault(WRONG, &format!("--timezone: {problem}"), output),
     };
-    let Some(subject) = subject(args, &zones, zone.as_ref()) else { return Ok(Exit::Fault) };
+    let subject = match subject(args, &zones, zone.as_ref())? {
+        Ok(subject) => subject,
+        Err(exit) => return Ok(exit),
+    };
     let now = SystemClock.now();
     let instant =
         |text: &Option<String>| text.as_deref().map(|text| parse_instant(text, &subject.zone, &zones)).transpose();
     let (from, until) = match (instant(&args.from), instant(&args.until)) {
         (Ok(from), Ok(until)) => (from.unwrap_or(now), until),
-        (Err(problem), _) => return Ok(fault(&format!("--from: {problem}"))),
-        (_, Err(problem)) => return Ok(fault(&format!("--until: {problem}"))),
+        (Err(problem), _) => return refusal::fault(WRONG, &format!("--from: {problem}"), output),
+        (_, Err(problem)) => return refusal::fault(WRONG, &format!("--until: {problem}"), output),
     };
     let basis = Basis { first_seen: from, last_finished: None };
     let n_slots = usize::try_from(args.n).unwrap_or(usize::MAX);
@@ -72,7 +79,7 @@ pub(super) fn run(args: &NextArgs) -> anyhow::Result<Exit> {
         .take_while(|slot| until.is_none_or(|until| *slot < until))
         .take(n_slots)
         .collect();
-    match args.output.output {
+    match output {
         Output::Json => {
             let instants: Vec<_> = slots.iter().map(|slot| print::rfc3339(*slot)).collect();
             print::data(&serde_json::to_string(&instants)?)?;
@@ -82,31 +89,31 @@ pub(super) fn run(args: &NextArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn fault(problem: &str) -> Exit {
-    print::talk(&format!("error: {problem}"));
-    Exit::Fault
-}
-
-fn subject(args: &NextArgs, zones: &Zones, zone: Option<&Zone>) -> Option<Subject> {
+/// What is asked about; an exit where what is wrong with it has been told.
+fn subject(args: &NextArgs, zones: &Zones, zone: Option<&Zone>) -> anyhow::Result<Result<Subject, Exit>> {
+    let output = args.output.output;
     if let Some(text) = &args.trigger {
-        return written(text, zones, zone);
+        return Ok(written(text, zones, zone).ok_or(Exit::Fault));
     }
-    let id = args.job.as_ref()?;
+    // The parser wants one of the two.
+    let Some(id) = args.job.as_ref() else { return Ok(Err(Exit::Usage)) };
     let loaded = load::manifest(&args.manifests.files, zones);
     // Faults of other jobs are the business of `check`; this one is asked about.
     let Some(job) = loaded.manifest.jobs.get(id) else {
         if loaded.diagnostics.has_errors() {
-            print::findings(loaded.diagnostics.all(), &loaded.sources);
+            let exit = refusal::manifest(loaded.diagnostics.all(), &loaded.sources, output)?;
+            if output == Output::Json {
+                return Ok(Err(exit));
+            }
         }
         let (message, fix) = unknown_job(id, &loaded.manifest);
-        print::talk(&format!("error: {message}; {fix}"));
-        return None;
+        return refusal::fault("job.unknown", &format!("{message}; {fix}"), output).map(Err);
     };
     let Some(trigger) = job.trigger.clone() else {
-        print::talk(&format!("error: job `{id}` has no slots of its own: {}", job.describe()));
-        return None;
+        let text = format!("job `{id}` has no slots of its own: {}", job.describe());
+        return refusal::fault("job.no_slots", &text, output).map(Err);
     };
-    Some(Subject { trigger, zone: zone.unwrap_or(&job.zone).clone() })
+    Ok(Ok(Subject { trigger, zone: zone.unwrap_or(&job.zone).clone() }))
 }
 
 fn written(text: &str, zones: &Zones, zone: Option<&Zone>) -> Option<Subject> {
@@ -116,6 +123,7 @@ fn written(text: &str, zones: &Zones, zone: Option<&Zone>) -> Option<Subject> {
         let context = TriggerContext::new(zones, zone.unwrap_or(&utc), "trigger");
         Trigger::read(node, context, &mut diagnostics)
     });
+    // A contract of its own: what is wrong with a trigger is told on stderr, whatever the format.
     tell(&diagnostics, text);
     let trigger = trigger.filter(|_| !diagnostics.has_errors())?;
     let own = node.as_ref().and_then(|node| node.get("timezone")).and_then(|node| zones.get(node.as_text()?).ok());
