@@ -7,7 +7,10 @@ use clockjack_ledger::Owner;
 use clockjack_sandbox::{CompileSettings, Compiler, Sandbox, SandboxExecutor, Workers};
 use clockjack_schedule::{
     id::StoreName,
-    manifest::{resolved::ApiSettings, store_url::StoreUrl},
+    manifest::{
+        resolved::{ApiSettings, Manifest},
+        store_url::StoreUrl,
+    },
     notify::Channels,
     ports::{Clock as _, Ledger, LedgerError},
 };
@@ -246,14 +249,41 @@ async fn until_the_end(
     }
 }
 
+/// The program, where it is waiting for the end, and how long runs may go on.
+fn agreed(wish: Option<Wish>, ending: &Ending) -> (Option<ShutDown>, Duration) {
+    match wish {
+        Some(Wish::Program(wish)) => {
+            let grace = ending.ask(Some(wish.grace));
+            (Some(wish), grace)
+        }
+        Some(Wish::Route(grace)) => (None, grace),
+        None => (None, ending.ask(Some(Duration::ZERO))),
+    }
+}
+
+/// What runs guests.
+fn executor(sandbox: &Sandbox, made_for: &MadeFor, children: Option<PathBuf>) -> SandboxExecutor {
+    let executor = SandboxExecutor::new(sandbox.clone()).with_memory(made_for.shared_bytes);
+    match children {
+        Some(program) => executor.with_workers(Workers::new(program, settings::certificates())),
+        None => executor,
+    }
+}
+
+/// What the routes tell of this scheduler.
+fn about(sources: &Sources, manifest: &Manifest) -> About {
+    let ledger = sources.ledger.as_ref().or_else(|| manifest.stores.get(&StoreName::default()));
+    About {
+        started_at: SystemClock.now(),
+        files: sources.files.clone(),
+        ledger: ledger.unwrap_or(&StoreUrl::Memory).to_string(),
+    }
+}
+
 async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Sender<Result<Ring, Error>>) {
     let Ready { sandbox, made_for, mut first, stores, uploads } = ready;
     let Order { sources, children, functions, caller, is_watching, .. } = order;
-    let executor = SandboxExecutor::new(sandbox.clone()).with_memory(made_for.shared_bytes);
-    let executor = match children {
-        Some(program) => executor.with_workers(Workers::new(program, settings::certificates())),
-        None => executor,
-    };
+    let executor = executor(&sandbox, &made_for, children);
     let clock = Arc::new(SystemClock);
     let mut host = Host::start(HostParts {
         clock: clock.clone(),
@@ -274,12 +304,8 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let ending = Ending::new(END_GRACE);
     let (operator, operating) = operate::start(operating, ending.clone(), guests);
     let notifier = notifier(&host, &ledger, in_force, heard, guests);
-    let about = About {
-        started_at: clock.now(),
-        files: sources.files.clone(),
-        ledger: sources.ledger.as_ref().map_or_else(|| "memory:".to_owned(), ToString::to_string),
-    };
-    let (access, api_executor) = (first.set.manifest().api.clone(), Arc::new(executor.clone()));
+    let (access, about) = (first.set.manifest().api.clone(), about(&sources, first.set.manifest()));
+    let api_executor = Arc::new(executor.clone());
     let parts = ReloaderParts {
         sources,
         sandbox,
@@ -315,21 +341,18 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     if tokio::time::timeout(RELOADER_GRACE, &mut reloading).await.is_err() {
         reloading.abort();
     }
-    let (wish, grace) = match wish {
-        Some(Wish::Program(wish)) => {
-            let grace = ending.ask(Some(wish.grace));
-            (Some(wish), grace)
-        }
-        Some(Wish::Route(grace)) => (None, grace),
-        None => (None, ending.ask(Some(Duration::ZERO))),
-    };
+    let (wish, grace) = agreed(wish, &ending);
     // A second wish does not wait; and neither does a program that has let go of the scheduler.
     let hurry = async { drop(wishes.recv().await) };
     let drained = host.drain(grace, hurry).await;
     operating.end().await;
     notifier.end().await;
     let ended = drained.close().await;
-    let ended = ended.map_err(|error| Error::Ledger(format!("{:#}", anyhow::Error::from(error))));
+    conclude(wish, ended.map_err(|error| Error::Ledger(format!("{:#}", anyhow::Error::from(error)))));
+}
+
+/// Tells whoever wished for the end how it went.
+fn conclude(wish: Option<ShutDown>, ended: Result<Summary, Error>) {
     match wish {
         Some(wish) => drop(wish.answer.send(ended)),
         None => drop(ended.inspect_err(|error| error!("the scheduler did not end well: {error}"))),

@@ -38,7 +38,6 @@ impl Scheduler {
     /// The same routes for a program that decides itself who may ask: **they want no token**, and whoever reaches them may do
     /// everything, up to reading the files that the program can read. Put them behind the program's own users. Pages of other
     /// origins are refused all the same.
-    #[must_use]
     pub fn router_without_tokens(&self) -> Router {
         api::mounted_without_tokens(Arc::clone(&self.ring().api))
     }
