@@ -9,7 +9,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-use std::{env, error::Error, path::PathBuf, time::Duration};
+use std::{env, error::Error, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clockjack::{Builder, Scheduler};
 use tokio::net::TcpListener;
@@ -49,7 +49,7 @@ async fn serve(
     scheduler: Scheduler,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn Error>> {
-    let service = routes::service(&scheduler);
+    let service = routes::service(&scheduler)?.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stop).await?;
     let summary = scheduler.shutdown(GRACE).await?;
     let n_runs: u64 = summary.runs.values().flat_map(|outcomes| outcomes.values()).sum();

@@ -28,10 +28,14 @@ struct Service {
 }
 
 /// All that the service answers to.
-pub(crate) fn service(scheduler: &Scheduler) -> Router {
+///
+/// # Errors
+/// When there is no place for the operator's token.
+pub(crate) fn service(scheduler: &Scheduler) -> Result<Router, clockjack::Error> {
+    let api = scheduler.router()?;
     let service = Service { scheduler: scheduler.clone(), ends: Arc::default() };
     listen(&service);
-    Router::new()
+    let routes = Router::new()
         .route("/jobs", get(list))
         .route("/jobs/{job}/pause", post(pause))
         .route("/jobs/{job}/resume", post(resume))
@@ -40,12 +44,17 @@ pub(crate) fn service(scheduler: &Scheduler) -> Router {
         .route("/reminders/{customer}", delete(forget))
         .route("/ends", get(ends))
         .with_state(service)
+        // All that `clockjack` itself can be asked, for whoever shows the operator's token: what users may do stands above.
+        .nest("/scheduler", api);
+    Ok(routes)
 }
 
 /// Remembers how runs end, for as long as the scheduler goes on.
 #[expect(clippy::disallowed_methods, reason = "an example of a program, which has no tracker of tasks")]
 fn listen(service: &Service) {
-    let (mut events, ends) = (service.scheduler.events(), Arc::clone(&service.ends));
+    // Also the ends of runs that a crash has cut, which are told while the scheduler starts.
+    let Some(mut events) = service.scheduler.events_since_start() else { return };
+    let ends = Arc::clone(&service.ends);
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
             let end = match event {

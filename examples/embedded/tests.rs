@@ -59,6 +59,10 @@ async fn the_service_runs_pauses_adds_and_forgets_jobs() {
         assert_eq!(ask(&address, "DELETE", "/reminders/ada").await.0, 204);
         assert_eq!(ask(&address, "DELETE", "/reminders/ada").await.0, 404);
         assert_eq!(ask(&address, "POST", "/jobs/nobody/run").await.0, 404);
+        // The scheduler's own API is there for whoever shows a token, and for nobody else.
+        assert_eq!(ask(&address, "GET", "/scheduler/readyz").await.0, 200);
+        let refused = ask(&address, "GET", "/scheduler/api/v1/jobs/report").await;
+        assert_eq!((refused.0, &refused.1["code"]), (401, &json!("access.token")), "{refused:?}");
         stop.send(()).unwrap();
     };
     let service = serve(listener, scheduler, async { drop(stopped.await) });

@@ -24,7 +24,8 @@ pub mod traces;
 pub use self::{
     cli::child_process,
     embed::{
-        Builder, Compile, Context, Error, Event, Events, Finding, Job, JobError, JobId, JobInfo, JobResult, JobState,
-        LogLevel, LogLine, OutcomeCode, ResumeFrom, Run, RunHandle, RunId, RunState, Schedule, Scheduler, Summary,
+        Asker, Builder, Compile, Context, Error, Event, Events, Finding, Job, JobError, JobId, JobInfo, JobResult,
+        JobState, LogLevel, LogLine, OutcomeCode, ResumeFrom, Run, RunHandle, RunId, RunState, Schedule, Scheduler,
+        Summary,
     },
 };

@@ -42,6 +42,9 @@ const LINES_MAX: usize = 10_000;
 /// before its watch does; what becomes of files is told by the host itself.
 const DEFAULT_FILTER: &str = "info,wasmtime_wasi=warn,notify=error";
 
+/// The target of the lines that say who did what. People find them by the word `audit`, programs by this target.
+const AUDIT: &str = "clockjack::audit";
+
 /// Keeps the log going; dropping it writes what waits.
 pub struct Log {
     stderr: NonBlocking,
@@ -69,7 +72,7 @@ pub fn start(format: LogFormat) -> Log {
     let lines = Lines { look: settings::look(&io::stderr()) };
     match format {
         LogFormat::Text => log.event_format(lines).init(),
-        LogFormat::Json => log.json().flatten_event(true).with_timer(Rfc3339).with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_timer(Rfc3339).init(),
         LogFormat::Journald => match tracing_journald::layer() {
             Ok(journal) => {
                 let journal = journal.with_syslog_identifier("clockjack".to_owned()).with_field_prefix(None);
@@ -115,7 +118,8 @@ where
         if let Some(job) = &fields.job {
             write!(writer, "{bold}{job:<14}{reset} ")?;
         }
-        write!(writer, "{}", fields.message)?;
+        let audit = if event.metadata().target() == AUDIT { "audit: " } else { "" };
+        write!(writer, "{audit}{}", fields.message)?;
         for (name, value) in &fields.values {
             write!(writer, "  {dim}{name}{reset} {value}")?;
         }
@@ -162,5 +166,40 @@ impl Visit for Fields {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         self.put(field, value.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn people_find_who_did_what_by_a_word() {
+        let written = Written::default();
+        let writer = written.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || writer.clone());
+        tracing::subscriber::with_default(log.event_format(Lines { look: Look::Plain }).finish(), || {
+            tracing::info!(target: "clockjack::audit", who = "ci", "asked");
+            tracing::info!(who = "nobody", "asked");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = text.lines().filter_map(|line| line.split_once("INFO  ")).map(|(_, told)| told).collect();
+        assert_eq!(lines, ["audit: asked  who ci", "asked  who nobody"]);
     }
 }

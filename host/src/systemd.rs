@@ -16,7 +16,7 @@ use crate::{hot::Reloader, settings, shell::HostHandle};
 /// How often the state is told where nobody waits for signs of life.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// How long a sign of life may be away from the next at the least; a turn of the scheduler may take a second to come.
+/// How long a sign of life is away from the next at the least.
 const BEAT_MIN: Duration = Duration::from_millis(100);
 
 /// What is told from outside of the task.
@@ -88,7 +88,7 @@ impl Manager {
         tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
         let beat = self.beat.unwrap_or(BEAT);
         loop {
-            self.tell_state();
+            self.tell_state().await;
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
@@ -113,15 +113,15 @@ impl Manager {
         loop {
             tokio::select! {
                 _plan = &mut reload => break,
-                () = tokio::time::sleep(beat) => self.tell_life(),
+                () = tokio::time::sleep(beat) => self.tell_life().await,
             }
         }
         self.status = self.shown();
         tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
     }
 
-    fn tell_state(&mut self) {
-        self.tell_life();
+    async fn tell_state(&mut self) {
+        self.tell_life().await;
         let status = self.shown();
         if status != self.status {
             tell(&[NotifyState::Status(&status)]);
@@ -129,14 +129,22 @@ impl Manager {
         }
     }
 
-    fn tell_life(&mut self) {
-        let meter = self.host.bus().meter();
-        let n_turns = meter.n_turns();
-        let is_alive = n_turns != self.n_turns || meter.is_held();
-        self.n_turns = n_turns;
-        if self.beat.is_some() && is_alive {
+    async fn tell_life(&mut self) {
+        let Some(beat) = self.beat else { return };
+        if !self.is_alive() {
+            // A scheduler that has nothing to do takes a turn once a second, which may be too seldom; asked, it takes one now.
+            drop(tokio::time::timeout(beat, self.host.settle()).await);
+        }
+        if self.is_alive() {
             tell(&[NotifyState::Watchdog]);
         }
+        self.n_turns = self.host.bus().meter().n_turns();
+    }
+
+    /// Whether the scheduler has taken a turn since the last sign of life, or cannot by no fault of its own.
+    fn is_alive(&self) -> bool {
+        let meter = self.host.bus().meter();
+        meter.n_turns() != self.n_turns || meter.is_held()
     }
 
     /// How the host is, in a line.

@@ -121,7 +121,7 @@ fn a_host_proves_its_name() {
     assert!(visited.url.starts_with("https://"), "{}", visited.url);
     let url = visited.url.replace("127.0.0.1", "localhost");
     let plugins = ["plugins", "--host", &url, "-o", "json"];
-    let strange = visited.command(&plugins).ends_with(4).stderr;
+    let strange = visited.command(&plugins).ends_with(4).stdout;
     assert!(strange.contains("does not prove its name") && strange.contains("--cacert"), "{strange}");
     let told = visited.command(&plugins).args(["--cacert", "ca.pem"]).ends_with(0).json();
     assert_eq!(told.as_array().map(Vec::len), Some(3), "{told:#}");

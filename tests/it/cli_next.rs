@@ -164,8 +164,8 @@ fn coming_slots_of_a_job() {
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
     assert_eq!(ended.stdout, "[\"2026-01-01T00:00:05Z\",\"2026-01-01T00:00:10Z\"]\n");
     let ended = next("sumary");
-    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
-    assert!(ended.stderr.contains("did you mean `summary`?"), "{}", ended.stderr);
+    assert_eq!((ended.code, &*ended.stderr), (Some(1), ""));
+    assert_eq!(ended.json()["error"]["fix"], "did you mean `summary`?", "{}", ended.stdout);
 }
 
 #[test]
@@ -182,6 +182,6 @@ jobs:
     let ended = next("early");
     assert_eq!((ended.code, &*ended.stdout), (Some(0), "[\"2026-01-01T21:00:00Z\"]\n"), "{}", ended.stderr);
     let ended = next("broken");
-    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
-    assert!(ended.stderr.contains("error[trigger.syntax]"), "{}", ended.stderr);
+    assert_eq!((ended.code, &*ended.stderr), (Some(1), ""));
+    assert_eq!(ended.json()["error"]["code"], "trigger.syntax", "{}", ended.stdout);
 }

@@ -4,6 +4,7 @@
 use serde_json::Value as Json;
 
 use crate::{
+    hosted::Hosted,
     log::Line,
     program::{Clockjack, Running, clockjack},
     scene::Scene,
@@ -161,4 +162,35 @@ fn what_cannot_be_read_says_what_to_do() {
     scene.put("state.db", "this is no ledger");
     let other = read(&scene, &["runs"]).ends_with(4);
     assert_eq!(other.stdout, "", "{}", other.stderr);
+}
+
+/// Programs get one object on stdout, whatever is wrong and whoever finds it out; the exit code says whose fault it is.
+#[test]
+fn what_is_wrong_is_one_object_for_programs() {
+    let jobs = "stores: { default: \"sqlite:state.db\" }\njobs: { a: { plugin: typed, call: nothing, every: 1h } }\n";
+    let hosted = Hosted::with(jobs);
+    let ask = |args: &[&str], exit: u8, code: &str| {
+        let ended =
+            clockjack(args.iter().copied().chain(["-o", "json"])).folder(hosted.scene.folder()).beside_nothing();
+        let ended = ended.ends_with(exit.into());
+        let error = &ended.json()["error"];
+        assert_eq!(error["code"], code, "{args:?}: {error}");
+        let is_text = |key: &str| error[key].as_str().is_some_and(|text| !text.is_empty());
+        assert!(is_text("message") && is_text("fix"), "{args:?}: {error}");
+        assert_eq!(ended.stderr, "", "{args:?}");
+    };
+    for command in ["status", "events", "plugins"] {
+        ask(&[command], 4, "host.absent");
+    }
+    ask(&["pause", "a"], 4, "host.absent");
+    ask(&["logs", "a"], 4, "ledger.unavailable");
+    ask(&["next", "nope"], 1, "job.unknown");
+    ask(&["notify", "test"], 1, "notify.no_channel");
+    ask(&["explain", "nope"], 1, "code.unknown");
+    clockjack(["up", "--for", "10ms", "--no-watch"]).folder(hosted.scene.folder()).ends_with(0);
+    for command in ["jobs", "why", "logs"] {
+        ask(&[command, "nope"], 1, "job.unknown");
+    }
+    ask(&["runs", "--since", "soon"], 1, "request.invalid");
+    ask(&["runs", "show", "0123456789ab"], 1, "run.unknown");
 }

@@ -172,6 +172,59 @@ jobs:
     drop(host);
 }
 
+/// Each start has its end: also where somebody cancels the run, and where its job is gone by then.
+#[test]
+fn a_start_has_an_end_although_its_run_was_cancelled_and_its_job_is_gone() {
+    let checks = Told::new();
+    let hosted = hosted("");
+    let manifest = |job: &str| {
+        format!(
+            "\nnotifications: {{ hc: {{ healthchecks: \"{}\", private: true }} }}
+jobs:
+  {job}: {{ plugin: hostile, call: sleep-ms, args: {{ ms: 600000 }}, timeout: 15m, every: 1h, notify: hc }}
+",
+            checks.url("/ping")
+        )
+    };
+    hosted.put(&manifest("nap"));
+    let mut host = hosted.up(&[]).start();
+    ready(&mut host);
+    let ask = |args: &[&str]| clockjack(args).folder(hosted.scene.folder()).beside_nothing().ends_with(0);
+    let run = text(&ask(&["run", "nap", "-o", "json"]).json(), "id").to_owned();
+    assert_eq!(checks.next().line, format!("POST /ping/start?rid={run}"));
+    hosted.put(&manifest("other"));
+    ask(&["reload"]);
+    ask(&["cancel", &run]);
+    let end = checks.next();
+    assert_eq!(end.line, format!("POST /ping?rid={run}"));
+    assert!(end.body.starts_with("run.cancelled: nap\noutcome: cancelled"), "{}", end.body);
+    drop(host);
+}
+
+/// A program lies beside the manifest that names it, wherever the host was started.
+#[test]
+fn a_command_that_is_not_there_is_found_out_beforehand() {
+    let hosted = Hosted::with(
+        "
+notifications: { desk: { command: [./page.sh, --quiet] } }
+jobs: { a: { plugin: typed, call: nothing, every: 1h, notify: [desk] } }
+",
+    );
+    let file = hosted.scene.path("clockjack.yaml");
+    let file = file.to_str().expect("a path");
+    let ask = |args: &[&str]| clockjack(args.iter().copied().chain(["-f", file])).folder(&std::env::temp_dir());
+    let found = ask(&["check"]).ends_with(0).stderr;
+    assert!(found.contains("manifest.file") && found.contains("page.sh` is not there"), "{found}");
+    let told = ask(&["doctor"]).ends_with(1).stdout;
+    assert!(told.lines().any(|line| line.starts_with("fail  notifications")), "{told}");
+    hosted.scene.put("page.sh", "#!/bin/sh\ncat > told.json\n");
+    let script = hosted.scene.path("page.sh");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    assert!(!ask(&["check"]).ends_with(0).stderr.contains("manifest.file"));
+    ask(&["notify", "test"]).ends_with(0);
+    assert!(hosted.scene.read("told.json").contains("\"type\":\"test\""));
+}
+
 #[test]
 fn channels_are_listed_and_tried_without_a_host() {
     let hook = Told::new();
@@ -202,7 +255,7 @@ jobs: {{ a: {{ plugin: typed, call: nothing, every: 1h, notify: [ops] }} }}
     assert!(answers[0].contains("exit status: 3: oh no"), "{answers:?}");
     assert!(answers[1].starts_with("no connection with `127.0.0.1`"), "{answers:?}");
     let unknown = notify(&["test", "opps"]).ends_with(1).stderr;
-    assert!(unknown.contains("notify.unknown_channel") && unknown.contains("did you mean `ops`?"), "{unknown}");
+    assert!(unknown.contains("no channel is named") && unknown.contains("did you mean `ops`?"), "{unknown}");
 }
 
 /// That nothing of the log of a host is an error.

@@ -115,7 +115,7 @@ impl Visited {
 
     /// The lines of the log that say who did what.
     pub(crate) fn audit(&mut self, n_lines: usize) -> Vec<Json> {
-        let is_told = |line: &str| matches!(Line::read(line).message.as_str(), "asked" | "turned away");
+        let is_told = |line: &str| Line::read(line).text("target") == "clockjack::audit";
         while self.host.log.iter().filter(|line| is_told(line)).count() < n_lines {
             self.host.wait_for("a line of the audit", is_told);
         }

@@ -21,6 +21,7 @@ mod jobs;
 mod listen;
 mod logs;
 mod metrics;
+mod mounted;
 mod openapi;
 mod operations;
 mod pauses;
@@ -46,5 +47,6 @@ mod wire;
 pub(crate) use self::run_reads::cursor_of;
 pub use self::{
     listen::{Doors, Server, serve, serve_all},
+    mounted::{mounted, mounted_without_tokens},
     router::{About, Api, router},
 };

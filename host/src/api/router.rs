@@ -96,9 +96,9 @@ pub(super) fn document() -> OpenApi {
 }
 
 /// All that a host answers to.
-pub fn router(api: Api) -> Router {
+pub fn router(api: impl Into<Arc<Api>>) -> Router {
     let (routes, _document) = routes().split_for_parts();
-    let api = Arc::new(api);
+    let api = api.into();
     routes
         .layer(from_fn(condition::refuse_untagged))
         .layer(from_fn(query::refuse_unknown))

@@ -51,11 +51,14 @@ async fn advise(reading: &Reading, args: &AdviseArgs) -> Result<Answer, Trouble>
         rows.iter().filter_map(RunRow::finish).filter(|end| !end.report.digest.is_empty()).collect();
     let n_succeeded = ends.iter().filter(|end| end.report.outcome.code.is_success()).count();
     if n_succeeded < SUCCESSES_MIN {
-        return Err(Trouble::Asked(format!(
-            "of the last {} runs of `{}` in the ledger {n_succeeded} succeeded; with fewer than {SUCCESSES_MIN} there is \
+        return Err(Trouble::Asked(
+            "runs.too_few",
+            format!(
+                "of the last {} runs of `{}` in the ledger {n_succeeded} succeeded; with fewer than {SUCCESSES_MIN} there is \
              nothing to go by. Let it run some more, or run it with `clockjack exec --job {}`, which tells what it used",
-            args.n, args.job, args.job
-        )));
+                args.n, args.job, args.job
+            ),
+        ));
     }
     let default = Limits::default();
     let limits = reading.job(&args.job).map_or(&default, |job| &job.limits);

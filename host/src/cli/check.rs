@@ -33,6 +33,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let sandbox = load::sandbox_for(&loaded.manifest.host.ceilings, N_SLOTS)?;
     load::jobs(&mut loaded, &sandbox);
     load::secrets::check(&mut loaded, None, Missing::Warning);
+    load::channels::check(&mut loaded, Missing::Warning);
     let now = SystemClock.now();
     warn_of_triggers(&loaded.manifest, now, &mut loaded.diagnostics);
     loaded.diagnostics.sort();

@@ -15,7 +15,7 @@ use tokio::{net::UnixStream, runtime::Builder};
 use super::{
     Exit, ManifestArgs, Output, OutputArgs, print,
     progress::Progress,
-    refusal,
+    refusal::{self, Coded},
     remote::{Connection, Remote, RemoteArgs},
     rows,
 };
@@ -181,8 +181,8 @@ impl Client {
                 Failure::Host(error.context("the host did not answer to the end; its log may say why"))
             })?,
             Err(_elapsed) => {
-                let problem = anyhow::anyhow!("the host has not answered within {within:?}; its log may say why");
-                return Err(Failure::Host(problem));
+                let problem = format!("the host has not answered within {within:?}; its log may say why");
+                return Err(Failure::Host(Coded::new("host.silent", problem).into()));
             }
         };
         // Where there is nothing to say, nothing is said.
@@ -224,10 +224,11 @@ impl Client {
         let paths: Vec<_> = self.place.paths().iter().map(|path| format!("`{}`", path.display())).collect();
         let problem = problem.map_or_else(String::new, |problem| format!(" ({problem})"));
         let (paths, fix) = (paths.join(", "), &self.fix);
-        Failure::Host(anyhow::anyhow!(
+        let text = format!(
             "no host answers at {paths}{problem}; {fix}, or say where its socket is (its log names it) with \
              `--socket PATH` or `CLOCKJACK_SOCKET`"
-        ))
+        );
+        Failure::Host(Coded::new("host.absent", text).into())
     }
 }
 
@@ -238,7 +239,7 @@ pub(super) fn refused(status: StatusCode, json: &Json) -> Failure {
     if status.is_client_error() {
         return Failure::Refused { code, detail, fix };
     }
-    Failure::Host(anyhow::anyhow!("{}", print::plain(&format!("{detail}; {fix}"))))
+    Failure::Host(Coded::new(code, print::plain(&format!("{detail}; {fix}"))).into())
 }
 
 /// Whether there is simply nobody: no socket, or that of a host that is gone.

@@ -5,7 +5,7 @@ use clockjack_sandbox::LoadCode;
 use clockjack_schedule::{manifest::CODES, outcome::OutcomeCode};
 use serde_json::json;
 
-use super::{Exit, Output, OutputArgs, print};
+use super::{Exit, Output, OutputArgs, print, refusal};
 
 /// All codes: `## CODE`, a paragraph, and a list.
 const SOURCE: &str = include_str!("codes/codes.md");
@@ -63,8 +63,8 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<Exit> {
         return show(code, meaning, &format!("{meaning}\n{FINDING}"), args.output.output);
     }
     let Some(page) = pages().find(|page| page.code == *wanted) else {
-        print::talk(&print::plain(&format!("error: there is no code `{wanted}`{}", near(wanted))));
-        return Ok(Exit::Fault);
+        let text = print::plain(&format!("there is no code `{wanted}`{}", near(wanted)));
+        return refusal::fault("code.unknown", &text, args.output.output);
     };
     show(page.code, page.meaning(), page.text, args.output.output)
 }

@@ -25,8 +25,8 @@ use clockjack_schedule::{
 use serde_json::{Value as Json, json};
 
 use super::{
-    Exit, LockedArgs, Output, OutputArgs, diagnostics, print,
-    refusal::{refuse, refuse_all, refuse_json, tell_stale},
+    Exit, LockedArgs, Output, OutputArgs, print,
+    refusal::{self, refuse, refuse_all, refuse_json, tell_stale},
     rows,
 };
 use crate::{
@@ -258,7 +258,7 @@ fn wanted(args: &ExecArgs) -> anyhow::Result<Option<Wanted>> {
     load::secrets::check(&mut loaded, Some(id), Missing::Error);
     load::check_dirs(&mut loaded, Some(id));
     if loaded.has_errors_for(id) {
-        refuse_manifest(&loaded, args.output.output)?;
+        refusal::manifest(loaded.diagnostics.all(), &loaded.sources, args.output.output)?;
         return Ok(None);
     }
     let Some(job) = loaded.manifest.jobs.get(id) else {
@@ -323,20 +323,6 @@ fn stdin(args: &ExecArgs) -> Option<Stdin> {
 }
 
 /// Tells what is wrong with a manifest; to programs only what keeps the job from running.
-fn refuse_manifest(loaded: &load::Loaded, output: Output) -> anyhow::Result<()> {
-    match output {
-        Output::Json => {
-            let findings = diagnostics::to_json(loaded.diagnostics.all(), &loaded.sources);
-            let is_error = |finding: &&Json| finding["severity"] == "error";
-            refuse_json(findings.as_array().into_iter().flatten().filter(is_error).cloned().collect())
-        }
-        Output::Table => {
-            print::findings(loaded.diagnostics.all(), &loaded.sources);
-            Ok(())
-        }
-    }
-}
-
 fn override_limits(wanted: &mut Wanted, args: &ExecArgs) {
     let limits = &mut wanted.limits;
     limits.timeout = args.timeout.unwrap_or(limits.timeout);

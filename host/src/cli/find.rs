@@ -39,17 +39,22 @@ pub(super) async fn run(reading: &Reading, text: &str) -> Result<RunStory, Troub
     }
     let digits = text.replace('-', "");
     if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(Trouble::Asked(format!("`{text}` is no run; {FORMS}")));
+        return Err(Trouble::Asked("request.invalid", format!("`{text}` is no run; {FORMS}")));
     }
     match digits.len() {
         32 => {
-            let id = digits.parse().map_err(|error| Trouble::Asked(format!("`{text}` is no run: {error}; {FORMS}")))?;
+            let id = digits
+                .parse()
+                .map_err(|error| Trouble::Asked("request.invalid", format!("`{text}` is no run: {error}; {FORMS}")))?;
             story(reading, id).await?.ok_or_else(|| unknown(text))
         }
         DIGITS_MIN..32 => of_digits(reading, text, &digits.to_ascii_lowercase()).await,
         n_digits => {
             let than = if n_digits < DIGITS_MIN { "fewer" } else { "more" };
-            Err(Trouble::Asked(format!("`{text}` has {than} digits than say which run is meant; {FORMS}")))
+            Err(Trouble::Asked(
+                "request.invalid",
+                format!("`{text}` has {than} digits than say which run is meant; {FORMS}"),
+            ))
         }
     }
 }
@@ -65,7 +70,7 @@ pub(crate) async fn find_run(
         Reading { ledger, manifest, knows_all_jobs: false, unread: BTreeSet::new(), zones, now: now.trunc_subsecs(6) };
     match run(&reading, text).await {
         Ok(story) => Ok(Ok(story)),
-        Err(Trouble::Asked(why)) => Ok(Err(why)),
+        Err(Trouble::Asked(_, why)) => Ok(Err(why)),
         Err(Trouble::Host(error)) => Err(error),
     }
 }
@@ -84,19 +89,24 @@ pub(super) async fn story(reading: &Reading, id: RunId) -> Result<Option<RunStor
 }
 
 fn unknown(text: &str) -> Trouble {
-    Trouble::Asked(format!(
-        "the ledger has no run `{text}`; `clockjack runs` lists what there is. Runs go when they are older or more than \
+    Trouble::Asked(
+        "run.unknown",
+        format!(
+            "the ledger has no run `{text}`; `clockjack runs` lists what there is. Runs go when they are older or more than \
          `keep` of their job says"
-    ))
+        ),
+    )
 }
 
 async fn of_job(reading: &Reading, job: &str, at: &str) -> Result<RunStory, Trouble> {
-    let job: JobId = job.parse().map_err(|error| Trouble::Asked(format!("`{job}` is no job: {error}")))?;
+    let job: JobId =
+        job.parse().map_err(|error| Trouble::Asked("request.invalid", format!("`{job}` is no job: {error}")))?;
     reading.check_job(&job).await?;
     if at == "latest" {
         let row = latest(reading, &job).await?;
-        let row =
-            row.ok_or_else(|| Trouble::Asked(format!("job `{job}` has no run yet; ask `clockjack why {job}`")))?;
+        let row = row.ok_or_else(|| {
+            Trouble::Asked("run.unknown", format!("job `{job}` has no run yet; ask `clockjack why {job}`"))
+        })?;
         return story(reading, row.run.id).await?.ok_or_else(|| unknown(&row.run.id.to_string()));
     }
     let slot = reading.moment("the slot", at, &reading.zone(Some(&job)))?;
@@ -112,9 +122,10 @@ async fn of_job(reading: &Reading, job: &str, at: &str) -> Result<RunStory, Trou
     };
     found.ok_or_else(|| {
         let slot = super::print::rfc3339(slot);
-        Trouble::Asked(format!(
-            "job `{job}` has no run of {slot}; `clockjack why {job} --at {slot}` says what became of it"
-        ))
+        Trouble::Asked(
+            "run.unknown",
+            format!("job `{job}` has no run of {slot}; `clockjack why {job} --at {slot}` says what became of it"),
+        )
     })
 }
 
@@ -138,7 +149,10 @@ async fn of_digits(reading: &Reading, text: &str, digits: &str) -> Result<RunSto
             let lines: String = found.iter().take(SHOWN_MAX).map(line).collect();
             let more = found.len().saturating_sub(SHOWN_MAX);
             let more = if more == 0 { String::new() } else { format!("\n  and {more} more") };
-            Err(Trouble::Asked(format!("`{text}` begins {} ids; write more of it:{lines}{more}", found.len())))
+            Err(Trouble::Asked(
+                "run.ambiguous",
+                format!("`{text}` begins {} ids; write more of it:{lines}{more}", found.len()),
+            ))
         }
     }
 }

@@ -154,7 +154,9 @@ async fn story(reading: &Reading, subject: &str) -> Result<RunStory, Trouble> {
         Err(trouble) => return Err(trouble),
     };
     let last = jobs::last_run(reading, row).await?;
-    let none = || Trouble::Asked(format!("no run of job `{job}` has ended yet; `clockjack why {job}` says more"));
+    let none = || {
+        Trouble::Asked("run.unknown", format!("no run of job `{job}` has ended yet; `clockjack why {job}` says more"))
+    };
     let id = last.ok_or_else(none)?.run.id;
     find::story(reading, id).await?.ok_or_else(none)
 }
@@ -168,7 +170,7 @@ fn chosen(story: &RunStory, number: Option<u32>) -> Result<&Finish, Trouble> {
     };
     chosen.ok_or_else(|| {
         let run = story.row.run.id;
-        Trouble::Asked(match (number, ended.as_slice()) {
+        Trouble::Asked("attempt.unknown", match (number, ended.as_slice()) {
             (_, []) => format!(
                 "no attempt of run {run} has ended yet (it is {}); what a guest writes is kept when its attempt ends",
                 rows::state(&story.row)

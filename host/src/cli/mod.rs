@@ -56,7 +56,7 @@ mod why;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{
-    Args, Parser, Subcommand, ValueEnum,
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
     builder::{PathBufValueParser, TypedValueParser},
 };
 use clockjack_schedule::manifest::source::Source;
@@ -210,7 +210,9 @@ struct OutputArgs {
 /// Runs the command line to its end.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let output = output(&matches);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let ended = match cli.command {
         _ if cli.version => version::print(cli.verbose),
         Some(Command::Up(args)) => up::run(&args),
@@ -255,9 +257,15 @@ pub fn main() -> ExitCode {
     };
     match ended {
         Ok(exit) => exit.into(),
-        Err(error) => {
-            print::talk(&format!("error: {error:#}"));
-            Exit::HostFailed.into()
-        }
+        Err(error) => refusal::host_failed(&error, output).into(),
     }
+}
+
+/// How the command that was asked for prints data, if it does.
+fn output(matches: &ArgMatches) -> Output {
+    let mut command = matches;
+    while let Some((_, inner)) = command.subcommand() {
+        command = inner;
+    }
+    command.try_get_one("output").ok().flatten().copied().unwrap_or(Output::Table)
 }

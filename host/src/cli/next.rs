@@ -15,12 +15,19 @@ use tokio::runtime::Builder;
 use super::{
     Exit, ManifestArgs, Output, OutputArgs,
     client::{self, Client, Failure, Said, SocketArgs, segment},
-    print,
+    print, refusal,
 };
-use crate::{api::view::slots::Slots, clock::SystemClock, load};
+use crate::{
+    api::view::slots::Slots,
+    clock::SystemClock,
+    load::{self, Loaded},
+};
 
 /// Most slots that are printed at once.
 const SLOTS_MAX: u64 = 100_000;
+
+/// The code of what is wrong with the words of the command.
+const WRONG: &str = "request.invalid";
 
 /// How many slots a host is asked for at once.
 const PAGE: usize = 1_000;
@@ -68,10 +75,11 @@ struct Found {
 }
 
 pub(super) fn run(args: &NextArgs) -> anyhow::Result<Exit> {
+    let output = args.output.output;
     let zones = load::zones::newest();
     let zone = match args.timezone.as_deref().map(|name| zones.get(name)).transpose() {
         Ok(zone) => zone,
-        Err(problem) => return Ok(fault(&format!("--timezone: {problem}"))),
+        Err(problem) => return refusal::fault(WRONG, &format!("--timezone: {problem}"), output),
     };
     let client = args.job.as_ref().map(|job| (job, Client::new(&args.socket, &args.manifests.files)));
     if let Some((job, client)) = &client
@@ -79,23 +87,22 @@ pub(super) fn run(args: &NextArgs) -> anyhow::Result<Exit> {
     {
         return of_host(client, job, args, &zones, zone);
     }
-    let subject = match subject(args, &zones, zone.as_ref()) {
+    let subject = match subject(args, &zones, zone.as_ref())? {
         Ok(subject) => subject,
-        Err(NotFound::Unknown(message, fix)) => {
-            // A job that came through the API stands in no file; the host knows it.
-            if let Some((job, client)) = &client
-                && is_known(client, job)?
-            {
-                return of_host(client, job, args, &zones, zone);
-            }
-            return Ok(fault(&format!("{message}; {fix}")));
+        // A job that came through the API stands in no file; the host knows it.
+        Err(NoSubject::Unknown(loaded)) => {
+            let Some((job, client)) = client else { return Ok(Exit::Usage) };
+            return match is_known(&client, job)? {
+                true => of_host(&client, job, args, &zones, zone),
+                false => tell_unknown(job, &loaded, output),
+            };
         }
-        Err(NotFound::Told) => return Ok(Exit::Fault),
+        Err(NoSubject::Told(exit)) => return Ok(exit),
     };
     let now = SystemClock.now();
     let (from, until) = match range(args, &subject.zone, &zones) {
         Ok((from, until)) => (from.unwrap_or(now), until),
-        Err(problem) => return Ok(fault(&problem)),
+        Err(problem) => return refusal::fault(WRONG, &problem, output),
     };
     let basis = Basis { first_seen: from, last_finished: None };
     let n_slots = usize::try_from(args.n).unwrap_or(usize::MAX);
@@ -106,13 +113,11 @@ pub(super) fn run(args: &NextArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// An end of a range; absent where it is open.
+type OpenEnd = Option<DateTime<Utc>>;
+
 /// The instants between which slots are wanted.
-#[expect(clippy::type_complexity, reason = "two ends of one range, each of which may be open")]
-fn range(
-    args: &NextArgs,
-    zone: &Zone,
-    zones: &Zones,
-) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), String> {
+fn range(args: &NextArgs, zone: &Zone, zones: &Zones) -> Result<(OpenEnd, OpenEnd), String> {
     let instant = |flag: &str, text: &Option<String>| {
         let read = text.as_deref().map(|text| parse_instant(text, zone, zones)).transpose();
         read.map_err(|problem| format!("{flag}: {problem}"))
@@ -162,7 +167,7 @@ async fn slots(
     client: &Client,
     job: &JobId,
     n_max: usize,
-    (from, until): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    (from, until): (OpenEnd, OpenEnd),
 ) -> Result<Slots, Failure> {
     let end = |name: &str, at: DateTime<Utc>| format!("&{name}={}", segment(&print::rfc3339(at)));
     let from = from.map(|at| end("from", at)).unwrap_or_default();
@@ -170,38 +175,41 @@ async fn slots(
     Ok(serde_json::from_value(client.get(&format!("/jobs/{job}/slots?n={n_max}{from}{until}")).await?)?)
 }
 
-fn fault(problem: &str) -> Exit {
-    print::talk(&format!("error: {problem}"));
-    Exit::Fault
-}
-
 /// Why there is no trigger.
-enum NotFound {
-    /// It was told what is wrong.
-    Told,
-    /// The manifest has no such job: what to say of that, and what to do.
-    Unknown(String, String),
+enum NoSubject {
+    /// What is wrong was told.
+    Told(Exit),
+    /// The manifest, as far as it can be read, has no such job.
+    Unknown(Box<Loaded>),
 }
 
-fn subject(args: &NextArgs, zones: &Zones, zone: Option<&Zone>) -> Result<Subject, NotFound> {
+/// What is asked about.
+fn subject(args: &NextArgs, zones: &Zones, zone: Option<&Zone>) -> anyhow::Result<Result<Subject, NoSubject>> {
+    let output = args.output.output;
     if let Some(text) = &args.trigger {
-        return written(text, zones, zone).ok_or(NotFound::Told);
+        return Ok(written(text, zones, zone).ok_or(NoSubject::Told(Exit::Fault)));
     }
-    let id = args.job.as_ref().ok_or(NotFound::Told)?;
+    // The parser wants one of the two.
+    let Some(id) = args.job.as_ref() else { return Ok(Err(NoSubject::Told(Exit::Usage))) };
     let loaded = load::manifest(&args.manifests.files, zones);
     // Faults of other jobs are the business of `check`; this one is asked about.
-    let Some(job) = loaded.manifest.jobs.get(id) else {
-        if loaded.diagnostics.has_errors() {
-            print::findings(loaded.diagnostics.all(), &loaded.sources);
-        }
-        let (message, fix) = unknown_job(id, &loaded.manifest);
-        return Err(NotFound::Unknown(message, fix));
-    };
+    let Some(job) = loaded.manifest.jobs.get(id) else { return Ok(Err(NoSubject::Unknown(Box::new(loaded)))) };
     let Some(trigger) = job.trigger.clone() else {
-        print::talk(&format!("error: job `{id}` has no slots of its own: {}", job.describe()));
-        return Err(NotFound::Told);
+        let text = format!("job `{id}` has no slots of its own: {}", job.describe());
+        return refusal::fault("job.no_slots", &text, output).map(|exit| Err(NoSubject::Told(exit)));
     };
-    Ok(Subject { trigger, zone: zone.unwrap_or(&job.zone).clone() })
+    Ok(Ok(Subject { trigger, zone: zone.unwrap_or(&job.zone).clone() }))
+}
+
+fn tell_unknown(id: &JobId, loaded: &Loaded, output: Output) -> anyhow::Result<Exit> {
+    if loaded.diagnostics.has_errors() {
+        let exit = refusal::manifest(loaded.diagnostics.all(), &loaded.sources, output)?;
+        if output == Output::Json {
+            return Ok(exit);
+        }
+    }
+    let (message, fix) = unknown_job(id, &loaded.manifest);
+    refusal::fault("job.unknown", &format!("{message}; {fix}"), output)
 }
 
 fn written(text: &str, zones: &Zones, zone: Option<&Zone>) -> Option<Subject> {
@@ -211,6 +219,7 @@ fn written(text: &str, zones: &Zones, zone: Option<&Zone>) -> Option<Subject> {
         let context = TriggerContext::new(zones, zone.unwrap_or(&utc), "trigger");
         Trigger::read(node, context, &mut diagnostics)
     });
+    // A contract of its own: what is wrong with a trigger is told on stderr, whatever the format.
     tell(&diagnostics, text);
     let trigger = trigger.filter(|_| !diagnostics.has_errors())?;
     let own = node.as_ref().and_then(|node| node.get("timezone")).and_then(|node| zones.get(node.as_text()?).ok());

@@ -11,7 +11,7 @@ use clockjack_schedule::{
 use serde_json::{Value as Json, json};
 use tokio::runtime::Builder;
 
-use super::{Exit, ManifestArgs, Output, OutputArgs, diagnostics, print};
+use super::{Exit, ManifestArgs, Output, OutputArgs, diagnostics, print, refusal};
 use crate::{
     clock::SystemClock,
     load::{self, secrets::HostVault},
@@ -57,19 +57,21 @@ pub(super) fn run(args: &NotifyArgs) -> anyhow::Result<Exit> {
     }
 }
 
-/// The manifest, if nothing is wrong with it; its plugins do not matter here.
-fn read(manifests: &ManifestArgs) -> Option<Manifest> {
+/// The manifest, if nothing is wrong with it; its plugins do not matter here. What is wrong has been told.
+fn read(manifests: &ManifestArgs, output: Output) -> anyhow::Result<Option<Manifest>> {
     let loaded = load::manifest(&manifests.files, &load::zones::newest());
-    if loaded.diagnostics.has_errors() {
-        print::findings(loaded.diagnostics.all(), &loaded.sources);
-        print::talk(&diagnostics::summary(loaded.diagnostics.all()));
-        return None;
+    if !loaded.diagnostics.has_errors() {
+        return Ok(Some(loaded.manifest));
     }
-    Some(loaded.manifest)
+    refusal::manifest(loaded.diagnostics.all(), &loaded.sources, output)?;
+    if output == Output::Table {
+        print::talk(&diagnostics::summary(loaded.diagnostics.all()));
+    }
+    Ok(None)
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<Exit> {
-    let Some(manifest) = read(&args.manifests) else { return Ok(Exit::Fault) };
+    let Some(manifest) = read(&args.manifests, args.output.output)? else { return Ok(Exit::Fault) };
     let names = |channel: &ChannelName| -> Vec<&str> {
         let jobs = manifest.jobs.values().filter(|job| job.notify.iter().any(|notify| notify.channel == *channel));
         jobs.map(|job| job.id.as_str()).collect()
@@ -80,7 +82,7 @@ fn list(args: &ListArgs) -> anyhow::Result<Exit> {
                 "name": name.as_str(),
                 "kind": channel.kind.as_str(),
                 "to": to(channel),
-                "on": words(&channel.on),
+                "on": words(&channel.tells(None)),
                 "jobs": names(name),
             })
         };
@@ -93,7 +95,13 @@ fn list(args: &ListArgs) -> anyhow::Result<Exit> {
     }
     let row = |(name, channel): (&ChannelName, &Channel)| {
         let n_jobs = names(name).len().to_string();
-        vec![name.to_string(), channel.kind.as_str().to_owned(), to(channel), words(&channel.on).join(", "), n_jobs]
+        vec![
+            name.to_string(),
+            channel.kind.as_str().to_owned(),
+            to(channel),
+            words(&channel.tells(None)).join(", "),
+            n_jobs,
+        ]
     };
     let rows: Vec<_> = manifest.channels.iter().map(row).collect();
     print::data(&print::table(&["channel", "kind", "to", "on", "jobs"], &rows))?;
@@ -101,7 +109,7 @@ fn list(args: &ListArgs) -> anyhow::Result<Exit> {
 }
 
 fn test(args: &TestArgs) -> anyhow::Result<Exit> {
-    let Some(manifest) = read(&args.manifests) else { return Ok(Exit::Fault) };
+    let Some(manifest) = read(&args.manifests, args.output.output)? else { return Ok(Exit::Fault) };
     let chosen: Vec<_> = match &args.channel {
         None => manifest.channels.iter().collect(),
         Some(name) => match manifest.channels.iter().find(|(known, _)| known.as_str() == name) {
@@ -112,14 +120,14 @@ fn test(args: &TestArgs) -> anyhow::Result<Exit> {
                     || "`clockjack notify list` lists them".to_owned(),
                     |near| format!("did you mean `{near}`?"),
                 );
-                print::talk(&format!("error[notify.unknown_channel]: no channel is named `{name}`; {fix}"));
-                return Ok(Exit::Fault);
+                let text = format!("no channel is named `{name}`; {fix}");
+                return refusal::fault("notify.unknown_channel", &text, args.output.output);
             }
         },
     };
     if chosen.is_empty() {
-        print::talk("error[notify.no_channel]: there are no channels; add `notifications:` to the manifest");
-        return Ok(Exit::Fault);
+        let text = "there are no channels; add `notifications:` to the manifest";
+        return refusal::fault("notify.no_channel", text, args.output.output);
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (mut rows, mut all_told) = (Vec::new(), true);
@@ -166,7 +174,7 @@ fn to(channel: &Channel) -> String {
     match &channel.kind {
         ChannelKind::Webhook(webhook) => address(&webhook.url),
         ChannelKind::Healthchecks(url) => address(url),
-        ChannelKind::Command(argv) => argv.first().cloned().unwrap_or_default(),
+        ChannelKind::Command(program) => program.name().to_owned(),
     }
 }
 

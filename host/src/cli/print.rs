@@ -67,7 +67,7 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// An instant for programs: RFC 3339 in UTC.
 pub(crate) fn rfc3339(instant: chrono::DateTime<chrono::Utc>) -> String {
-    instant.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+    chrono::SubsecRound::trunc_subsecs(instant, 6).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
 
 /// What a guest wrote, made harmless for a terminal: control characters but newline and tab are shown, not sent.

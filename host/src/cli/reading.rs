@@ -23,7 +23,7 @@ use clockjack_schedule::{
 };
 use tokio::runtime::Builder;
 
-use super::{Exit, ManifestArgs, OutputArgs, client::SocketArgs, diagnostics, print};
+use super::{Exit, ManifestArgs, OutputArgs, client::SocketArgs, diagnostics, print, refusal};
 use crate::{
     clock::SystemClock,
     load::{self, Choices, Settled, given::Given, stores},
@@ -68,8 +68,8 @@ pub(super) struct Answer {
 /// Why a command has no answer.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// What was asked for is wrong, or is not there.
-    Asked(String),
+    /// What was asked for is wrong, or is not there: a stable code, and what is the matter.
+    Asked(&'static str, String),
     /// The host could not do its work.
     Host(anyhow::Error),
 }
@@ -121,10 +121,7 @@ pub(super) fn answer(
             talk.iter().for_each(|talk| print::talk(talk));
             Ok(Exit::Done)
         }
-        Err(Trouble::Asked(problem)) => {
-            print::talk(&format!("error: {problem}"));
-            Ok(Exit::Fault)
-        }
+        Err(Trouble::Asked(code, problem)) => refusal::fault(code, &problem, args.output.output),
         Err(Trouble::Host(error)) => Err(error),
     }
 }
@@ -143,7 +140,10 @@ async fn open(args: &ReadingArgs) -> Result<Reading, Trouble> {
     if !is_readable && !is_said {
         print::findings(loaded.diagnostics.all(), &loaded.sources);
         let summary = diagnostics::summary(loaded.diagnostics.all());
-        return Err(Trouble::Asked(no_place(&summary, places.ok().as_ref().and_then(|places| places.get(&default)))));
+        return Err(Trouble::Asked(
+            "manifest.invalid",
+            no_place(&summary, places.ok().as_ref().and_then(|places| places.get(&default))),
+        ));
     }
     if !knows_all_jobs {
         let of_units = faulty.units.iter().flat_map(|unit| &unit.findings);
@@ -184,11 +184,14 @@ async fn ledger(
     let names: Vec<_> = lost.keys().map(|name| format!("`{name}`")).collect();
     let names = names.join(", ");
     if kept.is_empty() {
-        return Err(Trouble::Asked(format!(
-            "the ledger ({names}) is `memory:`: it lives in its host, cannot be read from outside and is gone when the \
+        return Err(Trouble::Asked(
+            "ledger.absent",
+            format!(
+                "the ledger ({names}) is `memory:`: it lives in its host, cannot be read from outside and is gone when the \
              host stops. To keep what happens, write `stores: {{ default: \"sqlite:state.db\" }}` into the manifest or \
              start `clockjack up --ledger sqlite:state.db`; this command then reads it with the same words"
-        )));
+            ),
+        ));
     }
     if !lost.is_empty() {
         print::talk(&format!("note: what is in the stores {names} is not shown: they are `memory:` of their host"));
@@ -222,8 +225,9 @@ impl Reading {
             let moment = TimeDelta::from_std(ago).ok().and_then(|ago| self.now.checked_sub_signed(ago));
             return Ok(moment.unwrap_or(DateTime::UNIX_EPOCH));
         }
-        parse_instant(text, zone, &self.zones)
-            .map_err(|problem| Trouble::Asked(format!("{flag}: {problem}; how long ago is written `2h`")))
+        parse_instant(text, zone, &self.zones).map_err(|problem| {
+            Trouble::Asked("request.invalid", format!("{flag}: {problem}; how long ago is written `2h`"))
+        })
     }
 
     /// That a job is known; the ledger is asked only where the manifest does not have it.
@@ -250,7 +254,7 @@ impl Reading {
             None if NAMES_MAX < names.len() => "`clockjack jobs` lists them".to_owned(),
             None => format!("the jobs are {}", names.join(", ")),
         };
-        Err(Trouble::Asked(format!("neither the ledger nor the manifest has a job `{id}`; {hint}")))
+        Err(Trouble::Asked("job.unknown", format!("neither the ledger nor the manifest has a job `{id}`; {hint}")))
     }
 }
 

@@ -24,7 +24,7 @@ use tokio_rustls::{
     },
 };
 
-use super::client::Failure;
+use super::{client::Failure, refusal::Coded};
 use crate::{
     api::access::tokens::{self, Places},
     settings,
@@ -140,11 +140,12 @@ impl Remote {
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
         let Target { is_tls, name, port } = self.target()?;
         let lost = |error: io::Error| {
-            Failure::Host(anyhow::anyhow!(
+            let text = format!(
                 "no host answers at `{}`: {error}; say where it listens (its log names it) with `--host URL` or \
                  `CLOCKJACK_HOST`",
                 self.url
-            ))
+            );
+            Failure::Host(Coded::new("host.absent", text).into())
         };
         let connected = async {
             let stream = TcpStream::connect((name.as_str(), port)).await.map_err(lost)?;
@@ -155,10 +156,11 @@ impl Remote {
             let config = self.trusted()?;
             let server = ServerName::try_from(name.clone()).map_err(|error| Failure::Host(error.into()))?;
             let stream = TlsConnector::from(config).connect(server, stream).await.map_err(|error| {
-                Failure::Host(anyhow::anyhow!(
+                let text = format!(
                     "`{}` does not prove its name: {error}; name the certificate that vouches for it with `--cacert FILE`",
                     self.url
-                ))
+                );
+                Failure::Host(Coded::new("host.untrusted", text).into())
             })?;
             Ok(Connection::Tls(Box::new(stream)))
         };

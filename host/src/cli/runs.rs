@@ -177,7 +177,7 @@ fn unknown_outcome(word: &str) -> Trouble {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the outcomes are {}", names().collect::<Vec<_>>().join(", ")),
     };
-    Trouble::Asked(format!("--outcome: `{word}` is no outcome; {hint}"))
+    Trouble::Asked("request.invalid", format!("--outcome: `{word}` is no outcome; {hint}"))
 }
 
 /// The command line of the next page.

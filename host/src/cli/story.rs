@@ -88,7 +88,10 @@ fn log(event: Event, format: LogFormat, is_first_wake: &mut bool) {
         | Event::Resumed { .. }
         | Event::JobPaused { .. }
         | Event::JobResumed { .. }
-        | Event::Pool { .. } => {}
+        | Event::Pool { .. }
+        // These are for programs, and for the journal.
+        | Event::RunQueued { .. }
+        | Event::RunProgress { .. } => {}
         Event::WatermarkAhead { .. }
         | Event::ClockStepped { .. }
         | Event::LedgerHeld { .. }

@@ -96,14 +96,14 @@ pub(super) fn run(args: &TokenArgs) -> anyhow::Result<Exit> {
             };
             let row = |token: &tokens::Named| {
                 let tokens::Named { name, role, created_at, last4, .. } = token;
-                [name.clone(), role.to_string(), created_at.clone(), format!("...{last4}")]
+                [name.clone(), role.to_string(), created_at.clone(), last4.clone()]
                     .map(|cell| print::plain(&cell))
                     .to_vec()
             };
             match place.output.output {
                 Output::Json => serde_json::Value::Array(all.iter().map(view).collect()).to_string(),
                 Output::Table => {
-                    print::table(&["name", "role", "created", "ends"], &all.iter().map(row).collect::<Vec<_>>())
+                    print::table(&["name", "role", "created", "last 4"], &all.iter().map(row).collect::<Vec<_>>())
                 }
             }
         }),

@@ -38,6 +38,11 @@
 //! # }
 //! ```
 //!
+//! # The HTTP API
+//!
+//! [`Scheduler::router`] is the API of `clockjack up`, for an axum service of the program: the same routes, and the same
+//! rules for who may ask. A program that guards it itself takes [`Scheduler::router_without_tokens`].
+//!
 //! # What stays and what does not
 //!
 //! Slots, runs, pauses and what components remember are in the ledger, and survive the program where that is a file.
@@ -56,6 +61,7 @@ mod events;
 mod job;
 mod native;
 mod ring;
+mod routes;
 mod runs;
 mod scheduler;
 #[cfg(test)]
@@ -64,7 +70,7 @@ mod tests;
 pub use self::{
     builder::{Builder, Compile},
     error::{Error, Finding},
-    events::{Event, Events},
+    events::{Asker, Event, Events},
     job::{Job, Schedule},
     native::{Context, JobError, JobResult},
     runs::{JobInfo, JobState, Run, RunHandle, RunState},

@@ -7,7 +7,10 @@ use clockjack_ledger::Owner;
 use clockjack_sandbox::{CompileSettings, Compiler, Sandbox, SandboxExecutor, Workers};
 use clockjack_schedule::{
     id::StoreName,
-    manifest::store_url::StoreUrl,
+    manifest::{
+        resolved::{ApiSettings, Manifest},
+        store_url::StoreUrl,
+    },
     notify::Channels,
     ports::{Clock as _, Ledger, LedgerError},
 };
@@ -23,6 +26,7 @@ use super::{
     native::{Functions, NativeExecutor},
 };
 use crate::{
+    api::{About, Api, access::Answers},
     clock::SystemClock,
     hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
     load::{self, Faulty, given::Given, secrets::HostVault, stores, stores::OpenStores},
@@ -34,6 +38,9 @@ use crate::{
 
 /// How many wishes for the end may wait.
 const ENDS_MAX: usize = 8;
+
+/// How long runs may go on where somebody ends the scheduler over the routes and does not say how long.
+const END_GRACE: Duration = Duration::from_secs(10);
 
 /// How long the reloader may take to end what it is at.
 const RELOADER_GRACE: Duration = Duration::from_secs(1);
@@ -63,8 +70,14 @@ pub(super) struct Ring {
     pub(super) reloader: Reloader,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) operator: Operator,
+    /// What the routes reach it through, for the program to mount them.
+    pub(super) api: Arc<Api>,
+    /// Who may ask for what, as the manifest says.
+    pub(super) access: ApiSettings,
     /// When the last of them goes, the scheduler ends at once.
     pub(super) ends: mpsc::Sender<ShutDown>,
+    /// What was told since before the first job came in.
+    pub(super) since_start: Option<broadcast::Receiver<Event>>,
     /// Why the scheduler has ended by itself; closed when it has ended.
     pub(super) failure: watch::Receiver<Option<String>>,
 }
@@ -210,14 +223,24 @@ fn notifier(
     notify::start(parts, guests)
 }
 
-/// Waits until the program wishes for the end, or the host cannot go on.
+/// Who wishes for the end.
+enum Wish {
+    /// The program.
+    Program(ShutDown),
+    /// Somebody over the routes that the program has mounted, who gives runs so much time.
+    Route(Duration),
+}
+
+/// Waits until somebody wishes for the end, or the host cannot go on.
 async fn until_the_end(
     host: &mut Host,
     wishes: &mut mpsc::Receiver<ShutDown>,
+    ending: &Ending,
     failed: &watch::Sender<Option<String>>,
-) -> Option<ShutDown> {
+) -> Option<Wish> {
     tokio::select! {
-        wish = wishes.recv() => wish,
+        wish = wishes.recv() => wish.map(Wish::Program),
+        grace = ending.asked() => Some(Wish::Route(grace)),
         error = host.failed() => {
             error!("the scheduler cannot go on: {error}");
             failed.send_replace(Some(format!("{:#}", anyhow::Error::from(error))));
@@ -226,14 +249,41 @@ async fn until_the_end(
     }
 }
 
+/// The program, where it is waiting for the end, and how long runs may go on.
+fn agreed(wish: Option<Wish>, ending: &Ending) -> (Option<ShutDown>, Duration) {
+    match wish {
+        Some(Wish::Program(wish)) => {
+            let grace = ending.ask(Some(wish.grace));
+            (Some(wish), grace)
+        }
+        Some(Wish::Route(grace)) => (None, grace),
+        None => (None, ending.ask(Some(Duration::ZERO))),
+    }
+}
+
+/// What runs guests.
+fn executor(sandbox: &Sandbox, made_for: &MadeFor, children: Option<PathBuf>) -> SandboxExecutor {
+    let executor = SandboxExecutor::new(sandbox.clone()).with_memory(made_for.shared_bytes);
+    match children {
+        Some(program) => executor.with_workers(Workers::new(program, settings::certificates())),
+        None => executor,
+    }
+}
+
+/// What the routes tell of this scheduler.
+fn about(sources: &Sources, manifest: &Manifest) -> About {
+    let ledger = sources.ledger.as_ref().or_else(|| manifest.stores.get(&StoreName::default()));
+    About {
+        started_at: SystemClock.now(),
+        files: sources.files.clone(),
+        ledger: ledger.unwrap_or(&StoreUrl::Memory).to_string(),
+    }
+}
+
 async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Sender<Result<Ring, Error>>) {
     let Ready { sandbox, made_for, mut first, stores, uploads } = ready;
     let Order { sources, children, functions, caller, is_watching, .. } = order;
-    let executor = SandboxExecutor::new(sandbox.clone()).with_memory(made_for.shared_bytes);
-    let executor = match children {
-        Some(program) => executor.with_workers(Workers::new(program, settings::certificates())),
-        None => executor,
-    };
+    let executor = executor(&sandbox, &made_for, children);
     let clock = Arc::new(SystemClock);
     let mut host = Host::start(HostParts {
         clock: clock.clone(),
@@ -244,16 +294,18 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     });
     let ledger = stores.ledger();
     let (channels, in_force) = watch::channel(Arc::new(first.set.manifest().channels.clone()));
-    let heard = host.bus().listen();
+    let (heard, since_start) = (host.bus().listen(), Some(host.bus().listen_to_all()));
     if let Err(error) = begin(&host, &*ledger, &executor, &mut first).await {
         drop(started.send(Err(error.into())));
         drop(host.shut_down(Duration::ZERO, std::future::ready(())).await);
         return;
     }
     let operating = OperateParts { clock: clock.clone(), ledger: Arc::clone(&ledger), host: host.handle() };
-    // Only the program ends this host: nothing else asks for it.
-    let (operator, operating) = operate::start(operating, Ending::new(Duration::ZERO), guests);
+    let ending = Ending::new(END_GRACE);
+    let (operator, operating) = operate::start(operating, ending.clone(), guests);
     let notifier = notifier(&host, &ledger, in_force, heard, guests);
+    let (access, about) = (first.set.manifest().api.clone(), about(&sources, first.set.manifest()));
+    let api_executor = Arc::new(executor.clone());
     let parts = ReloaderParts {
         sources,
         sandbox,
@@ -270,23 +322,37 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let (reloader, mut reloading) = hot::start(first, parts, guests, still.clone());
     let (ends, mut wishes) = mpsc::channel(ENDS_MAX);
     let (failed, failure) = watch::channel(None);
-    let ring = Ring { host: host.handle(), reloader, ledger, operator, ends, failure };
+    let api = Arc::new(Api {
+        host: host.handle(),
+        ledger: Arc::clone(&ledger),
+        clock: Arc::new(SystemClock),
+        reloader: reloader.clone(),
+        executor: api_executor,
+        operator: operator.clone(),
+        about,
+        answers: Answers::default(),
+    });
+    let ring = Ring { host: host.handle(), reloader, ledger, operator, api, access, ends, since_start, failure };
     if started.send(Ok(ring)).is_err() {
         warn!("who started the scheduler has gone; it ends");
     }
-    let wish = until_the_end(&mut host, &mut wishes, &failed).await;
+    let wish = until_the_end(&mut host, &mut wishes, &ending, &failed).await;
     still.cancel();
     if tokio::time::timeout(RELOADER_GRACE, &mut reloading).await.is_err() {
         reloading.abort();
     }
-    let grace = wish.as_ref().map_or(Duration::ZERO, |wish| wish.grace);
+    let (wish, grace) = agreed(wish, &ending);
     // A second wish does not wait; and neither does a program that has let go of the scheduler.
     let hurry = async { drop(wishes.recv().await) };
     let drained = host.drain(grace, hurry).await;
     operating.end().await;
     notifier.end().await;
     let ended = drained.close().await;
-    let ended = ended.map_err(|error| Error::Ledger(format!("{:#}", anyhow::Error::from(error))));
+    conclude(wish, ended.map_err(|error| Error::Ledger(format!("{:#}", anyhow::Error::from(error)))));
+}
+
+/// Tells whoever wished for the end how it went.
+fn conclude(wish: Option<ShutDown>, ended: Result<Summary, Error>) {
     match wish {
         Some(wish) => drop(wish.answer.send(ended)),
         None => drop(ended.inspect_err(|error| error!("the scheduler did not end well: {error}"))),

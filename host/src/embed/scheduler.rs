@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     path::PathBuf,
     sync::{
-        Arc,
+        self, Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -21,7 +21,7 @@ use clockjack_schedule::{
     trigger::{Basis, Trigger},
 };
 use serde_json::{Map, Value as Json, json};
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, broadcast, oneshot};
 
 use super::{
     Builder, Error, Events, Job, JobInfo, JobState, Run, RunHandle, Schedule,
@@ -32,7 +32,7 @@ use crate::{
     clock::SystemClock,
     load::Program,
     operate::{PauseNote, Whose},
-    shell::Summary,
+    shell::{self, Summary},
 };
 
 /// What the log names as the cause of a change that the program makes.
@@ -86,6 +86,8 @@ struct Shared {
     own: Own,
     /// The jobs of the program. Who changes them has a turn.
     jobs: Mutex<Vec<Job>>,
+    /// What was told since before the first job came in, until somebody asks for it.
+    since_start: sync::Mutex<Option<broadcast::Receiver<shell::Event>>>,
 }
 
 /// A scheduler inside this program. Clones are the same; where the last one goes without [`Scheduler::shutdown`], it ends at
@@ -108,8 +110,9 @@ impl Scheduler {
         Builder::default()
     }
 
-    pub(super) fn new(ring: Ring, own: Own, jobs: Vec<Job>) -> Self {
-        Self { shared: Arc::new(Shared { ring, own, jobs: Mutex::new(jobs) }) }
+    pub(super) fn new(mut ring: Ring, own: Own, jobs: Vec<Job>) -> Self {
+        let since_start = sync::Mutex::new(ring.since_start.take());
+        Self { shared: Arc::new(Shared { ring, own, jobs: Mutex::new(jobs), since_start }) }
     }
 
     /// Adds a job. It is in force when this returns.
@@ -304,7 +307,16 @@ impl Scheduler {
     /// What happens from now on.
     #[must_use]
     pub fn events(&self) -> Events {
-        Events::new(self.shared.ring.host.bus().listen())
+        Events::new(self.shared.ring.host.bus().listen_to_all(), self.shared.ring.failure.clone())
+    }
+
+    /// What happened since before the first job came in, so that nothing is missed: not what happened in the first instant,
+    /// and not the ends of runs that a crash or a stop of an earlier scheduler cut. Whoever asks first gets it; there is none
+    /// for those who ask later.
+    #[must_use]
+    pub fn events_since_start(&self) -> Option<Events> {
+        let mut since_start = self.shared.since_start.lock().unwrap_or_else(PoisonError::into_inner);
+        since_start.take().map(|events| Events::new(events, self.shared.ring.failure.clone()))
     }
 
     /// Looks at all manifests and plugins now. Where files are watched that happens by itself.
@@ -386,6 +398,10 @@ impl Scheduler {
     async fn resume_for(&self, whose: Whose, from: ResumeFrom) -> Result<(), Error> {
         let pauses = &self.shared.ring.operator.pauses;
         Ok(pauses.resume(whose, from.into(), Some(CAUSE.to_owned())).await?)
+    }
+
+    pub(super) fn ring(&self) -> &Ring {
+        &self.shared.ring
     }
 
     /// Gives the core an input, and waits until what it decides is kept.

@@ -248,6 +248,104 @@ async fn a_restart_keeps_history_and_pauses_and_runs_nothing_that_is_not_there()
     within(freed).await.shutdown(PATIENCE).await.unwrap();
 }
 
+/// Events until one of them is the last that somebody waits for.
+async fn heard(events: &mut Events, is_last: impl Fn(&Event) -> bool) -> Vec<Event> {
+    let mut heard = Vec::new();
+    loop {
+        heard.push(within(events.next()).await.expect("the scheduler has not ended"));
+        if heard.last().is_some_and(&is_last) {
+            return heard;
+        }
+    }
+}
+
+/// Whoever listens from the start on hears of the end of a run that a crash cut, although nobody ever saw it end.
+#[tokio::test]
+async fn the_end_of_a_run_that_was_cut_is_heard_at_the_next_start() {
+    let (folder, after) = (TempDir::with_prefix("clockjack-").unwrap(), TempDir::with_prefix("clockjack-").unwrap());
+    let job = |id: &str, delivery: &str| {
+        Job::native(id, |context| async move {
+            if context.attempt().0 == 1 { std::future::pending().await } else { Ok(json!("at last")) }
+        })
+        .with("delivery", delivery)
+    };
+    let jobs = || vec![job("once", "at_most_once"), job("again", "at_least_once")];
+    let first = on_file(&folder.path().join("state.db"), jobs()).await;
+    let mut events = first.events();
+    let (once, again) = (first.run("once").await.unwrap().id(), first.run("again").await.unwrap().id());
+    for _ in 0..2 {
+        heard(&mut events, |event| matches!(event, Event::RunStarted { .. })).await;
+    }
+    // What a crash would leave behind now.
+    for file in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
+        std::fs::copy(file.path(), after.path().join(file.file_name())).unwrap();
+    }
+    drop(first);
+
+    let next = on_file(&after.path().join("state.db"), jobs()).await;
+    let mut events = next.events_since_start().expect("nobody has asked yet");
+    assert!(next.events_since_start().is_none());
+    let is_end = |event: &Event| matches!(event, Event::RunFinished { job, .. } if job.as_str() == "again");
+    let heard = heard(&mut events, is_end).await;
+    let end = heard.iter().find_map(|event| match event {
+        Event::RunFinished { run, outcome, attempts, .. } if *run == once => Some((*outcome, *attempts)),
+        _ => None,
+    });
+    assert_eq!(end, Some((OutcomeCode::Lost, 1)), "{heard:?}");
+    let cut = |event: &Event| matches!(event, Event::RunRetrying { run, outcome: OutcomeCode::Interrupted, .. } if *run == again);
+    assert!(heard.iter().any(cut), "{heard:?}");
+    next.shutdown(PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn all_that_happens_to_a_scheduler_is_heard() {
+    let scheduler = scheduler("memory:").await;
+    let mut events = scheduler.events();
+    let job = Job::native("steps", |context| async move {
+        context.progress(1, Some(2), "half");
+        Ok(json!(1))
+    });
+    scheduler.add(job).await.unwrap();
+    within(scheduler.run("steps").await.unwrap().wait()).await.unwrap();
+    scheduler.pause("steps").await.unwrap();
+    scheduler.resume("steps", ResumeFrom::Now).await.unwrap();
+    scheduler.pause_all().await.unwrap();
+    scheduler.resume_all(ResumeFrom::Now).await.unwrap();
+    scheduler.shutdown(PATIENCE).await.unwrap();
+    let mut told = Vec::new();
+    while let Some(event) = within(events.next()).await {
+        told.push(match event {
+            Event::JobAdded { job, .. } => format!("{job} added"),
+            Event::RunQueued { attempt, .. } => format!("queued {attempt}"),
+            Event::RunStarted { attempt, .. } => format!("started {attempt}"),
+            Event::RunProgress { done, total, message, .. } => format!("{done} of {total:?}: {message}"),
+            Event::RunFinished { outcome, .. } => outcome.to_string(),
+            Event::JobPaused { job, .. } => format!("{job} paused"),
+            Event::JobResumed { job, .. } => format!("{job} resumed"),
+            Event::SchedulerPaused { .. } => "all paused".to_owned(),
+            Event::SchedulerResumed { .. } => "all resumed".to_owned(),
+            Event::SchedulerStopping { n_unfinished } => format!("stopping with {n_unfinished}"),
+            Event::SchedulerStopped => "stopped".to_owned(),
+            // How fast a disk is, and when files were looked at, differs.
+            _ => continue,
+        });
+    }
+    let expected = [
+        "steps added",
+        "queued 1",
+        "started 1",
+        "1 of Some(2): half",
+        "succeeded",
+        "steps paused",
+        "steps resumed",
+        "all paused",
+        "all resumed",
+        "stopping with 0",
+        "stopped",
+    ];
+    assert_eq!(told, expected);
+}
+
 #[tokio::test]
 async fn what_is_wrong_at_the_start_is_told() {
     let wrong = Scheduler::builder().job(Job::native("a b", |_| async { Ok(json!(1)) })).start().await.unwrap_err();

@@ -193,6 +193,8 @@ impl<'r> Reading<'r> {
         loaded.ledger.clone_from(&self.sources.ledger);
         load::check(loaded);
         load::secrets::check(loaded, None, Missing::Error);
+        // A host that tells nobody is worth more than none.
+        load::channels::check(loaded, Missing::Warning);
     }
 
     fn set(self, settled: Settled, lock: Option<Lock>, mut faulty: Faulty) -> Set {

@@ -1,5 +1,6 @@
 //! Loading: files become a manifest, plugins become calls. All findings are collected; nothing runs yet.
 
+pub mod channels;
 pub mod components;
 pub mod crypto;
 mod directories;

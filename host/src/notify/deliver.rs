@@ -49,30 +49,41 @@ pub async fn deliver(
             let key = webhook.key.as_ref().map(|key| secret(key, vault)).transpose()?;
             headers.extend(sign::headers(&notice.id, now, &body, key.as_ref()));
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
-            post(channel, url, headers, body).await
+            post(channel, (&webhook.url, url), headers, body).await
         }
         ChannelKind::Healthchecks(address) => {
             let (url, body) = healthchecks::ping(&url_of(address, channel.private, vault)?, notice);
             let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
-            post(channel, url, headers, body).await
+            post(channel, (address, url), headers, body).await
         }
-        ChannelKind::Command(argv) => command::run(argv, notice, channel.timeout).await.map_err(Undelivered::for_now),
+        ChannelKind::Command(program) => {
+            command::run(program, notice, channel.timeout).await.map_err(Undelivered::for_now)
+        }
     }
 }
 
 async fn post(
     channel: &Channel,
-    url: WebUrl,
+    (address, url): (&Address, WebUrl),
     headers: Vec<(String, String)>,
     body: String,
 ) -> Result<String, Undelivered> {
+    let host = url.authority.host.to_string();
     let message = Outgoing { url, private: channel.private, headers, body, timeout: channel.timeout };
     match send(message).await {
         Ok(reply) => judge(&reply),
         Err(error) => {
             let is_final = matches!(error, SendError::Header(_));
-            Err(Undelivered { why: error.to_string(), is_final, retry_after: None })
+            Err(Undelivered { why: without_host(error.to_string(), &host, address), is_final, retry_after: None })
         }
+    }
+}
+
+/// What went wrong, without the name of a host that is a part of a secret: some receivers know who tells them by that name.
+fn without_host(why: String, host: &str, address: &Address) -> String {
+    match address {
+        Address::Url(_) => why,
+        Address::Secret(secret) => why.replace(host, &format!("(secret {})", secret.name)),
     }
 }
 
@@ -125,7 +136,20 @@ fn headers_of(webhook: &Webhook, vault: &dyn Vault) -> Result<Vec<(String, Strin
 
 #[cfg(test)]
 mod tests {
+    use clockjack_schedule::secret::SecretSource;
+
     use super::*;
+
+    #[test]
+    fn the_host_of_a_secret_is_not_told() {
+        let why = || "the host `t0ken.hooks.example` was not found: t0ken.hooks.example is unknown".to_owned();
+        let url = WebUrl::parse("https://t0ken.hooks.example/").unwrap();
+        let host = url.authority.host.to_string();
+        let named = NamedSecret { name: "hc-url".parse().unwrap(), source: SecretSource::Env("HC_URL".into()) };
+        let told = without_host(why(), &host, &Address::Secret(named));
+        assert_eq!(told, "the host `(secret hc-url)` was not found: (secret hc-url) is unknown");
+        assert_eq!(without_host(why(), &host, &Address::Url(url)), why());
+    }
 
     #[test]
     fn what_a_receiver_will_never_take_is_given_up_and_the_rest_is_tried_again() {

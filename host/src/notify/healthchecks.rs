@@ -8,15 +8,16 @@ use super::Notice;
 pub(super) fn ping(url: &WebUrl, notice: &Notice) -> (WebUrl, String) {
     let step = match notice.occasion {
         Some(Occasion::Start) => "start",
-        // The URL itself is the success.
-        Some(Occasion::Success | Occasion::Recovery) => "",
+        // The URL itself is the success. It is also what ends a start that led to nothing: whoever cancelled the run knows.
+        Some(Occasion::Success | Occasion::Recovery | Occasion::Cancelled) => "",
         Some(Occasion::Failure | Occasion::Missed) => "fail",
         // These change nothing of whether the check is up.
         Some(Occasion::Late | Occasion::TooLong) | None => "log",
     };
     let run = notice.run.map(|run| run.to_string());
     let url = url.with(step, run.as_deref().map(|run| ("rid", run)));
-    let body = if step.is_empty() || step == "start" { String::new() } else { notice.words() };
+    let says_all = matches!(notice.occasion, Some(Occasion::Start | Occasion::Success | Occasion::Recovery));
+    let body = if says_all { String::new() } else { notice.words() };
     (url, body)
 }
 
@@ -41,6 +42,7 @@ mod tests {
             (Occasion::Start, "/start"),
             (Occasion::Success, "/"),
             (Occasion::Recovery, "/"),
+            (Occasion::Cancelled, "/"),
             (Occasion::Failure, "/fail"),
             (Occasion::Missed, "/fail"),
             (Occasion::Late, "/log"),
@@ -48,7 +50,8 @@ mod tests {
         ] {
             let (url, body) = ping(&url, &Notice::started(occasion, &run, at, "here"));
             assert_eq!(url.path_and_query(), format!("/5b1f{step}?rid={id}"), "{occasion:?}");
-            assert_eq!(body.is_empty(), matches!(step, "/start" | "/"), "{occasion:?}: {body}");
+            let is_said = occasion == Occasion::Cancelled || !matches!(step, "/start" | "/");
+            assert_eq!(!body.is_empty(), is_said, "{occasion:?}: {body}");
         }
         let (url, _) = ping(&url, &Notice::test("hc", at, "here"));
         assert_eq!(url.path_and_query(), "/5b1f/log");

@@ -8,6 +8,7 @@
 mod catch_up;
 mod command;
 mod deliver;
+mod going;
 mod healthchecks;
 mod notes;
 mod notice;

@@ -10,6 +10,8 @@ use clockjack_schedule::{
 };
 use serde_json::{Map, Value as Json, json};
 
+use super::watched::Long;
+
 /// Longest message of an outcome that is told, in characters.
 const ERROR_CHARS_MAX: usize = 4_000;
 
@@ -20,7 +22,8 @@ const LOG_CHARS_MAX: usize = 400;
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
-    /// The same for every attempt to tell it, and after a restart: the occasion, and the run or the slot.
+    /// The same for every attempt to tell it, and after a restart: the occasion, and the run or the slot. It has no point,
+    /// which is what stands between the id and the rest of what is signed.
     pub id: String,
     /// What it is; absent for a test.
     pub occasion: Option<Occasion>,
@@ -81,11 +84,14 @@ impl Notice {
         Self::of_run(occasion, run, at, host).with("late_ms", late_ms)
     }
 
-    /// A run goes on.
+    /// An attempt of a run goes on. Each has an id of its own: the next one may go on for as long.
     #[must_use]
-    pub fn went_on(run: &Run, since: DateTime<Utc>, at: DateTime<Utc>, host: &str) -> Self {
-        let running_ms = at.signed_duration_since(since).num_milliseconds().max(0);
-        Self::of_run(Occasion::TooLong, run, at, host).with("started_at", instant(since)).with("running_ms", running_ms)
+    pub(super) fn went_on(long: &Long, at: DateTime<Utc>, host: &str) -> Self {
+        let running_ms = at.signed_duration_since(long.since).num_milliseconds().max(0);
+        let notice = Self::of_run(Occasion::TooLong, &long.run, at, host);
+        let id = format!("{}-{}", notice.id, long.attempt);
+        let notice = notice.with("id", id.as_str()).with("attempts", long.attempt);
+        Self { id, ..notice.with("started_at", instant(long.since)).with("running_ms", running_ms) }
     }
 
     /// A run ended. `failures` counts this one.
@@ -119,7 +125,8 @@ impl Notice {
     #[must_use]
     pub fn missed(skip: &Skip, failures: u32, host: &str) -> Self {
         let occasion = Occasion::Missed;
-        let id = format!("{}-{}-{}", occasion.as_str(), skip.job, skip.first.timestamp_micros());
+        // Job and slot, as the run would have had them: ids of jobs may have points.
+        let id = format!("{}-{}", occasion.as_str(), RunId::of_slot(&skip.job, skip.first));
         let kind = occasion.event_type();
         let notice = Self::of(id, &kind, Some(occasion), skip.at, skip.job.as_str(), host);
         let notice = notice
@@ -138,7 +145,7 @@ impl Notice {
     /// That a channel works.
     #[must_use]
     pub fn test(channel: &str, at: DateTime<Utc>, host: &str) -> Self {
-        let id = format!("test-{channel}-{}", at.timestamp_micros());
+        let id = format!("test-{}", at.timestamp_micros());
         let message = format!("a test of the channel `{channel}`; nothing happened");
         Self::of(id, "test", None, at, "clockjack-test", host).with("error", Json::Null).with("message", message)
     }

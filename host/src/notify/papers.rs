@@ -5,11 +5,44 @@ use std::{collections::HashMap, sync::Arc};
 use chrono::{DateTime, Utc};
 use clockjack_schedule::{
     id::JobId,
-    ports::{Change, Document, DocumentKind},
+    ports::{Change, Document, DocumentKind, Ledger, LedgerError},
 };
 use serde_json::{Value as Json, json};
+use tracing::{debug, error};
 
 use super::{Notice, notes::Note, outbox::Parcel};
+
+/// How many changes may wait for a ledger that cannot be written.
+const UNKEPT_MAX: usize = 10_000;
+
+/// What the ledger is still to keep, in order.
+#[derive(Debug, Default)]
+pub(super) struct Unkept {
+    changes: Vec<Change>,
+}
+
+impl Unkept {
+    pub(super) fn push(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Has the ledger keep it. Where it cannot, that is tried again; deliveries go on.
+    pub(super) async fn keep(&mut self, ledger: &dyn Ledger) {
+        if self.changes.is_empty() {
+            return;
+        }
+        match ledger.commit(self.changes.clone()).await {
+            Ok(_) => self.changes.clear(),
+            Err(LedgerError::Unavailable(why)) if self.changes.len() < UNKEPT_MAX => {
+                debug!("what is to be told is not kept yet: {why}");
+            }
+            Err(error) => {
+                error!("what is to be told is not kept, and would be lost with a crash: {error}");
+                self.changes.clear();
+            }
+        }
+    }
+}
 
 /// What the names of notes and of parcels begin with.
 const NOTE: &str = "job/";

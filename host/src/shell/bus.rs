@@ -1,7 +1,14 @@
 //! The bus: events for whoever listens. A slow listener loses events and is told how many; it never slows a run. What is
 //! told goes into the journal, too, where nothing is lost and each event has its number.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clockjack_schedule::{
@@ -97,6 +104,26 @@ pub enum Event {
     },
     /// A job is gone; its history stays.
     JobRemoved(JobId),
+    /// An attempt waits for its place. Only programs that have the host inside themselves hear of it.
+    RunQueued {
+        /// Of which run.
+        run: Arc<Run>,
+        /// Which, counted from 1.
+        attempt: u32,
+    },
+    /// A run says how far it is. Only programs that have the host inside themselves hear of it.
+    RunProgress {
+        /// Which run.
+        run: Arc<Run>,
+        /// Which attempt of it.
+        attempt: u32,
+        /// How much is done.
+        done: u64,
+        /// Of how much, where that is known.
+        total: Option<u64>,
+        /// In words of the guest.
+        message: Arc<str>,
+    },
     /// An attempt waits until others give back the memory that it needs; it has a place and has not begun.
     RunHeld {
         /// Of which run.
@@ -178,10 +205,28 @@ pub struct Asker {
     pub by: Option<Arc<str>>,
 }
 
+/// Tells what there is as much of at once as there are slots of one instant. It would drown all else for those who have no
+/// use for it, so that it is told only once somebody wants it.
+#[derive(Clone)]
+pub(super) struct Chatter {
+    events: broadcast::Sender<Event>,
+    is_wanted: Arc<AtomicBool>,
+}
+
+impl Chatter {
+    pub(super) fn tell(&self, event: impl FnOnce() -> Event) {
+        if self.is_wanted.load(Relaxed) {
+            // An error means that nobody listens any more, which is no fault.
+            drop(self.events.send(event()));
+        }
+    }
+}
+
 /// The bus. Clones are the same bus.
 #[derive(Clone)]
 pub struct Bus {
     events: broadcast::Sender<Event>,
+    chatter: Chatter,
     journal: Journal,
     live: LiveRuns,
     meter: Meter,
@@ -197,8 +242,10 @@ impl Bus {
     /// A bus on which nothing has been told yet.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         let journal = Journal::new(Arc::clone(&clock));
-        let live = LiveRuns::new(clock, journal.clone());
-        Self { events: broadcast::Sender::new(EVENTS_MAX), journal, live, meter: Meter::default() }
+        let events = broadcast::Sender::new(EVENTS_MAX);
+        let chatter = Chatter { events: events.clone(), is_wanted: Arc::default() };
+        let live = LiveRuns::new(clock, journal.clone(), chatter.clone());
+        Self { events, chatter, journal, live, meter: Meter::default() }
     }
 
     /// Tells everybody who listens.
@@ -227,9 +274,11 @@ impl Bus {
         drop(self.events.send(event));
     }
 
-    /// Tells that attempts wait for their places. Only the journal says so: there are as many of them at once as there are
-    /// slots of one instant, which would drown the others.
+    /// Tells that attempts wait for their places: in the journal, and to those who want to hear of everything.
     pub(crate) fn queued(&self, starts: &[(&Arc<Run>, u32)]) {
+        for (run, attempt) in starts {
+            self.chatter.tell(|| Event::RunQueued { run: Arc::clone(run), attempt: *attempt });
+        }
         if self.journal.wants_starts(starts.len()) {
             let now = self.journal.now();
             self.journal.tell_all(starts.iter().map(|(run, attempt)| Told::queued(run, *attempt, now)));
@@ -262,6 +311,13 @@ impl Bus {
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// Listens from now on to everything, and from now on it is told.
+    #[must_use]
+    pub(crate) fn listen_to_all(&self) -> broadcast::Receiver<Event> {
+        self.chatter.is_wanted.store(true, Relaxed);
+        self.listen()
     }
 
     /// All that was told, in order.

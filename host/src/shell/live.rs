@@ -19,7 +19,11 @@ use clockjack_schedule::{
 };
 use tokio::sync::Notify;
 
-use super::journal::{Journal, Told};
+use super::{
+    Event,
+    bus::Chatter,
+    journal::{Journal, Told},
+};
 
 /// How much of what a run says is kept: some hundred lines.
 const TAIL_BYTES_MAX: usize = 64 << 10;
@@ -36,6 +40,7 @@ pub struct LiveRuns {
 struct Shared {
     clock: Arc<dyn Clock>,
     journal: Journal,
+    chatter: Chatter,
     tails: Mutex<RunMap<Arc<Tail>>>,
     /// How many there are; runs that say nothing end without a look at them.
     n_tails: AtomicUsize,
@@ -58,7 +63,17 @@ struct Lines {
     /// When it was last told how far the run is, by the monotonic clock.
     told_at: Option<Duration>,
     /// How far it is, where that is not told yet.
-    untold: Option<Told>,
+    untold: Option<Step>,
+}
+
+/// How far a run is.
+struct Step {
+    at: DateTime<Utc>,
+    run: Arc<Run>,
+    attempt: u32,
+    done: u64,
+    total: Option<u64>,
+    message: Arc<str>,
 }
 
 /// A line of a run that goes on.
@@ -118,24 +133,33 @@ impl Listen for LiveRuns {
             };
             return tail.push(LiveLine { attempt, at, said });
         };
-        let told = Told::progress(run, attempt, (done, total, &message), self.shared.clock.now());
+        let (at, run) = (self.shared.journal.now(), Arc::clone(run));
+        let step = Step { at, run, attempt, done, total, message: message.into() };
         let now = self.shared.clock.monotonic();
         let mut lines = tail.lines();
         if lines.told_at.is_some_and(|at| now.saturating_sub(at) < PROGRESS_EVERY) {
             // The newest is told when the attempt ends, if none follows that may be told before.
-            lines.untold = Some(told);
+            lines.untold = Some(step);
             return;
         }
         (lines.told_at, lines.untold) = (Some(now), None);
         drop(lines);
-        self.shared.journal.tell(told);
+        self.shared.tell(step);
+    }
+}
+
+impl Shared {
+    fn tell(&self, step: Step) {
+        let Step { at, run, attempt, done, total, message } = step;
+        self.journal.tell(Told::progress(&run, attempt, (done, total, &message), at));
+        self.chatter.tell(|| Event::RunProgress { run, attempt, done, total, message });
     }
 }
 
 impl LiveRuns {
-    pub(super) fn new(clock: Arc<dyn Clock>, journal: Journal) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, journal: Journal, chatter: Chatter) -> Self {
         let (tails, n_tails) = (Mutex::default(), AtomicUsize::new(0));
-        Self { shared: Arc::new(Shared { clock, journal, tails, n_tails }) }
+        Self { shared: Arc::new(Shared { clock, journal, chatter, tails, n_tails }) }
     }
 
     fn tails(&self) -> MutexGuard<'_, RunMap<Arc<Tail>>> {
@@ -157,7 +181,7 @@ impl LiveRuns {
     /// An attempt is about to be told as ended: tells how far it came.
     pub(super) fn before_end(&self, run: RunId) {
         let untold = self.known(run).and_then(|tail| tail.lines().untold.take());
-        untold.into_iter().for_each(|told| self.shared.journal.tell(told));
+        untold.into_iter().for_each(|step| self.shared.tell(step));
     }
 
     /// An attempt has ended, and what it said is in the ledger. Until the next one begins only followers need it.

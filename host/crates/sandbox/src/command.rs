@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read as _, path::Path};
 
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound as _, TimeDelta, Utc};
 use clockjack_schedule::{
     command::{Command, ExitCodes, Stdin},
     manifest::scalar::show_size,
@@ -174,5 +174,5 @@ pub(crate) fn environment(call: &Call, facts: &Facts) -> Vec<(String, String)> {
 }
 
 fn rfc3339(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    instant.trunc_subsecs(6).to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

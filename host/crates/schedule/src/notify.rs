@@ -10,7 +10,12 @@ mod occasions;
 mod tests;
 mod url;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 pub use self::{
     decide::{Happening, decide, next_failures},
@@ -54,9 +59,8 @@ pub enum ChannelKind {
     Webhook(Webhook),
     /// `healthchecks`: pings of Healthchecks, and of what speaks its language.
     Healthchecks(Address),
-    /// `command: [PROGRAM, ARG…]`: a program of this machine, which gets the JSON on stdin. It runs with all that the host
-    /// itself may do.
-    Command(Arc<[String]>),
+    /// `command: [PROGRAM, ARG…]`: a program of this machine, which gets the JSON on stdin.
+    Command(LocalProgram),
 }
 
 impl ChannelKind {
@@ -68,6 +72,31 @@ impl ChannelKind {
             Self::Healthchecks(_) => "healthchecks",
             Self::Command(_) => "command",
         }
+    }
+}
+
+/// `command: [./page.sh, --quiet]`. It runs with all that the host itself may do, but for the values of secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalProgram {
+    /// The program and its arguments, as written: never empty.
+    pub argv: Arc<[String]>,
+    /// The folder of the manifest: there it runs, and there a path begins that is relative.
+    pub folder: Arc<Path>,
+    /// The variables of the host's environment that hold secrets; it does not get them.
+    pub secret_variables: BTreeSet<Arc<str>>,
+}
+
+impl LocalProgram {
+    /// The program, as written.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.argv.first().map_or("", String::as_str)
+    }
+
+    /// Where it is, if that is said; else it is looked for in the folders of `PATH`.
+    #[must_use]
+    pub fn path(&self) -> Option<PathBuf> {
+        self.name().contains('/').then(|| self.folder.join(self.name()))
     }
 }
 
@@ -120,6 +149,16 @@ pub struct NamedSecret {
 }
 
 impl Channel {
+    /// What it tells of, for a job that says so itself, or says nothing.
+    #[must_use]
+    pub fn tells(&self, narrowed: Option<Occasions>) -> Occasions {
+        let on = narrowed.unwrap_or(self.on);
+        match self.kind {
+            ChannelKind::Healthchecks(_) => on.as_pings(),
+            ChannelKind::Webhook(_) | ChannelKind::Command(_) => on,
+        }
+    }
+
     /// Every secret that it needs.
     #[must_use]
     pub fn secrets(&self) -> Vec<&NamedSecret> {

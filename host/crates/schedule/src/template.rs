@@ -3,7 +3,7 @@
 //! A text that is exactly one template takes the value as it is; in any other text values are inserted as text. `$${` stands
 //! for `${`. What a value holds is never looked at again.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound as _, Utc};
 use serde_json::Value as Json;
 
 use crate::{diagnostic::did_you_mean, manifest::scalar::show_size, outcome::json_bytes, ports::Attempt};
@@ -193,7 +193,7 @@ impl Template {
 /// An instant as text.
 #[must_use]
 pub fn rfc3339(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    at.trunc_subsecs(6).to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// Writes a text so that nothing in it counts as a template.

@@ -10,13 +10,13 @@ use std::{
 };
 
 use axum::{
-    Router,
-    body::Body,
+    BoxError, Router,
+    body::{Body, Bytes, HttpBody},
     http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header},
     response::IntoResponse as _,
 };
 use clockjack_schedule::manifest::resolved::Rate;
-use hyper::{body::Incoming, service::Service as _};
+use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -111,6 +111,8 @@ pub(super) fn unknown_caller() -> Problem {
 pub(in crate::api) enum Peer {
     /// On the socket, from this user.
     Socket { user: u32 },
+    /// In a service of the program that the host is a part of, which lets in whom it likes.
+    Program,
     /// Over the network: from where, to which address.
     Network { from: SocketAddr, to: IpAddr, is_tls: bool },
 }
@@ -119,6 +121,7 @@ impl Peer {
     fn shown(self) -> String {
         match self {
             Self::Socket { user } => format!("socket:{user}"),
+            Self::Program => "program".to_owned(),
             Self::Network { from, .. } => from.ip().to_canonical().to_string(),
         }
     }
@@ -129,7 +132,7 @@ impl Peer {
 
     fn address(self) -> Option<IpAddr> {
         match self {
-            Self::Socket { .. } => None,
+            Self::Socket { .. } | Self::Program => None,
             Self::Network { to, .. } => Some(to),
         }
     }
@@ -148,11 +151,15 @@ impl Door {
     }
 
     /// Answers a request; every answer is complete, also one that says no.
-    pub(in crate::api) async fn answer(
+    pub(in crate::api) async fn answer<B>(
         self,
-        mut request: Request<Incoming>,
+        mut request: Request<B>,
         peer: Peer,
-    ) -> Result<Response<Body>, Infallible> {
+    ) -> Result<Response<Body>, Infallible>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let id = self.access.next_id();
         let asked = Asked::new(request.method(), request.uri().path(), peer.shown());
         let is_last = headers::is_last(&request);
@@ -177,12 +184,7 @@ impl Door {
     }
 
     /// Who asks; nobody in particular where the route is open to all. `who` is told also of those who may not.
-    fn admit(
-        &self,
-        request: &Request<Incoming>,
-        peer: Peer,
-        who: &mut Option<String>,
-    ) -> Result<Option<Caller>, Problem> {
+    fn admit<B>(&self, request: &Request<B>, peer: Peer, who: &mut Option<String>) -> Result<Option<Caller>, Problem> {
         let Self { access, .. } = self;
         let headers = request.headers();
         host::check(request.uri(), headers, peer.address(), &access.hosts)?;

@@ -1,4 +1,4 @@
-//! What the manifest asks for: plugins, secrets, memory, and the host that may run it already.
+//! What the manifest asks for: plugins, secrets, channels, memory, and the host that may run it already.
 
 use std::path::Path;
 
@@ -34,6 +34,10 @@ pub(super) fn checks(loaded: &mut Loaded, args: &DoctorArgs) -> anyhow::Result<V
     load::secrets::check(loaded, None, Missing::Error);
     let told = format!("{} can be read", loaded.manifest.secrets.len());
     checks.push(found("secrets", &loaded.diagnostics.all()[n_before..], &told));
+    let n_before = loaded.diagnostics.all().len();
+    load::channels::check(loaded, Missing::Error);
+    let told = format!("{} of them, and their programs are there", loaded.manifest.channels.len());
+    checks.push(found("notifications", &loaded.diagnostics.all()[n_before..], &told));
     checks.push(shared_memory(loaded));
     checks.push(found("api.tls", &certificate(loaded), "no certificate, or one that can be used"));
     checks.extend(tokens(loaded));

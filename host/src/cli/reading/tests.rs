@@ -169,7 +169,7 @@ pub(in crate::cli) fn told(answer: Result<Answer, Trouble>) -> String {
         Ok(Answer { data, talk: None }) => data,
         Ok(Answer { data, talk: Some(talk) }) if data.is_empty() => format!("# {talk}"),
         Ok(Answer { data, talk: Some(talk) }) => format!("{data}\n# {talk}"),
-        Err(Trouble::Asked(problem)) => format!("error: {problem}"),
+        Err(Trouble::Asked(_, problem)) => format!("error: {problem}"),
         Err(Trouble::Host(error)) => format!("host: {error:#}"),
     }
 }
@@ -180,7 +180,7 @@ async fn moments_are_instants_local_times_or_ages() {
     let zone = reading.zone(Some(&job("backup")));
     let moment = |text: &str| match reading.moment("--since", text, &zone) {
         Ok(at) => at.to_rfc3339(),
-        Err(Trouble::Asked(problem)) => problem,
+        Err(Trouble::Asked(_, problem)) => problem,
         Err(Trouble::Host(error)) => error.to_string(),
     };
     let texts = ["2h", "2h ago", "2027-01-15T09:30", "2027-01-15T09:30Z", "900000d", "2027-02-30", "soon"];

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
+use chrono::{DateTime, Datelike as _, SecondsFormat, SubsecRound as _, Timelike as _, Utc};
 
 /// An object that is being written.
 #[derive(Debug)]
@@ -136,10 +136,11 @@ pub(super) fn number(id: u64, body: &str, text: &mut String) {
     let _never_fails = write!(text, "{{\"id\":{id}{body}}}");
 }
 
-/// RFC 3339 in UTC, with as many digits as the instant has: none, three, six or nine.
+/// RFC 3339 in UTC, with as many digits as the instant has: none, three or six. The ledger keeps microseconds, and an event
+/// that is told anew after a crash is to say the same.
 fn push_instant(text: &mut String, at: DateTime<Utc>) {
     if !(1..=9_999).contains(&at.year()) {
-        return text.push_str(&at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true));
+        return text.push_str(&at.trunc_subsecs(6).to_rfc3339_opts(SecondsFormat::AutoSi, true));
     }
     // Each look at an instant with a zone goes by way of the local time.
     let at = at.naive_utc();
@@ -150,13 +151,12 @@ fn push_instant(text: &mut String, at: DateTime<Utc>) {
         digits(text, number, 2);
     }
     // A leap second has more nanoseconds than a second.
-    let nanos = at.nanosecond() % 1_000_000_000;
-    if nanos != 0 {
+    let micros = at.nanosecond() % 1_000_000_000 / 1_000;
+    if micros != 0 {
         text.push('.');
-        match nanos {
-            nanos if nanos % 1_000_000 == 0 => digits(text, nanos / 1_000_000, 3),
-            nanos if nanos % 1_000 == 0 => digits(text, nanos / 1_000, 6),
-            nanos => digits(text, nanos, 9),
+        match micros {
+            micros if micros % 1_000 == 0 => digits(text, micros / 1_000, 3),
+            micros => digits(text, micros, 6),
         }
     }
     text.push('Z');
@@ -186,6 +186,9 @@ mod tests {
             push_instant(&mut text, at);
             assert_eq!(text, crate::cli::rfc3339(at));
         }
+        let mut text = String::new();
+        push_instant(&mut text, DateTime::from_timestamp(0, 950_758_130).unwrap());
+        assert_eq!(text, "1970-01-01T00:00:00.950758Z", "the ledger keeps no more");
     }
 
     #[test]

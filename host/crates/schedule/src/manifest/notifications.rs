@@ -14,7 +14,7 @@ use super::{
     grants::required,
     names::Names,
     node::{Entry, Node, Value},
-    resolve::ResolveOptions,
+    resolve::{ResolveOptions, folder_of},
     resolved::HostSettings,
     scalar,
     secrets::SecretTable,
@@ -25,7 +25,7 @@ use crate::{
     egress::{self, EgressRule, HttpRule, Methods},
     id::ChannelName,
     notify::{
-        Address, Channel, ChannelKind, Channels, NamedSecret, Notify, Occasion, Occasions, TIMEOUT_MAX,
+        Address, Channel, ChannelKind, Channels, LocalProgram, NamedSecret, Notify, Occasion, Occasions, TIMEOUT_MAX,
         TIMEOUT_OF_COMMANDS, TIMEOUT_OF_HTTP, TooLong, WebUrl, Webhook, Words,
     },
 };
@@ -190,7 +190,11 @@ impl Reader<'_> {
             (None, Some(node), None) => {
                 self.address(node, private, is_included, diagnostics).map(ChannelKind::Healthchecks)
             }
-            (None, None, Some(node)) => command_of(node, is_included, diagnostics).map(ChannelKind::Command),
+            (None, None, Some(node)) => command_of(node, is_included, diagnostics).map(|argv| {
+                let folder = folder_of(entry.key_span, self.options);
+                let secret_variables = self.secrets.variables();
+                ChannelKind::Command(LocalProgram { argv, folder: folder.into(), secret_variables })
+            }),
             (None, None, None) => {
                 let message = format!("{subject} does not say how it tells");
                 let error = Diagnostic::error("manifest.missing_key", entry.key_span, message);

@@ -1,6 +1,9 @@
 //! Reading `secrets`, and the secrets that a job's grants name.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     document::Document,
@@ -78,6 +81,15 @@ impl SecretTable {
         let (Some(name), Some(source)) = (name, source) else { return };
         self.places.insert(name.clone(), entry.value.span);
         self.secrets.insert(name, source);
+    }
+
+    /// The variables that hold secrets.
+    pub(super) fn variables(&self) -> BTreeSet<Arc<str>> {
+        let variable = |source: &SecretSource| match source {
+            SecretSource::Env(name) => Some(Arc::clone(name)),
+            SecretSource::File(_) => None,
+        };
+        self.secrets.values().filter_map(variable).collect()
     }
 
     /// The secret that a grant names.

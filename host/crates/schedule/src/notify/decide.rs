@@ -31,7 +31,7 @@ pub fn decide(on: &Occasions, happening: Happening, failures: u32) -> Vec<Occasi
             let start = wanted(Occasion::Start);
             start.into_iter().chain(is_late.then_some(Occasion::Late)).collect()
         }
-        Happening::Ended(OutcomeCode::Cancelled) => Vec::new(),
+        Happening::Ended(OutcomeCode::Cancelled) => wanted(Occasion::Cancelled).into_iter().collect(),
         Happening::Ended(code) if code.is_success() => {
             let recovery = wanted(Occasion::Recovery).filter(|_| told_from(on) <= failures);
             recovery.into_iter().chain(wanted(Occasion::Success)).collect()

@@ -25,12 +25,22 @@ pub enum Occasion {
     Late,
     /// A run goes on for long.
     TooLong,
+    /// Somebody cancelled a run.
+    Cancelled,
 }
 
 impl Occasion {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Start, Self::Success, Self::Failure, Self::Recovery, Self::Missed, Self::Late, Self::TooLong];
+    pub const ALL: [Self; 8] = [
+        Self::Start,
+        Self::Success,
+        Self::Failure,
+        Self::Recovery,
+        Self::Missed,
+        Self::Late,
+        Self::TooLong,
+        Self::Cancelled,
+    ];
 
     /// The word in the manifest.
     #[must_use]
@@ -43,6 +53,7 @@ impl Occasion {
             Self::Missed => "missed",
             Self::Late => "late",
             Self::TooLong => "too_long",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -96,10 +107,24 @@ impl Occasions {
         Self::NONE.with(Occasion::Failure).with(Occasion::Recovery).with(Occasion::Missed)
     }
 
-    /// `[start, success, failure, missed]`: what Healthchecks expects.
+    /// `[start, success, failure, missed, cancelled]`: what Healthchecks expects.
     #[must_use]
     pub fn of_healthchecks() -> Self {
-        Self::NONE.with(Occasion::Start).with(Occasion::Success).with(Occasion::Failure).with(Occasion::Missed)
+        let ends = Self::NONE.with(Occasion::Success).with(Occasion::Failure).with(Occasion::Missed);
+        ends.with(Occasion::Start).as_pings()
+    }
+
+    /// The same for a receiver that counts starts and ends: one end for each run, and one for each start.
+    #[must_use]
+    pub fn as_pings(self) -> Self {
+        // A recovery is a success, and one run has one of them.
+        let once = if self.has(Occasion::Success) { self.without(Occasion::Recovery) } else { self };
+        // Where nothing follows a start, there is an alarm for what somebody has cancelled on purpose.
+        if once.has(Occasion::Start) { once.with(Occasion::Cancelled) } else { once }
+    }
+
+    fn without(self, plain: Occasion) -> Self {
+        Self { words: self.words & !Self::bit(plain), ..self }
     }
 
     /// The same and one more, with the value that it has where none is written.

@@ -50,6 +50,7 @@ fn ends_are_told_as_the_words_say() {
         // What somebody cancelled neither fails nor recovers.
         ("failure recovery", "fcs", "failure - recovery"),
         ("failure recovery", "cs", "- -"),
+        ("failure cancelled", "fcc", "failure cancelled cancelled"),
         // The third in a row, once, and then the end of it; fewer are nothing to tell of, and so is their end.
         ("failures=3 recovery", "ffffs", "- - failure - recovery"),
         ("failures=3 recovery", "ffsfffs", "- - - - - failure recovery"),
@@ -59,6 +60,20 @@ fn ends_are_told_as_the_words_say() {
     ] {
         assert_eq!(story(&on(words), ends), told, "{words}: {ends}");
     }
+}
+
+/// Each start has one end, and each run has one.
+#[test]
+fn pings_are_one_for_each_end() {
+    for (words, ends, told) in [
+        ("start success failure", "sfsc", "success failure success cancelled"),
+        ("start success failure recovery", "fsc", "failure success cancelled"),
+        ("failure recovery", "fsc", "failure recovery -"),
+        ("success", "sc", "success -"),
+    ] {
+        assert_eq!(story(&on(words).as_pings(), ends), told, "{words}: {ends}");
+    }
+    assert_eq!(Occasions::of_healthchecks(), on("start success failure missed cancelled"));
 }
 
 #[test]

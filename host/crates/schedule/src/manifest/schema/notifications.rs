@@ -27,7 +27,13 @@ pub(super) fn channel() -> Json {
                 key("A POST with JSON: a URL, or a map with it.", json!({ "anyOf": [text(), secret(), webhook] })),
             ),
             ("healthchecks", key("Pings: a URL, or `{ secret: NAME }`.", json!({ "anyOf": [text(), address] }))),
-            ("command", key("A program of this machine, which gets the JSON on stdin.", one_or_many(text()))),
+            (
+                "command",
+                key(
+                    "A program of this machine, which gets the JSON on stdin. It runs in the manifest's folder.",
+                    one_or_many(text()),
+                ),
+            ),
             ("on", key("What it tells of.", reference("on"))),
             ("timeout", key("How long one delivery may take, at most `10m`.", reference("duration"))),
             ("private", key("Whether its host may have a private address.", json!({ "type": "boolean" }))),

@@ -1,0 +1,50 @@
+//! The HTTP API of a scheduler inside another program, for that program's own service.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::{Error, Scheduler};
+use crate::api::{
+    self,
+    access::{
+        AccessOptions,
+        tokens::{self, Places},
+    },
+};
+
+impl Scheduler {
+    /// The HTTP API of the scheduler, to be merged into the program's own service or nested below a path of it: the routes of
+    /// `clockjack up` under `/api/v1`, `/metrics`, `/healthz` and `/readyz`, behind the same door. Who asks shows a token (that
+    /// of the user of the program, or one that `clockjack token create` has made), the header `host` has to name this machine
+    /// or one of `api: { hosts }`, and pages of others are refused; `api: { tokens, rate }` count, too.
+    ///
+    /// Where the service is made with `into_make_service_with_connect_info::<SocketAddr>()`, wrong tokens are counted by the
+    /// address that they come from; else all of them together. TLS, and how many may be connected, is the program's own.
+    ///
+    /// # Errors
+    /// When there is no state directory for the token.
+    pub fn router(&self) -> Result<Router, Error> {
+        let access = &self.ring().access;
+        let named = access.tokens.as_deref();
+        let places = Places::of(named).ok_or_else(|| {
+            Error::NotStarted("there is no state directory for its token; set `HOME` or `XDG_STATE_HOME`".to_owned())
+        })?;
+        tokens::local(&places.local).map_err(|error| Error::NotStarted(error.to_string()))?;
+        let options = AccessOptions { hosts: access.hosts.clone(), tokens: Some(places), rate: access.rate };
+        Ok(api::mounted(Arc::clone(&self.ring().api), options))
+    }
+
+    /// The same routes for a program that decides itself who may ask: **they want no token**, and whoever reaches them may do
+    /// everything, up to reading the files that the program can read. Put them behind the program's own users. Pages of other
+    /// origins are refused all the same.
+    pub fn router_without_tokens(&self) -> Router {
+        api::mounted_without_tokens(Arc::clone(&self.ring().api))
+    }
+
+    /// What the routes reach the scheduler through.
+    #[cfg(test)]
+    pub(crate) fn api(&self) -> Arc<api::Api> {
+        Arc::clone(&self.ring().api)
+    }
+}
