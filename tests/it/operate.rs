@@ -29,7 +29,7 @@ fn told(hosted: &Hosted, args: &[&str]) -> Json {
 
 /// Polls until something is so; generous, for a busy machine.
 #[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..600 {
         if is_so() {
             return;

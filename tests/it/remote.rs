@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use crate::{
     hosted::{Hosted, ends, wait},
+    operate::until,
     program::{Clockjack, clockjack},
 };
 
@@ -46,12 +47,12 @@ fn a_host_that_keeps_all_in_memory_is_asked() {
     let rest = ask(&["runs", "--job", "beat", "--before", &id, "-o", "json"]).ends_with(0).json();
     let is_before = |run: &Json| run["scheduled_for"].as_str() < runs[0]["scheduled_for"].as_str();
     assert!(rest.as_array().expect("a list").iter().all(is_before), "{rest:#}");
-    ask(&["pause", "beat"]).ends_with(0);
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    ask(&["resume", "beat"]).ends_with(0);
     let skipped = || ask(&["runs", "--job", "beat", "--skips", "-o", "json"]).ends_with(0).json();
-    let is_paused = |row: &Json| row["reason"] == "paused";
-    assert!(skipped().as_array().expect("a list").iter().any(is_paused), "{:#}", skipped());
+    until("slots of a pause are told", || {
+        ask(&["pause", "beat"]).ends_with(0);
+        ask(&["resume", "beat"]).ends_with(0);
+        skipped().as_array().expect("a list").iter().any(|row| row["reason"] == "paused")
+    });
     let no_job = ask(&["runs", "--skips"]).ends_with(1).stderr;
     assert!(no_job.contains("--job"), "{no_job}");
 

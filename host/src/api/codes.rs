@@ -121,7 +121,10 @@ mod tests {
     fn every_code_stands_in_the_table_and_is_told_somewhere() {
         let families: BTreeSet<_> = CODES.iter().filter_map(|(code, ..)| code.split('.').next()).collect();
         let written = written(&["api", "hot"], &families);
-        let missing: Vec<_> = written.iter().filter(|code| !is_known(code)).collect();
+        // What is said of a manifest beside an answer has its own list.
+        let findings = include_str!("../../crates/schedule/src/manifest/codes.md");
+        let is_finding = |code: &str| findings.contains(&format!("`{code}`"));
+        let missing: Vec<_> = written.iter().filter(|code| !is_known(code) && !is_finding(code)).collect();
         assert!(missing.is_empty(), "say in `CODES` when these come: {missing:?}");
         let untold: Vec<_> = CODES.iter().filter(|(code, ..)| !written.contains(*code)).collect();
         assert!(untold.is_empty(), "nothing tells these any more: {untold:?}");
