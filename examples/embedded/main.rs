@@ -12,7 +12,7 @@ mod tests;
 use std::{env, error::Error, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clockjack::{Builder, Scheduler};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot};
 
 /// How long runs may go on when the service stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -50,8 +50,17 @@ async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn Error>> {
     let service = routes::service(&scheduler)?.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop).await?;
-    let summary = scheduler.shutdown(GRACE).await?;
+    let (stopping, stopped) = oneshot::channel::<()>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(async { drop(stopped.await) });
+    // Beside the service, for who follows events over it is there until the scheduler has ended.
+    let ended = async {
+        stop.await;
+        drop(stopping);
+        scheduler.shutdown(GRACE).await
+    };
+    let (served, ended) = tokio::join!(served.into_future(), ended);
+    served?;
+    let summary = ended?;
     let n_runs: u64 = summary.runs.values().flat_map(|outcomes| outcomes.values()).sum();
     println!("stopped after {n_runs} runs");
     Ok(())

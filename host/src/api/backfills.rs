@@ -51,9 +51,11 @@ async fn begin(
     let wanted = Wanted { job, from, to, max, at_once, again: asked.again, by };
     let backfills = &api.operator.backfills;
     if asked.dry_run || is_dry {
-        return Ok(Json(backfills.plan(wanted).await.map_err(|error| problem(&name, error))?).into_response());
+        return Ok(
+            Json(api.soon(backfills.plan(wanted)).await?.map_err(|error| problem(&name, error))?).into_response()
+        );
     }
-    let begun = backfills.begin(next_id(&api), wanted).await.map_err(|error| problem(&name, error))?;
+    let begun = api.soon(backfills.begin(next_id(&api), wanted)).await?.map_err(|error| problem(&name, error))?;
     Ok((StatusCode::ACCEPTED, Json(begun)).into_response())
 }
 
@@ -73,7 +75,7 @@ async fn show(State(api): State<Arc<Api>>, Named(id): Named) -> Result<Json<Back
 /// Ends a backfill. Runs of it that go on finish.
 #[utoipa::path(post, path = "/backfills/{backfill}/cancel", tag = "jobs", params(("backfill" = String, Path)), responses((status = 200, body = Backfill), Problems))]
 async fn cancel(State(api): State<Arc<Api>>, Named(id): Named) -> Result<Json<Backfill>, Problem> {
-    Ok(Json(api.operator.backfills.cancel(&id).await.map_err(|error| problem(&id, error))?))
+    Ok(Json(api.soon(api.operator.backfills.cancel(&id)).await?.map_err(|error| problem(&id, error))?))
 }
 
 /// An id that no other backfill of this ledger has.

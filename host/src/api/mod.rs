@@ -47,6 +47,6 @@ mod wire;
 pub(crate) use self::run_reads::cursor_of;
 pub use self::{
     listen::{Doors, Server, serve, serve_all},
-    mounted::{mounted, mounted_without_tokens},
+    mounted::{Carrier, mounted, mounted_without_tokens},
     router::{About, Api, router},
 };

@@ -41,7 +41,7 @@ async fn pause(
 ) -> Result<Json<JobState>, Problem> {
     let job = api.job(&name).await?.state.job;
     let note = note(asked, by, api.clock.now())?;
-    api.operator.pauses.pause(Whose::Job(job), note).await?;
+    api.soon(api.operator.pauses.pause(Whose::Job(job), note)).await??;
     state_of(&api, &name).await
 }
 
@@ -55,7 +55,7 @@ async fn resume(
 ) -> Result<Json<JobState>, Problem> {
     let job = api.job(&name).await?.state.job;
     let from = from(&asked)?;
-    api.operator.pauses.resume(Whose::Job(job), from, by).await?;
+    api.soon(api.operator.pauses.resume(Whose::Job(job), from, by)).await??;
     state_of(&api, &name).await
 }
 
@@ -67,7 +67,7 @@ async fn pause_all(
     Asked(asked): Asked<PauseAsked>,
 ) -> Result<Json<SchedulerState>, Problem> {
     let note = note(asked, by, api.clock.now())?;
-    api.operator.pauses.pause(Whose::All, note.clone()).await?;
+    api.soon(api.operator.pauses.pause(Whose::All, note.clone())).await??;
     Ok(Json(SchedulerState { paused: true, pause: Some((&note).into()) }))
 }
 
@@ -79,7 +79,7 @@ async fn resume_all(
     Asked(asked): Asked<ResumeAsked>,
 ) -> Result<Json<SchedulerState>, Problem> {
     let from = from(&asked)?;
-    api.operator.pauses.resume(Whose::All, from, by).await?;
+    api.soon(api.operator.pauses.resume(Whose::All, from, by)).await??;
     Ok(Json(SchedulerState { paused: false, pause: None }))
 }
 

@@ -171,14 +171,16 @@ impl Api {
 
     /// Waits until what was asked is decided and kept, so that whoever reads next reads it.
     pub(super) async fn settle(&self) -> Result<(), Problem> {
-        match tokio::time::timeout(SETTLE_TIME_MAX, self.host.settle()).await {
-            Ok(settled) => Ok(settled?),
-            Err(_elapsed) => {
-                let detail = format!("the host has taken the request, but has not kept it within {SETTLE_TIME_MAX:?}");
-                let fix = "it is carried out when the ledger can be written again; the log of the host says more";
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "host.busy", detail, fix))
-            }
-        }
+        Ok(self.soon(self.host.settle()).await??)
+    }
+
+    /// Waits for what others carry out, but not for ever: a request that waits has a place among the connections.
+    pub(super) async fn soon<T>(&self, work: impl Future<Output = T>) -> Result<T, Problem> {
+        tokio::time::timeout(SETTLE_TIME_MAX, work).await.map_err(|_elapsed| {
+            let detail = format!("the host has taken the request, but has not kept it within {SETTLE_TIME_MAX:?}");
+            let fix = "it is carried out when the ledger can be written again; the log of the host says more";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "host.busy", detail, fix)
+        })
     }
 }
 

@@ -8,7 +8,6 @@ use clockjack_schedule::{
     manifest::{scalar, store_url::StoreUrl},
     ports::{Clock as _, RunPlace},
 };
-use serde::Deserialize;
 use serde_json::Value as Json;
 use tokio::runtime::Builder;
 
@@ -133,27 +132,18 @@ async fn runs_route(client: &Client, args: &ListArgs, now: DateTime<Utc>) -> Res
     parts.extend(args.outcomes.iter().map(|outcome| format!("outcome={}", segment(outcome))));
     parts.extend(range(args, now)?);
     if let Some(run) = &args.before {
-        let run: Place = serde_json::from_value(client.get(&format!("/runs/{}", segment(run))).await?)?;
-        let place = RunPlace {
-            slot: run.scheduled_for,
-            job: run.job.parse().map_err(strange)?,
-            run: run.id.parse().map_err(strange)?,
-        };
+        let place = place(&client.get(&format!("/runs/{}", segment(run))).await?);
+        let place = place.ok_or_else(|| Failure::Host(anyhow::anyhow!("failed to read the answer of the host")))?;
         parts.push(format!("cursor={}", segment(&cursor_of(&place))));
     }
     Ok(if parts.is_empty() { "/runs".to_owned() } else { format!("/runs?{}", parts.join("&")) })
 }
 
 /// Where a run has its place in the list.
-#[derive(Deserialize)]
-struct Place {
-    id: String,
-    job: String,
-    scheduled_for: DateTime<Utc>,
-}
-
-fn strange(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::Host(anyhow::Error::new(error).context("failed to read the answer of the host"))
+fn place(run: &Json) -> Option<RunPlace> {
+    let text = |name: &str| run[name].as_str();
+    let slot = text("scheduled_for")?.parse().ok()?;
+    Some(RunPlace { slot, job: text("job")?.parse().ok()?, run: text("id")?.parse().ok()? })
 }
 
 /// The same of skips, which a host tells of one job at a time.

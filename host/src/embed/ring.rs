@@ -17,6 +17,7 @@ use clockjack_schedule::{
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     sync::{broadcast, mpsc, oneshot, watch},
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -26,12 +27,12 @@ use super::{
     native::{Functions, NativeExecutor},
 };
 use crate::{
-    api::{About, Api, access::Answers},
+    api::{About, Api, Carrier, access::Answers},
     clock::SystemClock,
     hot::{self, First, MadeFor, Reloader, ReloaderParts, Set, Sources},
     load::{self, Faulty, given::Given, secrets::HostVault, stores, stores::OpenStores},
     notify::{self, Notifier, NotifierParts},
-    operate::{self, Ending, OperateParts, Operator},
+    operate::{self, Ending, OperateParts, Operating, Operator},
     settings,
     shell::{Event, Host, HostHandle, HostParts, Summary},
 };
@@ -72,8 +73,12 @@ pub(super) struct Ring {
     pub(super) operator: Operator,
     /// What the routes reach it through, for the program to mount them.
     pub(super) api: Arc<Api>,
+    /// What carries out what they are asked.
+    pub(super) carrier: Carrier,
     /// Who may ask for what, as the manifest says.
     pub(super) access: ApiSettings,
+    /// Where guests run.
+    pub(super) guests: Handle,
     /// When the last of them goes, the scheduler ends at once.
     pub(super) ends: mpsc::Sender<ShutDown>,
     /// What was told since before the first job came in.
@@ -249,6 +254,28 @@ async fn until_the_end(
     }
 }
 
+/// Waits until runs may not go on any more: somebody over a route has shortened their time, or the program asks for the end a
+/// second time, or has let go of the scheduler. The first time that the program asks after a route has, it may only shorten it.
+async fn hurry(
+    wishes: &mut mpsc::Receiver<ShutDown>,
+    ending: &Ending,
+    (has_asked, grace): (bool, Duration),
+    late: &mut Option<ShutDown>,
+) {
+    let wish = tokio::select! {
+        () = ending.hurried(grace) => return,
+        wish = wishes.recv() => wish,
+    };
+    let (Some(wish), false) = (wish, has_asked) else { return };
+    let left = ending.ask(Some(wish.grace));
+    *late = Some(wish);
+    tokio::select! {
+        () = tokio::time::sleep(left) => {}
+        () = ending.hurried(left) => {}
+        _ = wishes.recv() => {}
+    }
+}
+
 /// The program, where it is waiting for the end, and how long runs may go on.
 fn agreed(wish: Option<Wish>, ending: &Ending) -> (Option<ShutDown>, Duration) {
     match wish {
@@ -285,7 +312,7 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let Order { sources, children, functions, caller, is_watching, .. } = order;
     let executor = executor(&sandbox, &made_for, children);
     let clock = Arc::new(SystemClock);
-    let mut host = Host::start(HostParts {
+    let host = Host::start(HostParts {
         clock: clock.clone(),
         ledger: stores.ledger(),
         executor: Arc::new(NativeExecutor { sandbox: executor.clone(), functions, program: caller }),
@@ -294,7 +321,7 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     });
     let ledger = stores.ledger();
     let (channels, in_force) = watch::channel(Arc::new(first.set.manifest().channels.clone()));
-    let (heard, since_start) = (host.bus().listen(), Some(host.bus().listen_to_all()));
+    let (heard, since_start) = (host.bus().listen(), Some(host.bus().listen()));
     if let Err(error) = begin(&host, &*ledger, &executor, &mut first).await {
         drop(started.send(Err(error.into())));
         drop(host.shut_down(Duration::ZERO, std::future::ready(())).await);
@@ -305,7 +332,7 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
     let (operator, operating) = operate::start(operating, ending.clone(), guests);
     let notifier = notifier(&host, &ledger, in_force, heard, guests);
     let (access, about) = (first.set.manifest().api.clone(), about(&sources, first.set.manifest()));
-    let api_executor = Arc::new(executor.clone());
+    let (api_executor, still) = (Arc::new(executor.clone()), CancellationToken::new());
     let parts = ReloaderParts {
         sources,
         sandbox,
@@ -318,9 +345,8 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
         clock,
         is_watching,
     };
-    let still = CancellationToken::new();
-    let (reloader, mut reloading) = hot::start(first, parts, guests, still.clone());
-    let (ends, mut wishes) = mpsc::channel(ENDS_MAX);
+    let (reloader, reloading) = hot::start(first, parts, guests, still.clone());
+    let (ends, wishes) = mpsc::channel(ENDS_MAX);
     let (failed, failure) = watch::channel(None);
     let api = Arc::new(Api {
         host: host.handle(),
@@ -332,23 +358,61 @@ async fn serve(order: Order, ready: Ready, guests: &Handle, started: oneshot::Se
         about,
         answers: Answers::default(),
     });
-    let ring = Ring { host: host.handle(), reloader, ledger, operator, api, access, ends, since_start, failure };
+    let carrying = Carrier::new(guests.clone());
+    let ring = Ring {
+        host: host.handle(),
+        reloader,
+        ledger,
+        operator,
+        api,
+        carrier: carrying.clone(),
+        access,
+        guests: guests.clone(),
+        ends,
+        since_start,
+        failure,
+    };
     if started.send(Ok(ring)).is_err() {
         warn!("who started the scheduler has gone; it ends");
     }
-    let wish = until_the_end(&mut host, &mut wishes, &ending, &failed).await;
-    still.cancel();
-    if tokio::time::timeout(RELOADER_GRACE, &mut reloading).await.is_err() {
-        reloading.abort();
+    Going { host, operating, notifier, carrying, still, reloading, ending, wishes, failed }.work().await;
+}
+
+/// A scheduler that goes on.
+struct Going {
+    host: Host,
+    operating: Operating,
+    notifier: Notifier,
+    carrying: Carrier,
+    /// Ends the reloader.
+    still: CancellationToken,
+    reloading: JoinHandle<()>,
+    ending: Ending,
+    wishes: mpsc::Receiver<ShutDown>,
+    failed: watch::Sender<Option<String>>,
+}
+
+impl Going {
+    /// Goes on until somebody wishes for the end, and ends one thing after the other.
+    async fn work(self) {
+        let Self { mut host, operating, notifier, carrying, still, mut reloading, ending, mut wishes, failed } = self;
+        let wish = until_the_end(&mut host, &mut wishes, &ending, &failed).await;
+        still.cancel();
+        if tokio::time::timeout(RELOADER_GRACE, &mut reloading).await.is_err() {
+            reloading.abort();
+        }
+        let (wish, grace) = agreed(wish, &ending);
+        let mut late = None;
+        let drained = host.drain(grace, hurry(&mut wishes, &ending, (wish.is_some(), grace), &mut late)).await;
+        operating.end().await;
+        notifier.end().await;
+        carrying.end().await;
+        let ended = drained.close().await;
+        let ended = ended.map_err(|error| Error::Ledger(format!("{:#}", anyhow::Error::from(error))));
+        conclude(wish.or(late), ended);
+        // Whoever waits for the end is told by this.
+        drop(failed);
     }
-    let (wish, grace) = agreed(wish, &ending);
-    // A second wish does not wait; and neither does a program that has let go of the scheduler.
-    let hurry = async { drop(wishes.recv().await) };
-    let drained = host.drain(grace, hurry).await;
-    operating.end().await;
-    notifier.end().await;
-    let ended = drained.close().await;
-    conclude(wish, ended.map_err(|error| Error::Ledger(format!("{:#}", anyhow::Error::from(error)))));
 }
 
 /// Tells whoever wished for the end how it went.

@@ -22,6 +22,9 @@ impl Scheduler {
     /// Where the service is made with `into_make_service_with_connect_info::<SocketAddr>()`, wrong tokens are counted by the
     /// address that they come from; else all of them together. TLS, and how many may be connected, is the program's own.
     ///
+    /// Whoever follows events or logs over these routes is connected until the scheduler ends: end it with
+    /// [`Scheduler::shutdown`] while the service still drains, and not only after it, as `examples/embedded` does.
+    ///
     /// # Errors
     /// When there is no state directory for the token.
     pub fn router(&self) -> Result<Router, Error> {
@@ -32,14 +35,20 @@ impl Scheduler {
         })?;
         tokens::local(&places.local).map_err(|error| Error::NotStarted(error.to_string()))?;
         let options = AccessOptions { hosts: access.hosts.clone(), tokens: Some(places), rate: access.rate };
-        Ok(api::mounted(Arc::clone(&self.ring().api), options))
+        Ok(api::mounted(Arc::clone(&self.ring().api), options, self.ring().carrier.clone()))
     }
 
     /// The same routes for a program that decides itself who may ask: **they want no token**, and whoever reaches them may do
     /// everything, up to reading the files that the program can read. Put them behind the program's own users. Pages of other
-    /// origins are refused all the same.
+    /// origins are refused all the same, and so is a header `host` that names neither this machine nor one of `api: { hosts }`.
     pub fn router_without_tokens(&self) -> Router {
-        api::mounted_without_tokens(Arc::clone(&self.ring().api))
+        let ring = self.ring();
+        api::mounted_without_tokens(Arc::clone(&ring.api), ring.access.hosts.clone(), ring.carrier.clone())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn carrier(&self) -> api::Carrier {
+        self.ring().carrier.clone()
     }
 
     /// What the routes reach the scheduler through.

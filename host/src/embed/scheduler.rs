@@ -90,6 +90,16 @@ struct Shared {
     since_start: sync::Mutex<Option<broadcast::Receiver<shell::Event>>>,
 }
 
+/// How long what was told since the start waits for somebody who reads it.
+const SINCE_START_MAX: Duration = Duration::from_secs(60);
+
+impl Shared {
+    /// Takes what was told since the start, if it is still there.
+    fn not_since_start(&self) -> Option<broadcast::Receiver<shell::Event>> {
+        self.since_start.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// A scheduler inside this program. Clones are the same; where the last one goes without [`Scheduler::shutdown`], it ends at
 /// once, and what goes on then counts as interrupted at the next start.
 #[derive(Clone)]
@@ -112,7 +122,15 @@ impl Scheduler {
 
     pub(super) fn new(mut ring: Ring, own: Own, jobs: Vec<Job>) -> Self {
         let since_start = sync::Mutex::new(ring.since_start.take());
-        Self { shared: Arc::new(Shared { ring, own, jobs: Mutex::new(jobs), since_start }) }
+        let guests = ring.guests.clone();
+        let shared = Arc::new(Shared { ring, own, jobs: Mutex::new(jobs), since_start });
+        let unasked = Arc::downgrade(&shared);
+        // What nobody reads would stay in memory, with all that runs have left.
+        guests.spawn(async move {
+            tokio::time::sleep(SINCE_START_MAX).await;
+            unasked.upgrade().map(|shared| shared.not_since_start());
+        });
+        Self { shared }
     }
 
     /// Adds a job. It is in force when this returns.
@@ -307,16 +325,19 @@ impl Scheduler {
     /// What happens from now on.
     #[must_use]
     pub fn events(&self) -> Events {
+        self.shared.not_since_start();
         Events::new(self.shared.ring.host.bus().listen_to_all(), self.shared.ring.failure.clone())
     }
 
     /// What happened since before the first job came in, so that nothing is missed: not what happened in the first instant,
-    /// and not the ends of runs that a crash or a stop of an earlier scheduler cut. Whoever asks first gets it; there is none
-    /// for those who ask later.
+    /// and not the ends of runs that a crash or a stop of an earlier scheduler cut, up to 4,096 events. Whoever asks first gets
+    /// it; there is none for those who ask later, after [`Scheduler::events`], or more than a minute after the start. Runs that
+    /// wait for their places are told from here on only.
     #[must_use]
     pub fn events_since_start(&self) -> Option<Events> {
-        let mut since_start = self.shared.since_start.lock().unwrap_or_else(PoisonError::into_inner);
-        since_start.take().map(|events| Events::new(events, self.shared.ring.failure.clone()))
+        let events = self.shared.not_since_start()?;
+        drop(self.shared.ring.host.bus().listen_to_all());
+        Some(Events::new(events, self.shared.ring.failure.clone()))
     }
 
     /// Looks at all manifests and plugins now. Where files are watched that happens by itself.

@@ -176,7 +176,7 @@ impl Task {
         let First { set, lines, histories, files, .. } = first;
         let watch = Watch::new(parts.is_watching);
         if let Some(folder) = parts.uploads.as_deref() {
-            uploads::clear(folder);
+            uploads::clear(folder, &set.given);
         }
         let mut task = Self {
             parts,

@@ -212,12 +212,15 @@ pub const UNFINISHED: &str = ".upload-";
 
 /// Removes what was being uploaded when a host came to its end, and what its ledger never heard of. What it did hear of is in
 /// its place by now.
-pub(super) fn clear(folder: &Path) {
-    let is_staged = |name: &str| name.rsplit_once(".wasm.").is_some_and(|(_, digest)| digest.len() == 64);
+pub(super) fn clear(folder: &Path, given: &Given) {
+    let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_staged = |name: &str| name.rsplit_once(".wasm.").is_some_and(|(_, digest)| is_digest(digest));
+    // They stay where they could not be put in their place.
+    let counts = |path: &Path| given.uploads.values().any(|upload| upload.staged() == path);
     for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(UNFINISHED) || is_staged(&name) {
+        if name.starts_with(UNFINISHED) || is_staged(&name) && !counts(&entry.path()) {
             drop(fs::remove_file(entry.path()));
         }
     }

@@ -150,7 +150,7 @@ fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
 
-fn stopping() -> BackfillError {
+pub(in crate::operate) fn stopping() -> BackfillError {
     LedgerError::Unavailable("the host stops".to_owned()).into()
 }
 

@@ -254,7 +254,7 @@ impl Task {
             let order = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                order = self.orders.recv() => order,
+                Some(order) = self.orders.recv() => Some(order),
                 () = job_changed(events.as_mut()) => {
                     self.is_stale = true;
                     None

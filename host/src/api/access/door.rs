@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -112,7 +112,10 @@ pub(in crate::api) enum Peer {
     /// On the socket, from this user.
     Socket { user: u32 },
     /// In a service of the program that the host is a part of, which lets in whom it likes.
-    Program,
+    Program {
+        /// Whether its service has TLS, as far as that is known.
+        is_tls: bool,
+    },
     /// Over the network: from where, to which address.
     Network { from: SocketAddr, to: IpAddr, is_tls: bool },
 }
@@ -121,18 +124,20 @@ impl Peer {
     fn shown(self) -> String {
         match self {
             Self::Socket { user } => format!("socket:{user}"),
-            Self::Program => "program".to_owned(),
+            Self::Program { .. } => "program".to_owned(),
             Self::Network { from, .. } => from.ip().to_canonical().to_string(),
         }
     }
 
     fn is_tls(self) -> bool {
-        matches!(self, Self::Network { is_tls: true, .. })
+        matches!(self, Self::Network { is_tls: true, .. } | Self::Program { is_tls: true })
     }
 
     fn address(self) -> Option<IpAddr> {
         match self {
-            Self::Socket { .. } | Self::Program => None,
+            Self::Socket { .. } => None,
+            // To which address is not known: the names of this machine are those that always mean it.
+            Self::Program { .. } => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             Self::Network { to, .. } => Some(to),
         }
     }

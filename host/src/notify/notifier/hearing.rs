@@ -169,7 +169,9 @@ impl Task {
         self.watched.ended(run.id);
         let begun = self.going.ended(run.id);
         let now = self.parts.host.bus().meter().job(&run.job);
-        let job = now.or(begun).filter(|job| !job.notify.is_empty() && !self.behind.has(&job.id));
+        // What its history will tell is not told twice; what that leaves out as known is.
+        let is_left = |id: &JobId| self.behind.has(id) && self.notes.get(id).is_none_or(|note| note.seen < at);
+        let job = now.or(begun).filter(|job| !job.notify.is_empty() && !is_left(&job.id));
         if let Some(job) = job {
             self.ended(&job, run, code, at, notice);
         }

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::{
     BackfillError, Backfills, CANCELLED, DONE, GOING_MAX, Order, RUNNING, SAMPLE, SLOTS_KEY, Wanted, count,
     going::{Going, Settled, gone},
-    read, slots_with_runs,
+    read, slots_with_runs, stopping,
 };
 use crate::{
     api::view::operate::{Backfill, BackfillPlan},
@@ -73,11 +73,13 @@ impl Task {
             let order = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                order = self.orders.recv() => order,
+                Some(order) = self.orders.recv() => Some(order),
                 () = one_ended(events, &runs) => None,
                 () = tokio::time::sleep(LOOK_INTERVAL), if !is_idle => None,
             };
             match order {
+                // A range may be long, and nobody waits for it any more.
+                Some(Order::Plan(_, done)) if done.is_closed() => {}
                 Some(Order::Plan(wanted, done)) => drop(done.send(self.plan(&wanted).await)),
                 Some(Order::Begin(id, wanted, done)) => drop(done.send(self.begin(id, wanted).await)),
                 Some(Order::Cancel(id, done)) => drop(done.send(self.cancel(&id).await)),
@@ -135,7 +137,10 @@ impl Task {
         let trigger = trigger_for(&known.job, range, clock.now())?;
         let mut taken = BTreeSet::new();
         if !wanted.again {
-            taken = slots_with_runs(&**ledger, &wanted.job, range).await?;
+            taken = tokio::select! {
+                () = self.stop.cancelled() => return Err(stopping()),
+                taken = slots_with_runs(&**ledger, &wanted.job, range) => taken?,
+            };
             let others = self.going.iter().filter(|going| going.job == wanted.job);
             taken.extend(others.flat_map(Going::unsettled));
         }

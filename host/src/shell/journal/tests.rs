@@ -284,6 +284,23 @@ async fn under_load_only_ends_are_kept() {
     );
 }
 
+/// What begins after a pause is told in full, however much there was before it.
+#[tokio::test(start_paused = true)]
+async fn a_pause_ends_the_load() {
+    let ledger = memory();
+    let life = life(&ledger, start());
+    life.settle().await;
+    assert!(life.journal.wants_starts(1) && !life.journal.wants_starts(1_000));
+    for n in 0..1_000 {
+        let run = run("busy", n);
+        life.tell(&Event::RunFinished { finish: finish(&run), run });
+    }
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert!(!life.journal.wants_starts(1), "it is busy");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(life.journal.wants_starts(1), "it was");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_old_goes_and_the_newest_stays() {
     let ledger = memory();

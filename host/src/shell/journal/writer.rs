@@ -64,7 +64,7 @@ impl Writer {
         loop {
             if self.pending.is_empty() {
                 tokio::select! {
-                    () = self.journal.told_more(self.after) => {}
+                    () = self.news() => {}
                     () = self.stop.cancelled() => return self.finish().await,
                 }
             }
@@ -105,6 +105,15 @@ impl Writer {
             self.journal.tell_all(untold);
         }
         Ok(())
+    }
+
+    /// Waits until something is told.
+    async fn news(&self) {
+        if tokio::time::timeout(GATHER, self.journal.told_more(self.after)).await.is_err() {
+            // What comes after a pause is told in full.
+            self.journal.is_busy(0);
+            self.journal.told_more(self.after).await;
+        }
     }
 
     /// Takes what was told since the last time.
