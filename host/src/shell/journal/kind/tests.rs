@@ -24,7 +24,7 @@ fn the_page_is_made_from_the_kinds() {
         "# Events\n\nWhat a host tells, in one order: `clockjack events --follow`, or `GET /api/v1/events`. Each event is an \
          object with its number (`id`), which only grows, over restarts too; its `type`; when it was told (`at`, RFC 3339 \
          in UTC); and the fields below. What is not known is `null`. Per run the order is `run.queued`, `run.started`, \
-         `run.progress`, `run.finished`, with `run.retrying` between attempts. More fields may come; none goes.\n\n\
+         `run.progress`, `run.finished`, with `run.retrying` between attempts. Where more than 5,000 events a second are told, `run.queued` and `run.started` are left out but for streams that are open; what comes after a pause is told in full. More fields may come; none goes.\n\n\
          A stream (`Accept: text/event-stream`) begins now, after `Last-Event-ID`, after the number `after`, at the \
          instant `since`, or with the `last` so many events that fit; `after=0` is all that is kept: 64 MiB, 7 days. Beside events it has `gap` (what was asked for is not kept any more; `first` is the number \
          of what is), `dropped` (the reader did not keep up; it may come back with the last number that it has), `looked_back_to` (fewer than `last` fit \
